@@ -1,0 +1,58 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
+READY := $(VENV)/.ready
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+PROGRAM := $(BIN)/agent-orchestration
+
+# Test processes at a time, and anything else for pytest: make test JOBS=4 ARGS="-k claim"
+JOBS ?= auto
+ARGS ?=
+# What the demonstration replays, and how many times faster than it was recorded.
+SAMPLE ?= agent_orchestration/examples/album.json
+SPEED ?= 10
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo format lint types check build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv with the locked dependencies
+
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) sync --frozen --quiet
+	@touch $(READY)
+
+test: setup ## run the tests (JOBS=4 ARGS="-k claim")
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+demo: setup ## replay the smallest sample workflow with agents, in a temporary folder
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
+	  $(PROGRAM) run $(SAMPLE) --speed $(SPEED) --data "$$data"
+
+format: setup ## format the code and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: setup ## check format, style and the direction of imports
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-cache
+
+types: setup ## check the types, strictly
+	$(BIN)/pyright
+
+check: lint types test ## lint, types and tests
+
+build: setup ## build the wheel and the source archive into dist/
+	$(UV) build --quiet --clear
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find agent_orchestration tests -name __pycache__ -type d -prune -exec rm -rf {} +

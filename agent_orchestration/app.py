@@ -1,0 +1,211 @@
+"""Composition root: which domain modules there are, and how they run on which backends."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.backends.graph import Graph, GraphUnreadable
+from agent_orchestration.backends.graph.fingerprint import fingerprint
+from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
+from agent_orchestration.backends.log.sqlite import SqliteLog
+from agent_orchestration.config import Config
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.errors import Forbidden, NotFound, PlatformError, Rejected
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.tool import Role, Tool
+from agent_orchestration.domain import agents, capabilities, insight, tasks
+from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.gateway import CallerGateway
+from agent_orchestration.pipeline.partition import Partition, Services
+from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
+
+logger = logging.getLogger(__name__)
+
+REGISTRY = Registry([agents.MODULE, capabilities.MODULE, tasks.MODULE, insight.MODULE])
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Platform:
+    """The whole platform in one process on a data folder. A `core.dispatch.Dispatcher`.
+
+    The folder holds `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`.
+    """
+
+    registry = REGISTRY
+
+    def __init__(self, config: Config) -> None:
+        if config.backend != "embedded":
+            raise Rejected(
+                "backend_unavailable",
+                f"backend: {config.backend} is not available in this version; use embedded",
+                field="backend",
+            )
+        self._folder = Path(config.data)
+        self._tenant = config.tenant
+        self._log = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), wall_clock)
+        self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
+        self._blobs = FolderBlobs(self._folder / "blobs")
+        self._progress = Progress()
+        self._partitions: dict[int, Partition] = {}
+        answers, hints = Answers(), ReadyHints()
+        self._bus = CommandBus(
+            self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
+        )
+        self._services = Services(
+            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, wall_clock
+        )
+        self._cypher = ReadOnlyRunner(self._graph)
+
+    async def start(self) -> None:
+        """Open log and graph and begin work. A graph that cannot be read is set aside and made
+        again from the log."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        await self._log.start()
+        try:
+            await self._graph.start()
+        except GraphUnreadable as error:
+            aside = _set_aside(self._folder)
+            logger.warning("the graph is unreadable and made anew (kept as %s): %s", aside, error)
+            await self._graph.start()
+        await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
+
+    async def stop(self) -> None:
+        """End work and close everything; may be called whatever `start` did."""
+        await self._log.leave(GROUP)
+        await self._revoked(frozenset(self._partitions))
+        await self._graph.stop()
+        await self._log.stop()
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], caller: Caller
+    ) -> dict[str, Any]:
+        """See `core.dispatch.Dispatcher`."""
+        found = self.registry.tools.get(tool)
+        if found is None:
+            raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
+        _authorise(found, arguments, caller)
+        return await found.call(self._gateway(caller), arguments)
+
+    async def read_blob(self, digest: str, caller: Caller) -> bytes:
+        """See `core.dispatch.Dispatcher`."""
+        return await self._gateway(caller).read_blob(digest)
+
+    async def status(self) -> dict[str, Any]:
+        """See `core.dispatch.Dispatcher`."""
+        checks = {
+            f"partition-{number}": {
+                "ok": partition.failure is None and partition.working,
+                "detail": partition.failure.reason if partition.failure else partition.describe(),
+            }
+            for number, partition in sorted(self._partitions.items())
+        }
+        ready = bool(checks) and all(check["ok"] for check in checks.values())
+        return {"ready": ready, "role": "owner", "checks": checks}
+
+    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+        """See `core.dispatch.Dispatcher`."""
+        started = time.monotonic()
+        numbers = frozenset(self._partitions)
+        await self._revoked(numbers)
+        try:
+            projectors = {number: self._projector(number) for number in sorted(numbers)}
+            for projector in projectors.values():
+                await projector.seek()
+                await _catch_up(projector)
+            before = await fingerprint(self._graph, REGISTRY.entities.values())
+            await self._graph.clear()
+            total = 0
+            for number in projectors:
+                begin, end = await self._log.bounds(EVENTS, number)
+                total += end - begin
+            done = 0
+            for projector in projectors.values():
+                await projector.seek()
+                while count := await projector.step():
+                    done += count
+                    yield {"done": done, "total": total}
+            after = await fingerprint(self._graph, REGISTRY.entities.values())
+        finally:
+            await self._assigned(numbers)
+        yield {
+            "fingerprint_before": before,
+            "fingerprint_after": after,
+            "equal": before == after,
+            "events": total,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+    def _projector(self, number: int) -> Projector:
+        return Projector(self._log, self._graph, REGISTRY, self._progress, number)
+
+    def _gateway(self, caller: Caller) -> CallerGateway:
+        return CallerGateway(
+            caller,
+            bus=self._bus,
+            graph=self._graph,
+            blobs=self._blobs,
+            registry=REGISTRY,
+            progress=self._progress,
+            read_cypher=self._read_cypher,
+        )
+
+    async def _read_cypher(
+        self, query: str, parameters: Mapping[str, Any], tenant: str
+    ) -> list[dict[str, Any]]:
+        """A caller's own Cypher sees the whole graph, so only the installation's own tenant may."""
+        if tenant != self._tenant:
+            raise Forbidden("not_your_graph", f"tenant {tenant} may not read the graph with Cypher")
+        return await self._cypher.run(query, parameters, tenant)
+
+    def _failure(self, partition: int) -> PlatformError | None:
+        found = self._partitions.get(partition)
+        return found.failure if found else None
+
+    async def _assigned(self, numbers: frozenset[int]) -> None:
+        for number in numbers:
+            self._partitions[number] = Partition(self._services, number)
+            self._partitions[number].start()
+
+    async def _revoked(self, numbers: frozenset[int]) -> None:
+        gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.stop() for partition in gone))
+
+
+async def _catch_up(projector: Projector) -> None:
+    while await projector.step():
+        pass
+
+
+def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:
+    principal = caller.principal
+    if not tool.allows(principal.role):
+        raise Forbidden(
+            "role", f"{tool.name} needs the role {tool.role.value}; you have {principal.role}"
+        )
+    if principal.role == Role.AGENT and arguments.get("agent_id", principal.agent_id) != (
+        principal.agent_id
+    ):
+        raise Forbidden(
+            "not_your_agent", f"agent_id: you act for agent {principal.agent_id} only",
+            field="agent_id",
+        )
+
+
+def _set_aside(folder: Path) -> Path:
+    """Rename the graph's files; answers the new name of the main one."""
+    stamp = wall_clock()
+    for path in sorted(folder.glob("graph.kgl*")):
+        path.rename(path.with_name(f"unreadable-{stamp}-{path.name}"))
+    return folder / f"unreadable-{stamp}-graph.kgl"

@@ -1,0 +1,1 @@
+"""The doors outside: one folder per protocol, one file per technology."""

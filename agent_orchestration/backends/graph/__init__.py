@@ -1,0 +1,88 @@
+"""The graph: nodes and relationships written one transaction per batch, read with Cypher."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from agent_orchestration.core.entities import Row
+from agent_orchestration.core.errors import Corrupt, PlatformError
+
+Position = tuple[int, int]
+
+
+class CheckpointMoved(PlatformError):
+    """Another writer committed for this partition: what the caller holds is out of date."""
+
+    kind = "checkpoint_moved"
+
+
+class WriteRefused(PlatformError):
+    """The graph will never accept these rows (not a passing failure): find the poison."""
+
+    kind = "write_refused"
+
+
+class GraphUnreadable(Corrupt):
+    """The stored graph cannot be opened; it can be set aside and rebuilt from the log."""
+
+
+LinkKey = tuple[str, str, str]
+"""(relationship type, label it starts from, label it leads to)."""
+
+
+class GraphWrite(msgspec.Struct):
+    """One batch of changes to one partition's part of the graph.
+
+    `nodes`: label -> rows, each with its `id`; a row replaces all properties of its node.
+    `removed`: label -> ids of nodes to delete with their relationships.
+    `links`: key -> rows `{"from", "to", "props"}`; props replace those of the relationship.
+    `unlinks`: key -> rows `{"from", "to"}`.
+    `held` is the position the writer believes in, `next` the one to store; both (epoch, offset).
+    """
+
+    partition: int
+    held: Position | None
+    next: Position
+    nodes: dict[str, list[Row]] = msgspec.field(default_factory=dict[str, list[Row]])
+    removed: dict[str, list[str]] = msgspec.field(default_factory=dict[str, list[str]])
+    links: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
+    unlinks: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
+
+
+class Graph(Protocol):
+    """The protocol of every graph."""
+
+    async def start(self) -> None:
+        """Open the graph and apply its constraints and indexes. Raises `GraphUnreadable`."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the graph."""
+        ...
+
+    async def write(self, write: GraphWrite) -> None:
+        """One transaction: lock and compare the partition's Checkpoint node (`CheckpointMoved`),
+        then nodes before relationships, then the new position. `WriteRefused` when the graph will
+        never take it, `Unavailable` when it may later."""
+        ...
+
+    async def position(self, partition: int) -> Position | None:
+        """The stored position of a partition."""
+        ...
+
+    async def query(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float = 5.0,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Rows of a read-only statement, datetimes aware; nodes and relationships as maps. Raises
+        `Rejected` for a statement that fails or passes its limits, `Unavailable` without graph."""
+        ...
+
+    async def clear(self) -> None:
+        """Delete everything, checkpoints too, and apply constraints and indexes again."""
+        ...

@@ -1,0 +1,62 @@
+"""The statements that read entities, receipts and tenants back from the graph."""
+
+from functools import cache
+
+from agent_orchestration.core.entities import Entity, Relationship
+
+
+@cache
+def live_nodes(entity: type[Entity]) -> str:
+    """All live nodes of a tenant: `{row}`."""
+    return (
+        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}}) WHERE {entity.LIVE}"
+        " RETURN properties(n) AS row"
+    )
+
+
+@cache
+def nodes_by_id(entity: type[Entity]) -> str:
+    """The nodes with `$ids`: `{row}`."""
+    return (
+        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
+        " RETURN properties(n) AS row"
+    )
+
+
+@cache
+def live_links(entity: type[Entity], relationship: Relationship) -> str:
+    """The relationships of all live nodes of a tenant: `{id, target, props}`."""
+    return (
+        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}})-[r:{relationship.type}]->"
+        f"(m:{relationship.to}) WHERE {entity.LIVE}"
+        " RETURN n.id AS id, m.id AS target, properties(r) AS props"
+    )
+
+
+@cache
+def links_by_id(entity: type[Entity], relationship: Relationship) -> str:
+    """The relationships of the nodes with `$ids`: `{id, target, props}`."""
+    return (
+        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
+        f"-[r:{relationship.type}]->(m:{relationship.to})"
+        " RETURN n.id AS id, m.id AS target, properties(r) AS props"
+    )
+
+
+TENANT = "MATCH (n:Tenant {id: $tenant}) RETURN properties(n) AS row"
+
+DUE_TENANTS = "MATCH (n:Tenant) WHERE n.next_due IS NOT NULL RETURN n.id AS id"
+
+TENANT_SEQ = "MATCH (n:Tenant {id: $tenant}) RETURN n.seq AS seq"
+
+RECENT_RECEIPTS = """
+MATCH (e:Event {tenant: $tenant}) WHERE e.at > $since
+RETURN e.receipt_key AS key, e.seq AS seq, e.at AS at, e.body_hash AS body_hash, e.data AS data
+ORDER BY seq"""
+
+RECEIPTS_BY_KEY = """
+UNWIND $keys AS wanted MATCH (e:Event {receipt_key: wanted}) WHERE e.tenant = $tenant
+RETURN e.receipt_key AS key, e.seq AS seq, e.at AS at, e.body_hash AS body_hash, e.data AS data
+ORDER BY seq"""
+
+DIGEST = "MATCH (e:Event {id: $id}) RETURN e.digest AS digest"

@@ -1,0 +1,105 @@
+"""The log: topics of partitions of records, each with an offset and the log's own time."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent_orchestration.core.envelope import Record, StoredRecord
+from agent_orchestration.core.errors import Corrupt, Unavailable
+
+Position = tuple[int, int]
+"""(epoch of the log, offset of the next record to read)."""
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """A topic: what it carries, how many partitions, how long records are kept (None: forever).
+
+    `view_of` and `types` make it a view on embedded logs: the records of another topic whose
+    event type is one of `types`, with that topic's partitions and offsets.
+    """
+
+    name: str
+    carries: str
+    partitions: int
+    retention_ms: int | None
+    view_of: str | None = None
+    types: frozenset[str] = frozenset()
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Where and when the log put a record; `timestamp` in milliseconds since the epoch."""
+
+    offset: int
+    timestamp: int
+
+
+class LogLost(Corrupt):
+    """A position lies before the log's start or beyond its end: records are missing."""
+
+
+class OutcomeUnknown(Unavailable):
+    """An append was not acknowledged: it may or may not have happened."""
+
+
+Assigned = Callable[[frozenset[int]], Awaitable[None]]
+
+
+class Log(Protocol):
+    """The protocol of every log. Offsets of a partition count up from 0 without gaps or reuse."""
+
+    epoch: int
+    """Changes when the log was made anew; part of every position."""
+
+    async def start(self) -> None:
+        """Open the log; creates missing topics."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the log; waiting readers return."""
+        ...
+
+    def topics(self) -> Mapping[str, Topic]:
+        """The topics by name."""
+        ...
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
+        """Append all records in order, in one step. Returns when they are as durable as the log
+        promises. Raises `Unavailable` (nothing written) or `OutcomeUnknown`."""
+        ...
+
+    async def read(
+        self, topic: str, partition: int, offset: int, limit: int
+    ) -> list[StoredRecord]:
+        """At most `limit` records from `offset` on, ascending; empty at the end. Raises `LogLost`
+        when `offset` is before the partition's first record or beyond its end."""
+        ...
+
+    async def wait(self, topic: str, partition: int, offset: int, seconds: float) -> bool:
+        """Wait until a record at `offset` or beyond exists; False on time-out."""
+        ...
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """(offset of the first record kept, offset the next append will get)."""
+        ...
+
+    async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Remember a group's position: the next offset to read."""
+        ...
+
+    async def committed(self, group: str, topic: str, partition: int) -> Position | None:
+        """The group's position and the epoch it was committed in, None when there is none."""
+        ...
+
+    async def join(
+        self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
+    ) -> None:
+        """Become a member of the group: `assigned` and `revoked` are told the partitions owned
+        from now on, and no longer. An embedded log assigns all of them at once."""
+        ...
+
+    async def leave(self, group: str) -> None:
+        """End the membership; `revoked` is told first."""
+        ...

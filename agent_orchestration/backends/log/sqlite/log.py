@@ -1,0 +1,299 @@
+"""The embedded log: every topic in one SQLite file, written by one process.
+
+The file is in WAL mode, so other processes may read it meanwhile. Calls run inline on the event
+loop: an append takes tens of microseconds, less than handing it to a thread would.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent_orchestration.backends.log import Assigned, LogLost, Position, Stamp, Topic
+from agent_orchestration.backends.log.sqlite import file as sql
+from agent_orchestration.core.envelope import Record, StoredRecord
+from agent_orchestration.core.errors import NotFound, Rejected
+
+_EXPIRE_AT_ONCE = 1000
+_EXPIRE_EVERY_MS = 60_000
+
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def wall_clock() -> int:
+    """The time of day in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class _Partition:
+    """What is known of one partition in memory; a view shares that of its base topic."""
+
+    __slots__ = ("changed", "end", "expire_at", "first", "place", "timestamp")
+
+    def __init__(self, place: tuple[int, int], first: int, end: int, timestamp: int) -> None:
+        self.place = place
+        self.first = first
+        self.end = end
+        self.timestamp = timestamp
+        self.expire_at = 0.0
+        self.changed: asyncio.Event | None = None
+
+    def wake(self) -> None:
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
+
+    async def change(self) -> None:
+        if self.changed is None:
+            self.changed = asyncio.Event()
+        await self.changed.wait()
+
+
+class SqliteLog:
+    """A `Log` in one SQLite file.
+
+    Acknowledged records survive the death of the process; with `fsync` that of the machine too.
+    `clock` gives milliseconds since the epoch. Raises `ValueError` for a view of no topic.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        topics: Iterable[Topic],
+        clock: Callable[[], int] = wall_clock,
+        *,
+        fsync: bool = False,
+    ) -> None:
+        self.epoch = 0
+        self._clock = clock
+        self._topics = _resolve_views({topic.name: topic for topic in topics})
+        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._members: dict[str, tuple[frozenset[int], Assigned]] = {}
+        self._file = sql.LogFile(path, fsync=fsync)
+
+    async def start(self) -> None:
+        """Open or create the file, and delete what is older than its topic's retention.
+
+        Raises `Corrupt` for a file that is no log or of a newer format, `Rejected` for a changed
+        partition count, `Unavailable` where the file cannot be opened.
+        """
+        try:
+            self._file.open()
+            now = self._clock()
+            self.epoch = self._file.epoch(now)
+            self._load()
+            await self.expire(now)
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _load(self) -> None:
+        # Views last: they share the partitions of their base.
+        for topic in sorted(self._topics.values(), key=lambda topic: topic.view_of is not None):
+            number = 0 if topic.view_of else self._file.topic_id(topic)
+            for partition in range(topic.partitions):
+                self._partitions[topic.name, partition] = (
+                    self._partitions[topic.view_of, partition]
+                    if topic.view_of
+                    else self._load_partition((number, partition))
+                )
+
+    def _load_partition(self, place: tuple[int, int]) -> _Partition:
+        [(first, known)] = self._file.rows(sql.EXPIRED, place) or [(0, 0)]
+        [(last, timestamp)] = self._file.rows(sql.LAST, place) or [(first - 1, known)]
+        return _Partition(place, first, last + 1, timestamp)
+
+    async def stop(self) -> None:
+        """Close the file; waits in progress end with False, later calls raise `Unavailable`."""
+        self._file.close()
+        for held in self._partitions.values():
+            held.wake()
+        self._partitions.clear()
+        self._members.clear()
+
+    def topics(self) -> Mapping[str, Topic]:
+        """The topics by name; a view has the partition count and retention of its base."""
+        return self._topics
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
+        """Append all records in one transaction. Raises `Unavailable` (nothing written)."""
+        held = self._find(topic, partition)
+        declared = self._topics[topic]
+        if declared.view_of is not None:
+            reason = f"topic {topic} is a view: append to {declared.view_of}"
+            raise Rejected("topic_is_view", reason, field="topic")
+        if not records:
+            return []
+        now = max(self._clock(), held.timestamp)
+        if now >= held.expire_at:
+            # Before the append: if this fails, nothing was written and the caller hears so.
+            self._expire_some(declared, held, now)
+        rows = [
+            (*held.place, at, now, r.headers.get("ce_type"), r.key, r.value, _json(r.headers))
+            for at, r in enumerate(records, held.end)
+        ]
+        with self._file.transaction() as db:
+            db.executemany(sql.INSERT, rows)
+        stamps = [Stamp(at, now) for at in range(held.end, held.end + len(rows))]
+        held.end += len(rows)
+        held.timestamp = now
+        held.wake()
+        return stamps
+
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
+        """At most `limit` records from `offset` on; of a view those of its types, the next ones
+        however far ahead. Raises `LogLost` outside the bounds."""
+        # No I/O is awaited here: without this a reader that catches up would starve all others.
+        await asyncio.sleep(0)
+        held = self._find(topic, partition)
+        if not held.first <= offset <= held.end:
+            raise _lost(topic, partition, offset, held)
+        return [
+            StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
+            for at, timestamp, key, value, headers in self._rows(topic, held, offset, limit)
+        ]
+
+    def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
+        limit = max(limit, 0)
+        if self._topics[topic].view_of is None:
+            return self._file.rows(sql.RECORDS_FROM, (*held.place, offset, limit))
+        offsets = sorted(self._view_offsets(topic, held, offset, limit))[:limit]
+        return self._file.rows(sql.RECORDS_AT, (*held.place, _json(offsets)))
+
+    def _view_offsets(self, topic: str, held: _Partition, offset: int, limit: int) -> list[int]:
+        """Of each of the view's types, the offsets of its next `limit` records."""
+        return [
+            at
+            for name in self._topics[topic].types
+            for (at,) in self._file.rows(sql.OFFSETS_OF_TYPE, (*held.place, name, offset, limit))
+        ]
+
+    async def wait(self, topic: str, partition: int, offset: int, seconds: float) -> bool:
+        """Wait until a record at `offset` or beyond exists, of a view one of its types; False on
+        time-out and when the log is stopped meanwhile."""
+        held = self._find(topic, partition)
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._has(topic, held, offset):
+                    await held.change()
+                    if self._partitions.get((topic, partition)) is not held:
+                        return False
+        except TimeoutError:
+            return False
+        return True
+
+    def _has(self, topic: str, held: _Partition, offset: int) -> bool:
+        if self._topics[topic].view_of is None or held.end <= offset:
+            return held.end > offset
+        return bool(self._view_offsets(topic, held, offset, 1))
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """(offset of the first record kept, offset the next append will get)."""
+        held = self._find(topic, partition)
+        return held.first, held.end
+
+    async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Remember a group's position: the next offset to read."""
+        self._find(topic, partition)
+        with self._file.transaction() as db:
+            db.execute(sql.SET_POSITION, (group, topic, partition, self.epoch, offset))
+
+    async def committed(self, group: str, topic: str, partition: int) -> Position | None:
+        """The group's position and the epoch it was committed in, None when there is none."""
+        self._find(topic, partition)
+        found = self._file.rows(sql.POSITION, (group, topic, partition))
+        return found[0] if found else None
+
+    async def join(
+        self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
+    ) -> None:
+        """Own every partition of the topics from now on; their counts must be equal."""
+        counts = {self._declared(name).partitions for name in topics}
+        if len(counts) != 1:
+            reason = f"{', '.join(topics)} have {sorted(counts)} partitions: counts must be equal"
+            raise Rejected("partitions_differ", reason, field="topics")
+        if group in self._members:
+            reason = f"group {group} was joined already: leave it before joining again"
+            raise Rejected("already_member", reason, field="group")
+        owned = frozenset(range(counts.pop()))
+        self._members[group] = (owned, revoked)
+        await assigned(owned)
+
+    async def leave(self, group: str) -> None:
+        """End the membership, if there is one; `revoked` is told first."""
+        if group in self._members:
+            owned, revoked = self._members[group]
+            await revoked(owned)
+            self._members.pop(group, None)
+
+    async def expire(self, now: int) -> None:
+        """Delete the records that at `now` (milliseconds) are older than their topic's retention;
+        offsets go on where they were."""
+        pending = [(self._topics[name], held) for (name, _), held in self._partitions.items()]
+        while pending:
+            pending = [(t, held) for t, held in pending if self._expire_some(t, held, now)]
+            await asyncio.sleep(0)
+
+    def _expire_some(self, topic: Topic, held: _Partition, now: int) -> bool:
+        """Delete a bounded number of old records; True when there may be more."""
+        if topic.retention_ms is None:
+            held.expire_at = math.inf
+            return False
+        until = min(held.first + _EXPIRE_AT_ONCE, held.end)
+        cutoff = now - topic.retention_ms
+        young = self._file.rows(sql.FIRST_YOUNG, (*held.place, until, cutoff))
+        first = young[0][0] if young else until
+        if first > held.first:
+            with self._file.transaction() as db:
+                db.execute(sql.DELETE_BEFORE, (*held.place, first))
+                db.execute(sql.SET_EXPIRED, (*held.place, first, held.timestamp))
+            held.first = first
+        more = not young and until < held.end
+        held.expire_at = now if more else now + _EXPIRE_EVERY_MS
+        return more
+
+    def _declared(self, topic: str) -> Topic:
+        if topic not in self._topics:
+            reason = f"no topic {topic}: there are {', '.join(self._topics)}"
+            raise NotFound("topic", reason, field="topic")
+        return self._topics[topic]
+
+    def _find(self, topic: str, partition: int) -> _Partition:
+        held = self._partitions.get((topic, partition))
+        if held is None:
+            if not self._file.is_open:
+                raise self._file.closed()
+            count = self._declared(topic).partitions
+            reason = f"no partition {partition} in topic {topic}: it has {count}, from 0"
+            raise NotFound("partition", reason, field="partition")
+        return held
+
+
+def _resolve_views(topics: dict[str, Topic]) -> dict[str, Topic]:
+    """The topics, each view with the partition count and retention of its base."""
+    resolved: dict[str, Topic] = {}
+    for name, topic in topics.items():
+        base = topics.get(topic.view_of) if topic.view_of else topic
+        if base is None or (base is not topic and base.view_of):
+            raise ValueError(f"topic {name} is a view of {topic.view_of}, which is no plain topic")
+        resolved[name] = msgspec.structs.replace(
+            topic, partitions=base.partitions, retention_ms=base.retention_ms
+        )
+    return resolved
+
+
+def _lost(topic: str, partition: int, offset: int, held: _Partition) -> LogLost:
+    reason = (
+        f"{topic}/{partition}: position {offset} is outside the records kept, "
+        f"{held.first} to {held.end}: records are missing; restore the log, or start a new epoch"
+    )
+    details = {"topic": topic, "partition": partition, "position": offset}
+    return LogLost("log_lost", reason, **details, first=held.first, end=held.end)

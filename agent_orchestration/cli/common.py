@@ -1,0 +1,84 @@
+"""What the verbs share: their options, the settings, and a dispatcher while they run."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from agent_orchestration.config import Config
+    from agent_orchestration.joined import FolderDispatcher
+
+T = TypeVar("T")
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="The data folder.", show_default=False),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings file.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+ToolsOption = Annotated[
+    str,
+    typer.Option("--tools", help="Toolsets to list: orchestrate, worker, inspect, admin, or all."),
+]
+
+
+def settings(config: Path | None, data: Path | None = None, **more: Any) -> "Config":
+    """The settings with what the command line says; logging follows them. `more` names settings
+    with a double underscore for the dot: `server__port=8000`. Raises `ConfigError`."""
+    from agent_orchestration.config import load_config  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.logs import configure_logging  # noqa: PLC0415
+
+    overrides = {name.replace("__", "."): value for name, value in more.items()}
+    loaded = load_config(config, overrides={"data": data, **overrides})
+    configure_logging(loaded.logging.level)
+    return loaded
+
+
+def with_dispatcher(
+    config: "Config",
+    work: "Callable[[FolderDispatcher], Awaitable[T]]",
+    *,
+    serve: bool = False,
+    **more: Any,
+) -> T:
+    """Do `work` with a dispatcher on the data folder; see `FolderDispatcher` for `serve` and
+    `more`. An interruption ends it in order."""
+    from agent_orchestration.joined import FolderDispatcher  # noqa: PLC0415 (start-up time)
+
+    async def session() -> T:
+        dispatcher = FolderDispatcher(config, serve=serve, **more)
+        try:
+            await dispatcher.start()
+            return await work(dispatcher)
+        finally:
+            await dispatcher.stop()
+
+    return run(session())
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run to the end. SIGTERM cancels like Ctrl-C does, so that everything is closed."""
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signal
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return asyncio.run(cancellable())
+
+
+def ask(config: "Config", tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """One tool's answer, for the local operator."""
+    from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
+
+    return with_dispatcher(config, lambda dispatcher: dispatcher.call(tool, arguments, Caller()))

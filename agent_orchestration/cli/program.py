@@ -1,0 +1,73 @@
+"""The program: all verbs together, and what happens when one fails."""
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agent_orchestration import __version__
+from agent_orchestration.cli import (
+    call,
+    doctor,
+    entities,
+    events,
+    install,
+    query,
+    rebuild,
+    schema,
+    serve,
+    workflow,
+)
+from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
+
+NAME = "agent-orchestration"
+
+program = typer.Typer(
+    name=NAME,
+    help="Agent orchestration: agents, their tasks, and the graph of both.",
+    epilog=f"Start with: {NAME} dev",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for module in (serve, call, query, entities, events, workflow, rebuild, doctor, install, schema):
+    module.add_to(program)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+@program.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; the exit code. Never raises for what a user can meet."""
+    given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show must not end the program.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code: object = program(given, prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; without this the interpreter complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except asyncio.CancelledError:
+        return TERMINATED
+    except Exception as error:
+        return report(error, as_json="--json" in given)
+    return code if isinstance(code, int) else 0

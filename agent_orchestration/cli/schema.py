@@ -1,0 +1,38 @@
+"""`schema show` and `topology`: the graph's shape, and who reads and writes what."""
+
+import typer
+
+from agent_orchestration.cli.common import ConfigOption, DataOption, JsonOption, ask, settings
+from agent_orchestration.cli.text import print_answer, print_json
+
+schema = typer.Typer(help="The graph's schema.", no_args_is_help=True)
+
+
+def add_to(program: typer.Typer) -> None:
+    """Register the verbs."""
+    program.add_typer(schema, name="schema")
+    program.command()(topology)
+
+
+@schema.command("show")
+def show(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
+    """Show labels, properties, relationships and the prepared questions.
+
+    Example: agent-orchestration schema show --json
+    """
+    answer = ask(settings(config, data), "get_graph_schema", {})
+    (print_json if as_json else print_answer)(answer)
+
+
+def topology(as_json: JsonOption = False) -> None:
+    """Show which part reads and writes which topic.
+
+    Example: agent-orchestration topology
+    """
+    from agent_orchestration.pipeline.topology import describe  # noqa: PLC0415 (start-up time)
+
+    text = describe()
+    if as_json:
+        print_json({"topology": text})
+    else:
+        print(text)

@@ -1,0 +1,276 @@
+"""Settings: `config.yaml` and the environment become one frozen `Config`.
+
+The environment wins over the file. This is the only module that reads the environment. Whatever is
+wrong is reported at once, one line per problem, before anything starts.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from agent_orchestration.config_problems import explain
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.errors import PlatformError, Rejected
+from agent_orchestration.core.types import Id
+
+Backend = Literal["embedded", "kafka-neo4j"]
+Environment = Literal["development", "staging", "production"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+CONFIG_VARIABLE = "AGENT_ORCHESTRATION_CONFIG"
+#: Environment variable -> the setting that it overrides. An empty variable counts as not set.
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "OPENAI_API_KEY": ("openai", "api_key"),
+    "NEO4J_URI": ("database", "uri"),
+    "NEO4J_USERNAME": ("database", "username"),
+    "NEO4J_PASSWORD": ("database", "password"),
+    "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
+    "MCP_SERVER_PORT": ("server", "port"),
+    "LOG_LEVEL": ("logging", "level"),
+    "ENVIRONMENT": ("environment",),
+    "AGENT_ORCHESTRATION_DATA": ("data",),
+    "AGENT_ORCHESTRATION_BACKEND": ("backend",),
+}
+#: Backend -> what it cannot do without and what has no default.
+REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "embedded": (),
+    "kafka-neo4j": (("database", "password"),),
+}
+
+
+class ConfigError(PlatformError):
+    """The settings are wrong. `problems` has one line for each: name, what is wrong, remedy."""
+
+    kind = "config"
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("invalid_config", "; ".join(problems), problems=problems)
+        self.problems = problems
+
+
+def _no_bool(value: object) -> object:
+    """YAML's `yes` and `on` are booleans, which Python counts as numbers."""
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _neo4j_uri(value: str) -> str:
+    schemes = ("neo4j://", "neo4j+s://", "neo4j+ssc://", "bolt://", "bolt+s://", "bolt+ssc://")
+    if not value.startswith(schemes):
+        raise ValueError(f"must begin with one of {', '.join(schemes)}")
+    return value
+
+
+def _bootstrap(value: str) -> str:
+    for part in value.split(","):
+        host, _, port = part.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError("must be host:port, several of them separated by commas")
+    return value
+
+
+def _folder(value: object) -> object:
+    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
+
+
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10_000)]
+Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=3600)]
+Milliseconds = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=3_600_000)]
+Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65535)]
+NotEmpty = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Server(_Section):
+    """Where MCP and HTTP are served; port 0 takes any free one. `timeout`: seconds after which a
+    process that joined the owner of the data folder gives up on an answer."""
+
+    port: Port = 8000
+    host: NotEmpty = "127.0.0.1"
+    workers: Count = 1
+    timeout: Seconds = 60
+
+
+class Database(_Section):
+    """Neo4j. `connection_timeout` in milliseconds."""
+
+    uri: Annotated[str, AfterValidator(_neo4j_uri)] = "neo4j://localhost:7687"
+    username: NotEmpty = "neo4j"
+    password: SecretStr | None = None
+    pool_size: Count = 10
+    connection_timeout: Milliseconds = 5000
+
+
+class TopicSettings(_Section):
+    """What differs from the platform's own figures for one topic."""
+
+    name: NotEmpty
+    partitions: Count | None = None
+    retention_ms: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] | None = None
+
+
+class Kafka(_Section):
+    """Kafka. `num_partitions` and `replication_factor` are for topics that say nothing else."""
+
+    bootstrap_servers: Annotated[str, AfterValidator(_bootstrap)] = "localhost:9092"
+    num_partitions: Count = 4
+    replication_factor: Count = 1
+    topics: tuple[TopicSettings, ...] = ()
+
+
+class OpenAI(_Section):
+    """The language model's service. `request_timeout` in seconds."""
+
+    api_key: SecretStr | None = None
+    default_model: NotEmpty = "gpt-4-turbo"
+    request_timeout: Seconds = 30
+
+
+class Logging(_Section):
+    """How much is logged."""
+
+    level: Annotated[LogLevel, BeforeValidator(_upper)] = "INFO"
+
+
+class Config(_Section):
+    """All settings, checked. Secrets are masked wherever it is printed."""
+
+    backend: Annotated[Backend, BeforeValidator(_lower)] = "embedded"
+    tenant: Id = DEFAULT_TENANT
+    data: Annotated[Path, BeforeValidator(_folder)] = Field(
+        default_factory=lambda: Path.home() / ".agent-orchestration"
+    )
+    environment: Annotated[Environment, BeforeValidator(_lower)] = "development"
+    server: Server = Server()
+    database: Database = Database()
+    kafka: Kafka = Kafka()
+    openai: OpenAI = OpenAI()
+    logging: Logging = Logging()
+
+    def require_available_backend(self) -> None:
+        """Raises `Rejected` for a backend that this version knows but does not run."""
+        if self.backend != "embedded":
+            raise Rejected(
+                "backend_unavailable",
+                f"backend {self.backend} is not part of this version; set backend: embedded",
+                field="backend",
+            )
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """The settings of this process.
+
+    `path` (or AGENT_ORCHESTRATION_CONFIG, or ./config.yaml if there is one) is the file, `environ`
+    stands for the process's environment, and `overrides` ({"server.port": 9000, …}, None: not
+    given) are what the command line says; they win over both. Raises `ConfigError`.
+    """
+    variables = os.environ if environ is None else environ
+    file = _config_file(path, variables)
+    settings = _read(file) if file is not None else {}
+    sources: dict[tuple[str, ...], str] = {}
+    for name, location in VARIABLES.items():
+        if value := variables.get(name):
+            _put(settings, location, value)
+            sources[location] = name
+    for dotted, value in (overrides or {}).items():
+        if value is not None:
+            location = tuple(dotted.split("."))
+            _put(settings, location, value)
+            sources[location] = f"--{location[-1]}"
+    try:
+        config = Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, sources, file) + _missing(settings)) from None
+    if missing := _missing(settings):
+        raise ConfigError(missing)
+    return config
+
+
+def _config_file(path: Path | None, variables: Mapping[str, str]) -> Path | None:
+    if path is not None:
+        return path
+    if named := variables.get(CONFIG_VARIABLE):
+        return Path(named)
+    usual = Path("config.yaml")
+    return usual if usual.is_file() else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: object = yaml.safe_load(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{file}: is not UTF-8 text"]) from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where is not None else ""
+        what = getattr(error, "problem", None) or "malformed"
+        raise ConfigError([f"{file}{line}: is not YAML: {what}"]) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError([f"{file}: must be a mapping of settings, such as `backend: embedded`"])
+    # A section without any entry ("server:") reads as null and means its defaults.
+    entries = cast("dict[Any, Any]", content)
+    return {str(key): value for key, value in entries.items() if value is not None}
+
+
+def _put(settings: dict[str, Any], location: tuple[str, ...], value: object) -> None:
+    *sections, last = location
+    for section in sections:
+        inner: object = settings.get(section)
+        if inner is not None and not isinstance(inner, dict):
+            return  # the file is wrong here; validation says so
+        settings[section] = dict(cast("dict[str, Any]", inner or {}))
+        settings = settings[section]
+    settings[last] = value
+
+
+def _missing(settings: Mapping[str, Any]) -> list[str]:
+    backend = str(settings.get("backend", "embedded")).lower()
+    names = {location: name for name, location in VARIABLES.items()}
+    return [
+        f"{names[location]}: is required by backend {backend}; set it, or {'.'.join(location)} in"
+        " config.yaml"
+        for location in REQUIRED.get(backend, ())
+        if not _get(settings, location)
+    ]
+
+
+def _get(settings: object, location: Iterable[str]) -> object:
+    for part in location:
+        if not isinstance(settings, Mapping):
+            return None
+        settings = cast("Mapping[str, object]", settings).get(part)
+    return settings

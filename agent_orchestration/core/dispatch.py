@@ -1,0 +1,52 @@
+"""Calling tools: what every front door (MCP, HTTP, command line, worker) holds.
+
+A `Dispatcher` runs a tool by name for a caller. One runs it in this process; another passes it to
+the process that owns the data folder. Front doors cannot tell the difference.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.messages import Principal
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.tool import Role
+
+LOCAL_OPERATOR = Principal("local", Role.ADMIN.value)
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """On whose behalf a tool runs. `correlation` groups the commands of one conversation."""
+
+    principal: Principal = LOCAL_OPERATOR
+    tenant: str = DEFAULT_TENANT
+    correlation: str | None = None
+    traceparent: str | None = None
+
+
+class Dispatcher(Protocol):
+    """Runs tools."""
+
+    registry: Registry
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], caller: Caller
+    ) -> dict[str, Any]:
+        """The tool's answer as plain JSON data; raises a `PlatformError`."""
+        ...
+
+    async def read_blob(self, digest: str, caller: Caller) -> bytes:
+        """The bytes of a field too large for the log; `NotFound` where there is none."""
+        ...
+
+    async def status(self) -> dict[str, Any]:
+        """Readiness: `{"ready": bool, "role": "owner" | "joined", "checks": {name: {"ok": bool,
+        "detail": str}}, …}`."""
+        ...
+
+    def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+        """Drop the graph and fold the log again. Yields `{"done": n, "total": n}` and at the end
+        `{"fingerprint_before", "fingerprint_after", "equal", "events", "seconds"}`."""
+        ...

@@ -1,0 +1,106 @@
+"""Commands, events and outcomes: the three things that travel between the parts.
+
+A command is an intention, an event a permanent fact. Both are immutable msgspec structs; their
+canonical encoding (sorted keys) is what is hashed and stored.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from agent_orchestration.core.entities import Entity
+
+Body = dict[str, Any]
+Upcaster = Callable[[Body], Body]
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical JSON of a value: sorted keys, no spaces, UTF-8."""
+    return _encoder.encode(value)
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks: an id, a role (see `core.tool.Role`) and, for the role `agent`, its agent id."""
+
+    id: str
+    role: str
+    agent_id: str | None = None
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An intention. Subclasses are named in the imperative: `CreateTask`."""
+
+    #: Never refused with `Busy`: work that is already under way must be able to end.
+    URGENT: ClassVar[bool] = False
+
+    def needs(self) -> "tuple[tuple[type[Entity], str], ...]":
+        """The entities that the decision reads by id and that may have left memory."""
+        return ()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A permanent fact. Subclasses are named in the past tense: `TaskCreated`.
+
+    `VERSION` is the schema version written; `UPCASTERS[n]` lifts a body of version n to n + 1.
+    """
+
+    VERSION: ClassVar[int] = 1
+    UPCASTERS: ClassVar[dict[int, Upcaster]] = {}
+    #: The fields that answer the caller and that the graph keeps on the event's node.
+    REPLY: ClassVar[tuple[str, ...]] = ()
+
+    def reply(self) -> Body:
+        """What the caller is told, also when the command is repeated after a restart."""
+        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.REPLY}
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The outcome "nothing to do": no event, and `data` is what the caller should know."""
+
+    data: Body = msgspec.field(default_factory=dict[str, Any])
+
+
+class CommandContext(msgspec.Struct, frozen=True):
+    """What a decision may know of a command beside its body.
+
+    `at` is the time the log stamped on the command, in milliseconds since the epoch.
+    """
+
+    id: str
+    tenant: str
+    at: int
+    principal: Principal
+
+    def new_id(self, prefix: str) -> str:
+        """An id derived from the command's, so that deciding again gives the same one."""
+        return f"{prefix}-{self.id.replace('-', '')[-12:]}"
+
+
+class EventContext(msgspec.Struct, frozen=True):
+    """What `evolve` may know of an event beside its body: its place, time and author."""
+
+    seq: int
+    at: int
+    actor: str
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The single answer to a command.
+
+    `status` is accepted, nothing or failed; `seq` is the tenant's sequence number that a later
+    read should wait for; `data` the event's reply; `error` a `PlatformError.to_dict()`;
+    `lag` the commands still waiting behind this one in its partition.
+    """
+
+    command_id: str
+    tenant: str
+    status: str
+    seq: int = 0
+    data: Body = msgspec.field(default_factory=dict[str, Any])
+    error: Body | None = None
+    repeated: bool = False
+    lag: int = 0

@@ -1,0 +1,96 @@
+"""Intentions about agents."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent_orchestration.core.entities import Entity, Level
+from agent_orchestration.core.messages import Command
+from agent_orchestration.core.types import Attempt, Id, LabelMap, Line
+from agent_orchestration.domain.agents.model import Agent, AgentKind
+from agent_orchestration.domain.tasks.model import Task
+
+Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
+HeartbeatSeconds = Annotated[int, Meta(ge=1, le=86_400)]
+Needs = tuple[tuple[type[Entity], str], ...]
+
+
+class SkillClaim(msgspec.Struct, frozen=True):
+    """A capability an agent says it has, level in thousandths."""
+
+    capability: Id
+    level: Level = 1000
+
+
+Skills = Annotated[tuple[SkillClaim, ...], Meta(max_length=200)]
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A task an agent believes to hold, with its attempt."""
+
+    task_id: Id
+    attempt: Attempt
+
+
+class AgentCommand(Command, kw_only=True):
+    """Base of the commands about one known agent."""
+
+    agent_id: Id
+
+    def needs(self) -> Needs:
+        return ((Agent, self.agent_id),)
+
+
+class RegisterAgent(Command, kw_only=True):
+    """Make an agent known."""
+
+    agent_id: Id | None = None
+    name: Line
+    kind: AgentKind
+    skills: Skills = ()
+    labels: LabelMap = msgspec.field(default_factory=dict[str, str])
+    max_concurrency: Concurrency = 1
+    heartbeat_seconds: HeartbeatSeconds | None = None
+
+    def needs(self) -> Needs:
+        """The agent, in case the id is taken."""
+        return ((Agent, self.agent_id),) if self.agent_id else ()
+
+
+class UpdateAgent(AgentCommand, kw_only=True):
+    """Change what is known of an agent; what is None stays."""
+
+    name: Line | None = None
+    skills: Skills | None = None
+    labels: LabelMap | None = None
+    max_concurrency: Concurrency | None = None
+    heartbeat_seconds: HeartbeatSeconds | None = None
+
+
+class DrainAgent(AgentCommand, kw_only=True):
+    """Give an agent no new work (or, with `draining` false, work again)."""
+
+    draining: bool = True
+
+
+class RetireAgent(AgentCommand, kw_only=True):
+    """Let an agent go for good; with `force`, its tasks go back to be claimed by others."""
+
+    force: bool = False
+
+
+class Heartbeat(AgentCommand, kw_only=True):
+    """A sign of life that renews leases and asks what to do with each."""
+
+    URGENT = True
+
+    leases: Annotated[tuple[Lease, ...], Meta(max_length=10_000)] = ()
+
+    def needs(self) -> Needs:
+        """The agent and the tasks it believes to hold."""
+        return ((Agent, self.agent_id), *((Task, lease.task_id) for lease in self.leases))
+
+
+class ExpireAgent(AgentCommand, kw_only=True):
+    """The timer: nothing was heard of an agent for longer than it promised."""

@@ -1,0 +1,83 @@
+"""Facts about agents."""
+
+from typing import Any
+
+
+from agent_orchestration.core.messages import Body, Event
+from agent_orchestration.domain.agents.model import AgentKind, Skill
+
+
+def _add_labels(body: Body) -> Body:
+    """Version 1 knew no labels."""
+    return {**body, "labels": {}}
+
+
+class AgentRegistered(Event, kw_only=True):
+    """An agent is known from now on. Version 2 added `labels`."""
+
+    VERSION = 2
+    UPCASTERS = {1: _add_labels}
+    REPLY = ("agent_id",)
+
+    agent_id: str
+    name: str
+    kind: AgentKind
+    skills: tuple[Skill, ...]
+    labels: dict[str, str]
+    max_concurrency: int
+    heartbeat_seconds: int | None = None
+
+
+class AgentUpdated(Event, kw_only=True):
+    """What is known of an agent changed; None means unchanged."""
+
+    REPLY = ("agent_id",)
+
+    agent_id: str
+    name: str | None = None
+    skills: tuple[Skill, ...] | None = None
+    labels: dict[str, str] | None = None
+    max_concurrency: int | None = None
+    heartbeat_seconds: int | None = None
+
+
+class AgentDrained(Event, kw_only=True):
+    """The agent gets no new work."""
+
+    REPLY = ("agent_id",)
+
+    agent_id: str
+
+
+class AgentResumed(Event, kw_only=True):
+    """The agent gets work again."""
+
+    REPLY = ("agent_id",)
+
+    agent_id: str
+
+
+class AgentRetired(Event, kw_only=True):
+    """The agent is gone for good; `requeued` are the tasks it held."""
+
+    REPLY = ("agent_id", "requeued")
+
+    agent_id: str
+    requeued: tuple[str, ...] = ()
+
+
+class AgentWentOffline(Event, kw_only=True):
+    """Nothing was heard of the agent for longer than it promised."""
+
+    REPLY = ("agent_id",)
+
+    agent_id: str
+
+
+class AgentCameOnline(Event, kw_only=True):
+    """An offline agent gave a sign of life; `leases` answers its heartbeat."""
+
+    REPLY = ("agent_id", "leases")
+
+    agent_id: str
+    leases: tuple[dict[str, Any], ...] = ()

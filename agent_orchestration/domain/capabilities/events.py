@@ -1,0 +1,13 @@
+"""Facts about capabilities."""
+
+from agent_orchestration.core.messages import Event
+
+
+class CapabilityDefined(Event, kw_only=True):
+    """A capability was described."""
+
+    REPLY = ("name",)
+
+    name: str
+    category: str | None = None
+    description: str | None = None

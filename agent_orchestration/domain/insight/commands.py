@@ -1,0 +1,1 @@
+"""Insight has no commands: it only asks."""

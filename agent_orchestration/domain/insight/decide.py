@@ -1,0 +1,1 @@
+"""Insight has nothing to decide: it only asks."""

@@ -1,0 +1,1 @@
+"""Insight has no events: it only asks."""

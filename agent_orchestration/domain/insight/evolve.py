@@ -1,0 +1,1 @@
+"""Insight has nothing to evolve: it only asks."""

@@ -1,0 +1,1 @@
+"""Insight has no entities: it only asks."""

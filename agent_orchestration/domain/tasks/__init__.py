@@ -1,0 +1,17 @@
+"""Tasks: the work, who may do it, who does it, and how it ends."""
+
+from agent_orchestration.core.module import Module
+from agent_orchestration.domain.tasks import commands, decide, events, evolve, model, tools
+from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TaskDeadlines, TasksByAgent
+
+MODULE = Module(
+    "tasks",
+    feed="task_events",
+    model=model,
+    commands=commands,
+    events=events,
+    decide=decide,
+    evolve=evolve,
+    tools=tools,
+    indexes=(ReadyTasks, Dependents, TasksByAgent, TaskDeadlines),
+)

@@ -1,0 +1,156 @@
+"""Intentions about tasks."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent_orchestration.core.entities import Entity, Json, Level
+from agent_orchestration.core.messages import Command
+from agent_orchestration.core.types import (
+    Attempt,
+    Id,
+    LabelMap,
+    LeaseSeconds,
+    Line,
+    Priority,
+    Text,
+    Title,
+)
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.model import EdgePolicy, RetryPolicy, Task
+
+Needs = tuple[tuple[type[Entity], str], ...]
+Milliseconds = Annotated[int, Meta(ge=0, le=365 * 24 * 3600 * 1000)]
+
+
+class RequirementSpec(msgspec.Struct, frozen=True):
+    """A required capability, level in thousandths."""
+
+    capability: Id
+    level: Level = 0
+
+
+class DependencySpec(msgspec.Struct, frozen=True):
+    """A task to wait for and what to do when it does not complete."""
+
+    task_id: Id
+    on_failure: EdgePolicy = "block"
+
+
+class CreateTask(Command, kw_only=True):
+    """Add a piece of work."""
+
+    task_id: Id | None = None
+    title: Title
+    description: Text | None = None
+    requires: Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)] = ()
+    depends_on: Annotated[tuple[DependencySpec, ...], Meta(max_length=1000)] = ()
+    priority: Priority = 3
+    labels: LabelMap = msgspec.field(default_factory=dict[str, str])
+    payload: Json | None = None
+    lease_seconds: LeaseSeconds = 60
+    retry: RetryPolicy = RetryPolicy()
+
+    def needs(self) -> Needs:
+        """The id, in case it is taken, and the dependencies."""
+        own = ((Task, self.task_id),) if self.task_id else ()
+        return (*own, *((Task, dependency.task_id) for dependency in self.depends_on))
+
+
+class ClaimTask(Command, kw_only=True):
+    """An agent asks for the best ready task that it can do."""
+
+    agent_id: Id
+    lease_seconds: LeaseSeconds | None = None
+    start: bool = True
+
+    def needs(self) -> Needs:
+        """The agent."""
+        return ((Agent, self.agent_id),)
+
+
+class AssignTask(Command, kw_only=True):
+    """Somebody gives a ready task to an agent."""
+
+    task_id: Id
+    agent_id: Id
+    lease_seconds: LeaseSeconds | None = None
+
+    def needs(self) -> Needs:
+        """The task and the agent."""
+        return ((Task, self.task_id), (Agent, self.agent_id))
+
+
+class AttemptCommand(Command, kw_only=True):
+    """Base of what the holder of a task says; `attempt` is its fencing token."""
+
+    task_id: Id
+    agent_id: Id
+    attempt: Attempt
+
+    def needs(self) -> Needs:
+        """The task."""
+        return ((Task, self.task_id),)
+
+
+class StartTask(AttemptCommand, kw_only=True):
+    """The holder begins."""
+
+
+class ReportProgress(AttemptCommand, kw_only=True):
+    """How far the holder is; the next attempt can read it."""
+
+    progress: Json
+
+
+class CompleteTask(AttemptCommand, kw_only=True):
+    """The holder is done."""
+
+    URGENT = True
+
+    result: Json | None = None
+
+
+class FailTask(AttemptCommand, kw_only=True):
+    """The holder could not do it. `retry_after_ms` overrides the policy's delay."""
+
+    URGENT = True
+
+    error: Text
+    error_type: Line = "error"
+    retryable: bool = True
+    retry_after_ms: Milliseconds | None = None
+
+
+class CancelTask(Command, kw_only=True):
+    """The task is not wanted any more."""
+
+    task_id: Id
+    reason: Line | None = None
+
+    def needs(self) -> Needs:
+        """The task."""
+        return ((Task, self.task_id),)
+
+
+class ExpireLease(Command, kw_only=True):
+    """The timer: the holder was silent for longer than its lease."""
+
+    task_id: Id
+    attempt: Attempt
+
+    def needs(self) -> Needs:
+        """The task."""
+        return ((Task, self.task_id),)
+
+
+class ReleaseTask(Command, kw_only=True):
+    """The timer: the delay before the next attempt is over."""
+
+    task_id: Id
+    attempt: Attempt
+
+    def needs(self) -> Needs:
+        """The task."""
+        return ((Task, self.task_id),)

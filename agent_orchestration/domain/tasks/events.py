@@ -1,0 +1,125 @@
+"""Facts about tasks."""
+
+from agent_orchestration.core.messages import Event
+from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy
+
+
+class TaskCreated(Event, kw_only=True):
+    """A task exists. `unmet` are the dependencies it waits for, `unstaffed` the capabilities that
+    nobody had when it was created."""
+
+    REPLY = ("task_id", "unstaffed")
+
+    task_id: str
+    title: str
+    description: str | None
+    requires: tuple[Requirement, ...]
+    depends_on: tuple[Dependency, ...]
+    unmet: tuple[str, ...]
+    unstaffed: tuple[str, ...]
+    priority: int
+    labels: dict[str, str]
+    payload: str | None
+    lease_seconds: int
+    retry: RetryPolicy
+    reason: str | None = None
+
+
+class TaskClaimed(Event, kw_only=True):
+    """An agent took the task; `started` says that it began at once. Times in milliseconds."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "lease_until", "started")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    lease_until: int
+    lease_seconds: int
+    started: bool
+
+
+class TaskAssigned(Event, kw_only=True):
+    """Somebody gave the task to an agent."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "lease_until")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    lease_until: int
+    lease_seconds: int
+
+
+class TaskStarted(Event, kw_only=True):
+    """The holder began."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "lease_until")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    lease_until: int
+
+
+class TaskProgressed(Event, kw_only=True):
+    """The holder said how far it is."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "lease_until")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    lease_until: int
+    progress: str
+
+
+class TaskCompleted(Event, kw_only=True):
+    """The holder is done."""
+
+    REPLY = ("task_id", "agent_id", "attempt")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    result: str | None
+
+
+class TaskFailed(Event, kw_only=True):
+    """An attempt failed; with `retry_at` (milliseconds) another follows, else the task failed."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "error_type", "retry_at")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    error: str
+    error_type: str
+    retry_at: int | None
+
+
+class TaskCancelled(Event, kw_only=True):
+    """The task is not wanted any more."""
+
+    REPLY = ("task_id", "reason")
+
+    task_id: str
+    reason: str | None
+
+
+class TaskLeaseExpired(Event, kw_only=True):
+    """The holder was silent too long; with `requeued` another attempt follows, else it failed."""
+
+    REPLY = ("task_id", "agent_id", "attempt", "requeued")
+
+    task_id: str
+    agent_id: str
+    attempt: int
+    requeued: bool
+
+
+class TaskReleased(Event, kw_only=True):
+    """The delay before the next attempt is over: ready."""
+
+    REPLY = ("task_id",)
+
+    task_id: str

@@ -1,0 +1,174 @@
+"""What facts about tasks change, consequences for agents and dependents included."""
+
+from agent_orchestration.core.messages import EventContext
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.capabilities.model import ensure_capability
+from agent_orchestration.domain.tasks.events import (
+    TaskAssigned,
+    TaskCancelled,
+    TaskClaimed,
+    TaskCompleted,
+    TaskCreated,
+    TaskFailed,
+    TaskLeaseExpired,
+    TaskProgressed,
+    TaskReleased,
+    TaskStarted,
+)
+from agent_orchestration.domain.tasks.index import Dependents
+from agent_orchestration.domain.tasks.model import HELD, Assignment, Task
+
+
+def task_created(state: TenantState, event: TaskCreated, context: EventContext) -> None:
+    """The task exists, ready or blocked, and so do the capabilities it names."""
+    for requirement in event.requires:
+        ensure_capability(state, requirement.capability)
+    state.add(
+        Task(
+            id=event.task_id,
+            title=event.title,
+            description=event.description,
+            status="blocked" if event.unmet else "ready",
+            requires=event.requires,
+            depends_on=event.depends_on,
+            labels=event.labels,
+            priority=event.priority,
+            created_seq=context.seq,
+            created_at=context.at,
+            created_by=context.actor,
+            waiting_on=len(event.unmet),
+            lease_seconds=event.lease_seconds,
+            retry_initial_ms=event.retry.initial_ms,
+            retry_factor=event.retry.factor,
+            retry_max_ms=event.retry.max_ms,
+            max_attempts=event.retry.max_attempts,
+            non_retryable=event.retry.non_retryable,
+            payload=event.payload,
+            reason=event.reason,
+        )
+    )
+
+
+def task_claimed(state: TenantState, event: TaskClaimed, context: EventContext) -> None:
+    """The agent holds it."""
+    _take(state, event, context)
+    if event.started:
+        _begin(state.change(Task, event.task_id), context)
+
+
+def task_assigned(state: TenantState, event: TaskAssigned, context: EventContext) -> None:
+    """The agent holds it, and has still to start."""
+    _take(state, event, context)
+
+
+def task_started(state: TenantState, event: TaskStarted, context: EventContext) -> None:
+    """Running."""
+    task = state.change(Task, event.task_id)
+    task.lease_until = event.lease_until
+    _begin(task, context)
+
+
+def task_progressed(state: TenantState, event: TaskProgressed, _context: EventContext) -> None:
+    """The last progress, and a renewed lease."""
+    task = state.change(Task, event.task_id)
+    task.progress = event.progress
+    task.lease_until = event.lease_until
+
+
+def task_completed(state: TenantState, event: TaskCompleted, context: EventContext) -> None:
+    """Done: the agent is free, and dependents may go on."""
+    task = state.change(Task, event.task_id)
+    task.result = event.result
+    task.error = task.error_type = None
+    task.finish("completed", context.at)
+    state.change(Agent, event.agent_id).release()
+    for dependent, _ in state.index(Dependents).of(task.id):
+        _met(state.change(Task, dependent))
+
+
+def task_failed(state: TenantState, event: TaskFailed, context: EventContext) -> None:
+    """The agent is free; the task waits for its next attempt or has failed for good."""
+    task = state.change(Task, event.task_id)
+    task.error = event.error
+    task.error_type = event.error_type
+    state.change(Agent, event.agent_id).release()
+    if event.retry_at is not None:
+        task.requeue(context.at, f"attempt {event.attempt} failed", event.retry_at)
+    else:
+        _end(state, task, "failed", context.at, f"attempt {event.attempt} failed")
+
+
+def task_cancelled(state: TenantState, event: TaskCancelled, context: EventContext) -> None:
+    """Not wanted any more: whoever held it is free."""
+    task = state.change(Task, event.task_id)
+    _end(state, task, "cancelled", context.at, event.reason)
+
+
+def task_lease_expired(
+    state: TenantState, event: TaskLeaseExpired, context: EventContext
+) -> None:
+    """The agent lost it; another attempt follows if any is left."""
+    task = state.change(Task, event.task_id)
+    state.change(Agent, event.agent_id).release()
+    reason = f"the lease of attempt {event.attempt} by {event.agent_id} ran out"
+    if event.requeued:
+        task.requeue(context.at, reason)
+    else:
+        task.error, task.error_type = reason, "lease_expired"
+        _end(state, task, "failed", context.at, reason)
+
+
+def task_released(state: TenantState, event: TaskReleased, _context: EventContext) -> None:
+    """Ready for the next attempt."""
+    task = state.change(Task, event.task_id)
+    task.status = "ready"
+    task.retry_at = None
+
+
+def _take(
+    state: TenantState, event: TaskClaimed | TaskAssigned, context: EventContext
+) -> None:
+    task = state.change(Task, event.task_id)
+    task.status = "assigned"
+    task.attempt = event.attempt
+    task.assignment = Assignment(event.agent_id, event.attempt, context.at)
+    task.lease_until = event.lease_until
+    task.lease_seconds = event.lease_seconds
+    task.reason = None
+    state.change(Agent, event.agent_id).take(context.at)
+
+
+def _begin(task: Task, context: EventContext) -> None:
+    task.status = "running"
+    task.started_at = context.at
+
+
+def _met(task: Task) -> None:
+    """One dependency less to wait for."""
+    task.waiting_on -= 1
+    if task.waiting_on == 0 and task.status == "blocked":
+        task.status = "ready"
+        task.reason = None
+
+
+def _end(state: TenantState, task: Task, status: str, at: int, reason: str | None) -> None:
+    """Failed or cancelled, with what that means for dependents, and theirs, by each edge."""
+    ending: list[tuple[Task, str, str | None]] = [(task, status, reason)]
+    while ending:
+        task, status, reason = ending.pop()
+        if not task.is_live():
+            continue
+        if status == "cancelled" and task.status in HELD and task.assignment is not None:
+            state.change(Agent, task.assignment.agent_id).release()
+        task.finish("failed" if status == "failed" else "cancelled", at, reason)
+        for dependent_id, edge in state.index(Dependents).of(task.id):
+            dependent = state.change(Task, dependent_id)
+            if not dependent.is_live():
+                continue
+            if edge.on_failure == "continue":
+                _met(dependent)
+            elif edge.on_failure == "cancel":
+                ending.append((dependent, "cancelled", f"dependency {task.id} {status}"))
+            else:
+                dependent.reason = f"dependency {task.id} {status}"

@@ -1,0 +1,85 @@
+"""What several decisions about tasks insist on first."""
+
+from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.commands import AttemptCommand
+from agent_orchestration.domain.tasks.model import HELD, Task
+
+
+def known_task(state: TenantState, task_id: str) -> Task:
+    """The task; raises `NotFound`."""
+    task = state.get(Task, task_id)
+    if task is None:
+        raise NotFound(
+            "unknown_task",
+            f"task_id: there is no task {task_id}; see list_tasks",
+            field="task_id",
+            task_id=task_id,
+        )
+    return task
+
+
+def same_attempt(task: Task, command: AttemptCommand) -> bool:
+    """Whether the command comes from the last holder under the last attempt."""
+    held = task.assignment
+    return held is not None and (held.agent_id, held.attempt) == (command.agent_id, command.attempt)
+
+
+def held_task(state: TenantState, command: AttemptCommand) -> Task:
+    """The task, if this agent holds it under this attempt."""
+    task = known_task(state, command.task_id)
+    if not task.is_live():
+        raise wrong_status(task, "worked on", "assigned or running")
+    if not (task.status in HELD and same_attempt(task, command)):
+        raise Rejected(
+            "fenced",
+            f"attempt: attempt {command.attempt} by {command.agent_id} is over (task {task.id} is"
+            f" {task.status}, attempt {task.attempt}); stop working on it and claim again",
+            field="attempt",
+            task_id=task.id,
+            attempt=task.attempt,
+        )
+    return task
+
+
+def running_task(state: TenantState, command: AttemptCommand) -> Task:
+    """The task, if this agent is carrying it out under this attempt."""
+    task = held_task(state, command)
+    if task.status != "running":
+        raise Rejected(
+            "not_started",
+            f"task {task.id} is {task.status}; call start_task first",
+            task_id=task.id,
+        )
+    return task
+
+
+def working_agent(state: TenantState, agent_id: str) -> Agent:
+    """The agent, if it may take new work."""
+    agent = state.get(Agent, agent_id)
+    if agent is None:
+        raise NotFound(
+            "unknown_agent",
+            f"agent_id: there is no agent {agent_id}; see list_agents",
+            field="agent_id",
+            agent_id=agent_id,
+        )
+    if agent.retired_at is not None or agent.draining:
+        raise Rejected(
+            "agent_retired" if agent.retired_at is not None else "agent_draining",
+            f"agent_id: agent {agent_id} is {agent.status} and takes no new work",
+            field="agent_id",
+            agent_id=agent_id,
+        )
+    return agent
+
+
+def wrong_status(task: Task, what: str, needed: str) -> Rejected:
+    """The refusal of what the task's status does not allow."""
+    return Rejected(
+        "wrong_status",
+        f"task {task.id} is {task.status} and cannot be {what}; it would have to be {needed}",
+        task_id=task.id,
+        status=task.status,
+    )

@@ -1,0 +1,168 @@
+"""Questions about tasks that decisions and the timer ask."""
+
+import heapq
+from collections.abc import Mapping
+
+import msgspec
+
+from agent_orchestration.core.deadlines import Deadlines
+from agent_orchestration.core.state import StateIndex, TenantState
+from agent_orchestration.domain.tasks.model import HELD, Dependency, Requirement, Task
+
+Order = tuple[int, int, str]
+"""(priority, seq of creation, id): smaller comes first."""
+
+
+class _Bucket(msgspec.Struct):
+    """Ready tasks with equal requirements; `heap` may hold entries no longer in `orders`."""
+
+    heap: list[Order] = msgspec.field(default_factory=list[Order])
+    orders: dict[str, Order] = msgspec.field(default_factory=dict[str, Order])
+
+
+class ReadyTasks(StateIndex[Task]):
+    """The ready tasks, grouped by what they require, each group in order of claiming.
+
+    A group is found by the first of its capabilities in alphabetical order, so a claim looks at
+    the groups of the agent's own capabilities only, and at one task of each.
+    """
+
+    ENTITY = Task
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self._groups: dict[str, dict[tuple[Requirement, ...], _Bucket]] = {}
+
+    def key(self, entity: Task) -> tuple[tuple[Requirement, ...], Order] | None:
+        """The requirements, and the order within them."""
+        if entity.status != "ready":
+            return None
+        return entity.requires, (entity.priority, entity.created_seq, entity.id)
+
+    def put(self, key: tuple[tuple[Requirement, ...], Order], entity: Task) -> None:
+        """Into its group."""
+        requires, order = key
+        lead = requires[0].capability if requires else ""
+        bucket = self._groups.setdefault(lead, {}).setdefault(requires, _Bucket())
+        bucket.orders[entity.id] = order
+        heapq.heappush(bucket.heap, order)
+
+    def drop(self, key: tuple[tuple[Requirement, ...], Order], entity: Task) -> None:
+        """Out of its group; an empty group goes too."""
+        requires, _ = key
+        lead = requires[0].capability if requires else ""
+        group = self._groups[lead]
+        bucket = group[requires]
+        del bucket.orders[entity.id]
+        if not bucket.orders:
+            del group[requires]
+            if not group:
+                del self._groups[lead]
+            return
+        while bucket.orders.get(bucket.heap[0][2]) != bucket.heap[0]:
+            heapq.heappop(bucket.heap)
+
+    def best(self, levels: Mapping[str, int]) -> str | None:
+        """The id of the task to claim next for somebody with these capabilities."""
+        found: Order | None = None
+        for lead in ("", *levels):
+            for requires, bucket in self._groups.get(lead, {}).items():
+                self.state.examined += 1
+                order = bucket.heap[0]
+                if (found is None or order < found) and meets(levels, requires):
+                    found = order
+        return found[2] if found else None
+
+
+def meets(levels: Mapping[str, int], requires: tuple[Requirement, ...]) -> bool:
+    """Whether these capabilities are enough for the requirements."""
+    return all(levels.get(need.capability, -1) >= need.level for need in requires)
+
+
+class Dependents(StateIndex[Task]):
+    """Which blocked tasks wait for a task."""
+
+    ENTITY = Task
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self._waiting: dict[str, dict[str, Dependency]] = {}
+
+    def key(self, entity: Task) -> tuple[Dependency, ...] | None:
+        """Filed under each dependency, while blocked by any."""
+        return entity.depends_on if entity.waiting_on and entity.status == "blocked" else None
+
+    def put(self, key: tuple[Dependency, ...], entity: Task) -> None:
+        """Wait for each."""
+        for dependency in key:
+            self._waiting.setdefault(dependency.task_id, {})[entity.id] = dependency
+
+    def drop(self, key: tuple[Dependency, ...], entity: Task) -> None:
+        """Wait for none."""
+        for dependency in key:
+            waiting = self._waiting[dependency.task_id]
+            del waiting[entity.id]
+            if not waiting:
+                del self._waiting[dependency.task_id]
+
+    def of(self, task_id: str) -> tuple[tuple[str, Dependency], ...]:
+        """(id of the blocked task, its dependency on `task_id`), in order of id."""
+        return tuple(sorted(self._waiting.get(task_id, {}).items()))
+
+
+class TasksByAgent(StateIndex[Task]):
+    """Which tasks an agent holds."""
+
+    ENTITY = Task
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self._held: dict[str, set[str]] = {}
+
+    def key(self, entity: Task) -> str | None:
+        """The agent that holds it."""
+        return entity.assignment.agent_id if entity.assignment and entity.status in HELD else None
+
+    def put(self, key: str, entity: Task) -> None:
+        """Held by that agent."""
+        self._held.setdefault(key, set()).add(entity.id)
+
+    def drop(self, key: str, entity: Task) -> None:
+        """No longer held."""
+        self._held[key].discard(entity.id)
+        if not self._held[key]:
+            del self._held[key]
+
+    def of(self, agent_id: str) -> frozenset[str]:
+        """The ids of the tasks that the agent holds."""
+        return frozenset(self._held.get(agent_id, ()))
+
+
+Deadline = tuple[int, str, str, int]
+"""(time in ms, "lease" or "retry", task id, attempt)."""
+
+
+class TaskDeadlines(StateIndex[Task]):
+    """When leases run out and retries are due, as far as the facts say."""
+
+    ENTITY = Task
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self.deadlines: Deadlines[Deadline] = Deadlines()
+
+    def key(self, entity: Task) -> Deadline | None:
+        """The task's next deadline."""
+        if entity.status in HELD and entity.lease_until is not None:
+            return (entity.lease_until, "lease", entity.id, entity.attempt)
+        if entity.status == "blocked" and entity.retry_at is not None:
+            return (entity.retry_at, "retry", entity.id, entity.attempt)
+        return None
+
+    def put(self, key: Deadline, entity: Task) -> None:
+        """Note it."""
+        self.deadlines.put(entity.id, key)
+
+    def drop(self, key: Deadline, entity: Task) -> None:
+        """Forget it."""
+        self.deadlines.drop(entity.id)

@@ -1,0 +1,57 @@
+// task: One task with what it requires, what it waits for and who waits for it.
+MATCH (t:Task {id: $task_id})
+WHERE t.tenant = $tenant
+OPTIONAL MATCH (t)-[s:ASSIGNED_TO]->(a:Agent)
+RETURN t.id AS id, t.title AS title, t.description AS description, t.status AS status, t.priority AS priority,
+       t.labels AS labels, t.reason AS reason, t.attempt AS attempt, t.max_attempts AS max_attempts,
+       a.id AS agent_id, t.lease_seconds AS lease_seconds, t.lease_until AS lease_until, t.retry_at AS retry_at,
+       t.created_at AS created_at, t.created_by AS created_by, t.started_at AS started_at, t.finished_at AS finished_at,
+       t.payload AS payload, t.progress AS progress, t.result AS result, t.error AS error, t.error_type AS error_type,
+       t.waiting_on AS waiting_on,
+       [(t)-[r:REQUIRES]->(c:Capability) | {capability: c.name, level: r.level}] AS requires,
+       [(t)-[d:DEPENDS_ON]->(o:Task) | {task_id: o.id, on_failure: d.on_failure, status: o.status}] AS depends_on,
+       [(w:Task)-[:DEPENDS_ON]->(t) | w.id] AS dependent_ids
+
+// tasks: Tasks in order of id, by status, assigned agent, required capability or label.
+MATCH (t:Task {tenant: $tenant})
+WHERE t.id > $after_id AND ($status IS NULL OR t.status = $status) AND ($label IS NULL OR $label IN t.labels)
+  AND ($agent_id IS NULL OR EXISTS { (t)-[:ASSIGNED_TO]->(:Agent {id: $agent_id}) })
+  AND ($capability IS NULL OR EXISTS { (t)-[:REQUIRES]->(:Capability {name: $capability}) })
+OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
+RETURN t.id AS id, t.title AS title, t.status AS status, t.priority AS priority, t.attempt AS attempt,
+       t.reason AS reason, a.id AS agent_id, t.waiting_on AS waiting_on, t.created_at AS created_at
+ORDER BY id LIMIT $limit
+
+// task_statuses: The statuses of some tasks by id.
+UNWIND $ids AS wanted
+MATCH (t:Task {id: wanted})
+WHERE t.tenant = $tenant
+OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
+RETURN t.id AS id, t.title AS title, t.status AS status, t.priority AS priority, t.attempt AS attempt,
+       t.reason AS reason, a.id AS agent_id, t.waiting_on AS waiting_on, t.created_at AS created_at
+
+// unfinished_dependencies: What a task still waits for, through any number of steps, nearest first.
+MATCH p = (t:Task {id: $task_id})-[:DEPENDS_ON*1..20]->(o:Task)
+WHERE t.tenant = $tenant AND o.status <> 'completed'
+RETURN o.id AS id, o.title AS title, o.status AS status, o.reason AS reason, min(length(p)) AS steps
+ORDER BY steps, id LIMIT 50
+
+// unstaffed_tasks: Open tasks that require a capability no agent has at that level.
+MATCH (t:Task {tenant: $tenant})-[r:REQUIRES]->(c:Capability)
+WHERE t.status IN ['blocked', 'ready']
+  AND NOT EXISTS { MATCH (a:Agent)-[h:HAS_CAPABILITY]->(c) WHERE a.status <> 'retired' AND h.level >= r.level }
+RETURN t.id AS id, t.title AS title, t.status AS status, collect(c.name) AS unstaffed
+ORDER BY id LIMIT 100
+
+// blocking_tasks: Unfinished tasks by how many others wait for them directly.
+MATCH (w:Task {tenant: $tenant})-[:DEPENDS_ON]->(t:Task)
+WHERE t.status <> 'completed' AND w.status = 'blocked'
+RETURN t.id AS id, t.title AS title, t.status AS status, count(w) AS waiting
+ORDER BY waiting DESC, id LIMIT 50
+
+// longest_running: Tasks that are being worked on, the longest first.
+MATCH (t:Task {tenant: $tenant})-[:ASSIGNED_TO]->(a:Agent)
+WHERE t.status IN ['assigned', 'running']
+RETURN t.id AS id, t.title AS title, a.id AS agent_id, t.attempt AS attempt, t.started_at AS started_at,
+       t.lease_until AS lease_until
+ORDER BY started_at, id LIMIT 50

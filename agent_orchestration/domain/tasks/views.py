@@ -1,0 +1,167 @@
+"""Tasks as tools show them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agent_orchestration.core.errors import NotFound
+from agent_orchestration.core.tool import Gateway, Output
+from agent_orchestration.core.types import json_value
+from agent_orchestration.domain.tasks.model import EdgePolicy
+
+
+class RequirementView(BaseModel):
+    """A required capability and its least level, 0 to 1."""
+
+    capability: str
+    level: float
+
+
+class DependencyView(BaseModel):
+    """A task that is waited for."""
+
+    task_id: str
+    on_failure: EdgePolicy
+    status: str
+
+
+class TaskLine(BaseModel):
+    """A task in a list."""
+
+    id: str
+    title: str
+    status: str
+    priority: int
+    attempt: int
+    waiting_on: int = Field(description="dependencies that are not met")
+    agent_id: str | None = None
+    reason: str | None = None
+    created_at: datetime
+
+
+class TaskView(TaskLine):
+    """A task as the graph has it. Payload, progress and result over 64 KB show as
+    `{"$blob": digest, "bytes": size}`; read them as the resource `blob://{digest}`."""
+
+    description: str | None = None
+    labels: list[str] = Field(description="key=value")
+    requires: list[RequirementView]
+    depends_on: list[DependencyView]
+    dependent_ids: list[str] = Field(description="the tasks that wait for this one")
+    max_attempts: int = Field(description="0: no limit")
+    lease_seconds: int
+    lease_until: datetime | None = None
+    retry_at: datetime | None = None
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    payload: Any = None
+    progress: Any = None
+    result: Any = None
+    error_type: str | None = None
+    error: str | None = None
+
+
+class TaskAnswer(Output):
+    """A task, and the sequence number at which it was so."""
+
+    task: TaskView
+    seq: int
+
+
+class CreatedTask(TaskAnswer):
+    """The new task. It waits in the graph even if nobody can do it."""
+
+    unstaffed: list[str] = Field(description="required capabilities that nobody has at that level")
+
+
+class HeldTask(TaskAnswer):
+    """A task with the attempt under which it is held and the end of the lease."""
+
+    attempt: int
+    lease_until: datetime | None = None
+
+
+class ClaimedTask(Output):
+    """The claimed task; `task` is absent where there was nothing to do, and `reason` says why."""
+
+    task: TaskView | None = None
+    attempt: int | None = Field(None, description="send it with everything you say of the task")
+    lease_until: datetime | None = None
+    reason: str | None = None
+    seq: int
+
+
+class Tasks(Output):
+    """A page of tasks."""
+
+    tasks: list[TaskLine]
+    next_cursor: str | None = Field(None, description="pass as `cursor` for the next page")
+
+
+class WaitedTasks(Output):
+    """The tasks as they are now."""
+
+    tasks: list[TaskLine]
+    finished: bool = Field(description="whether all of them are completed, failed or cancelled")
+    unknown: list[str] = Field(description="ids of no task")
+    seq: int
+
+
+class EventView(BaseModel):
+    """A fact of the history."""
+
+    seq: int
+    type: str
+    at: datetime
+    actor: str
+    data: dict[str, Any] = Field(description="what the event says, shortened")
+
+
+class WaitsFor(BaseModel):
+    """Something that has to happen first."""
+
+    what: Literal["dependency", "agent", "capability", "time", "holder"]
+    id: str | None = None
+    detail: str
+
+
+class Explanation(Output):
+    """Why a task is as it is, and what would move it."""
+
+    task: TaskView
+    summary: str
+    next_step: str | None = Field(None, description="what has to happen next; absent when finished")
+    waits_for: list[WaitsFor]
+    events: list[EventView] = Field(description="the facts behind it, the oldest first")
+    seq: int
+
+
+def task_view(row: dict[str, Any]) -> TaskView:
+    """A task from the row of the question `task`."""
+    view = TaskView.model_validate(
+        {**row, **{name: json_value(row[name]) for name in ("payload", "progress", "result")}}
+    )
+    view.requires.sort(key=lambda one: one.capability)
+    view.depends_on.sort(key=lambda one: one.task_id)
+    view.dependent_ids.sort()
+    return view
+
+
+def event_view(row: dict[str, Any]) -> EventView:
+    """An event from a row of a history question."""
+    return EventView.model_validate({**row, "data": json_value(row["data"])})
+
+
+async def task_answer(gateway: Gateway, task_id: str, seq: int) -> dict[str, Any]:
+    """The fields of a `TaskAnswer`; `NotFound` where there is no such task."""
+    rows = await gateway.ask("task", at_least=seq, task_id=task_id)
+    if not rows:
+        raise NotFound(
+            "unknown_task",
+            f"task_id: there is no task {task_id}; see list_tasks",
+            field="task_id",
+            task_id=task_id,
+        )
+    return {"task": task_view(rows[0]), "seq": max(seq, rows.seq), "stale": rows.stale or None}

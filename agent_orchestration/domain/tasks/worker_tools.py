@@ -1,0 +1,143 @@
+"""Tools for those who carry out tasks."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from agent_orchestration.core.entities import to_datetime
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.messages import CommandResult
+from agent_orchestration.core.tool import Gateway, Role, tool
+from agent_orchestration.core.types import Attempt, Id, Key, LeaseSeconds, Line, Text, json_text
+from agent_orchestration.domain.tasks.commands import (
+    ClaimTask,
+    CompleteTask,
+    FailTask,
+    ReportProgress,
+    StartTask,
+)
+from agent_orchestration.domain.tasks.views import ClaimedTask, HeldTask, TaskAnswer, task_answer
+
+TaskId = Annotated[Id, Field(description="the task's id")]
+HolderId = Annotated[Id, Field(description="the agent that holds the task")]
+TaskAttempt = Annotated[Attempt, Field(description="the `attempt` that the claim answered")]
+
+
+async def held_answer(gateway: Gateway, result: CommandResult, task_id: str) -> HeldTask:
+    """The task with attempt and lease after a command about it."""
+    answer = await task_answer(gateway, task_id, result.seq)
+    until = result.data.get("lease_until")
+    return HeldTask(
+        **answer,
+        attempt=result.data["attempt"],
+        lease_until=answer["task"].lease_until if until is None else to_datetime(until),
+    )
+
+
+@tool(title="Claim a task", role=Role.AGENT, toolsets=("worker",))
+async def claim_task(
+    gateway: Gateway,
+    agent_id: Annotated[Id, Field(description="who asks for work")],
+    wait_seconds: Annotated[
+        float, Field(ge=0, le=50, description="wait so long for work to turn up")
+    ] = 0.0,
+    lease_seconds: Annotated[
+        LeaseSeconds | None, Field(description="default: what the task says")
+    ] = None,
+    start: Annotated[bool, Field(description="false: call start_task yourself")] = True,
+    idempotency_key: Key | None = None,
+) -> ClaimedTask:
+    """Take the best ready task that this agent can do: capabilities met, then priority, then age.
+
+    Remember `attempt`: it goes with everything you say of the task. Until `lease_until` the task
+    is yours; each report and heartbeat renews the lease. Without work, `task` is absent.
+    """
+    command = ClaimTask(agent_id=agent_id, lease_seconds=lease_seconds, start=start)
+    result = await gateway.submit_waiting(
+        command, agent_id=agent_id, seconds=wait_seconds, key=idempotency_key
+    )
+    if result.status != "accepted":
+        return ClaimedTask(reason=result.data.get("reason"), seq=result.seq)
+    answer = await task_answer(gateway, result.data["task_id"], result.seq)
+    return ClaimedTask(
+        **answer,
+        attempt=result.data["attempt"],
+        lease_until=to_datetime(result.data["lease_until"]),
+    )
+
+
+@tool(title="Start a task", role=Role.AGENT, toolsets=("worker",))
+async def start_task(
+    gateway: Gateway,
+    task_id: TaskId,
+    agent_id: HolderId,
+    attempt: TaskAttempt,
+    idempotency_key: Key | None = None,
+) -> HeldTask:
+    """Begin a task that was assigned to you, or claimed with start=false."""
+    command = StartTask(task_id=task_id, agent_id=agent_id, attempt=attempt)
+    return await held_answer(gateway, await gateway.submit(command, key=idempotency_key), task_id)
+
+
+@tool(title="Report progress", role=Role.AGENT, toolsets=("worker",))
+async def report_progress(
+    gateway: Gateway,
+    task_id: TaskId,
+    agent_id: HolderId,
+    attempt: TaskAttempt,
+    progress: Annotated[Any, Field(description="any JSON; a later attempt can read it")],
+    idempotency_key: Key | None = None,
+) -> HeldTask:
+    """Say how far you are. Renews the lease."""
+    text = json_text(progress, "progress")
+    if text is None:
+        raise Rejected("invalid_argument", "progress: is required", field="progress")
+    command = ReportProgress(task_id=task_id, agent_id=agent_id, attempt=attempt, progress=text)
+    return await held_answer(gateway, await gateway.submit(command, key=idempotency_key), task_id)
+
+
+@tool(title="Complete a task", role=Role.AGENT, toolsets=("worker",))
+async def complete_task(
+    gateway: Gateway,
+    task_id: TaskId,
+    agent_id: HolderId,
+    attempt: TaskAttempt,
+    result: Annotated[Any, Field(description="JSON, up to 10 MB")] = None,
+    idempotency_key: Key | None = None,
+) -> TaskAnswer:
+    """The task is done. Tasks that wait for it may go on."""
+    command = CompleteTask(
+        task_id=task_id, agent_id=agent_id, attempt=attempt, result=json_text(result, "result")
+    )
+    outcome = await gateway.submit(command, key=idempotency_key)
+    return TaskAnswer(**await task_answer(gateway, task_id, outcome.seq))
+
+
+@tool(title="Fail a task", role=Role.AGENT, toolsets=("worker",))
+async def fail_task(
+    gateway: Gateway,
+    task_id: TaskId,
+    agent_id: HolderId,
+    attempt: TaskAttempt,
+    error: Annotated[Text, Field(description="what went wrong, for people")],
+    error_type: Annotated[
+        Line, Field(description="what kind, for the retry policy's non_retryable")
+    ] = "error",
+    retryable: Annotated[bool, Field(description="false: another attempt is pointless")] = True,
+    retry_after_seconds: Annotated[
+        float | None, Field(ge=0, le=31_536_000, description="instead of the policy's delay")
+    ] = None,
+    idempotency_key: Key | None = None,
+) -> TaskAnswer:
+    """The attempt failed. By the task's retry policy another attempt follows, or it has failed."""
+    command = FailTask(
+        task_id=task_id,
+        agent_id=agent_id,
+        attempt=attempt,
+        error=error,
+        error_type=error_type,
+        retryable=retryable,
+        retry_after_ms=None if retry_after_seconds is None else round(retry_after_seconds * 1000),
+    )
+    outcome = await gateway.submit(command, key=idempotency_key)
+    return TaskAnswer(**await task_answer(gateway, task_id, outcome.seq))

@@ -1,0 +1,66 @@
+"""The HTTP server that a process runs beside its dispatcher, as a background task."""
+
+import asyncio
+import logging
+
+from agent_orchestration.core.dispatch import Dispatcher
+from agent_orchestration.server.toolsets import Toolsets
+
+logger = logging.getLogger(__name__)
+
+
+class Listener:
+    """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened.
+
+    Not reusable: after `close` it stays closed.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        address: tuple[str, int],
+        toolsets: Toolsets,
+        token: str,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._address = address
+        self._toolsets: Toolsets = toolsets
+        self._token = token
+        self._serving: asyncio.Task[None] | None = None
+        self.url: str | None = None
+
+    async def open(self) -> None:
+        """Start to serve; returns when requests are accepted. Raises `Rejected` where the address
+        cannot be used."""
+        # The MCP framework takes most of a second to import; short verbs never get here.
+        from agent_orchestration.server.http import create_app  # noqa: PLC0415
+        from agent_orchestration.server.serve import serve_http  # noqa: PLC0415
+
+        app = create_app(self._dispatcher, toolsets=self._toolsets, token=self._token)
+        started = asyncio.Event()
+
+        async def on_started(url: str) -> None:
+            self.url = url
+            started.set()
+
+        self._serving = asyncio.create_task(serve_http(app, *self._address, on_started=on_started))
+        accepting = asyncio.create_task(started.wait())
+        await asyncio.wait({self._serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        accepting.cancel()
+        if self.url is None:
+            await self._serving
+
+    async def closed(self) -> None:
+        """Wait until the server has ended; raises what ended it."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
+    async def close(self) -> None:
+        """Accept nothing more and end within three seconds; long polls are told to repeat."""
+        if self._serving is None:
+            return
+        self._serving.cancel()
+        (result,) = await asyncio.gather(self._serving, return_exceptions=True)
+        if isinstance(result, Exception) and self.url is not None:
+            logger.error("the server at %s ended: %s", self.url, result)
+        self.url = None

@@ -1,0 +1,214 @@
+"""The command bus: from an intention to its outcome, for callers in this process."""
+
+import asyncio
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from typing import get_type_hints
+
+import msgspec
+
+from agent_orchestration.backends.blobs import BlobStore
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import Json
+from agent_orchestration.core.envelope import CommandEnvelope, Record, command_body
+from agent_orchestration.core.errors import (
+    Busy,
+    PlatformError,
+    Rejected,
+    Unavailable,
+    error_from_dict,
+)
+from agent_orchestration.core.messages import Command, CommandResult, canonical
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.types import BLOB_KEY, BLOB_THRESHOLD, REQUEST_LIMIT
+from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import COMMANDS
+
+WAITING_LIMIT = 10_000
+LAG_LIMIT = 20_000
+RECORD_LIMIT = 900 * 1024
+#: How long to wait for an outcome before the command is sent again with the same id.
+PATIENCE_SECONDS = (5.0, 10.0, 15.0)
+
+
+class CommandBus:
+    """Sends commands to the log and gives back their outcomes.
+
+    Commands that come in while an append is under way are appended together by the next one.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        blobs: BlobStore,
+        registry: Registry,
+        answers: Answers,
+        hints: ReadyHints,
+        *,
+        failed: Callable[[int], PlatformError | None] = lambda _: None,
+    ) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._registry = registry
+        self._answers = answers
+        self._hints = hints
+        self._failed = failed
+        self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
+        self._senders: dict[int, asyncio.Task[None]] = {}
+        self._lag: defaultdict[int, int] = defaultdict(int)
+
+    async def submit(
+        self, command: Command, caller: Caller, *, key: str | None = None
+    ) -> CommandResult:
+        """The command's outcome: accepted, or nothing to do. Every other outcome is raised, as
+        the `PlatformError` it is. Repeating a call with the same key is harmless."""
+        envelope = await self._envelope(command, caller, key)
+        partition = self._partition(envelope.tenant)
+        self._admit(partition, command)
+        while True:
+            result = await self._outcome(envelope, partition)
+            if result.status != "unsettled":
+                break
+        if result.error is not None:
+            raise error_from_dict(result.error)
+        return result
+
+    async def submit_waiting(
+        self,
+        command: Command,
+        caller: Caller,
+        *,
+        agent_id: str,
+        seconds: float,
+        key: str | None = None,
+    ) -> CommandResult:
+        """Like `submit`, but while there is nothing to do wait for work that the agent can do."""
+        if seconds <= 0:
+            return await self.submit(command, caller, key=key)
+        deadline = time.monotonic() + seconds
+        waiter = self._hints.park(caller.tenant, agent_id)
+        served = False
+        try:
+            while True:
+                result = await self.submit(command, caller, key=key)
+                served = result.status == "accepted"
+                remaining = deadline - time.monotonic()
+                if served or remaining <= 0:
+                    return result
+                waiter.levels = result.data.get("levels")
+                waiter.woken_for = None
+                try:
+                    async with asyncio.timeout(remaining):
+                        await waiter.wake.wait()
+                except TimeoutError:
+                    return result
+                waiter.wake.clear()
+        finally:
+            self._hints.leave(waiter, served=served)
+
+    async def send(self, command: Command, caller: Caller, command_id: str) -> None:
+        """Submit under a given id and don't wait for the outcome (for the timer)."""
+        envelope = await self._envelope(command, caller, None, command_id)
+        await self._log.append(
+            COMMANDS, self._partition(envelope.tenant), [envelope.to_record()]
+        )
+
+    def delivered(self, result: CommandResult) -> None:
+        """An outcome arrived."""
+        self._lag[self._partition(result.tenant)] = result.lag
+        self._answers.deliver(result)
+
+    def _partition(self, tenant: str) -> int:
+        return partition_of(tenant, self._log.topics()[COMMANDS].partitions)
+
+    def _admit(self, partition: int, command: Command) -> None:
+        failure = self._failed(partition)
+        if failure is not None:
+            raise Unavailable("partition_stopped", failure.reason)
+        if type(command).URGENT:
+            return
+        if len(self._answers) >= WAITING_LIMIT or self._lag[partition] >= LAG_LIMIT:
+            raise Busy("busy", "too many commands are waiting; repeat in a second", retry_after=1)
+
+    async def _envelope(
+        self, command: Command, caller: Caller, key: str | None, command_id: str | None = None
+    ) -> CommandEnvelope:
+        name = type(command).__name__
+        body = self._checked(name, command_body(command))
+        if len(body) > BLOB_THRESHOLD:
+            body = command_body(await self._with_blobs(command))
+        if len(body) > RECORD_LIMIT:
+            raise Rejected(
+                "too_large",
+                f"the request has {len(body)} bytes beside its payload; at most {RECORD_LIMIT}"
+                " are allowed",
+            )
+        return CommandEnvelope(
+            id=command_id or str(uuid.uuid4()),
+            tenant=caller.tenant,
+            type=name,
+            body=body,
+            principal=caller.principal,
+            key=key,
+            correlation=caller.correlation,
+            traceparent=caller.traceparent,
+        )
+
+    def _checked(self, name: str, body: bytes) -> bytes:
+        """What the log may hold is decided here, before the append."""
+        if len(body) > REQUEST_LIMIT:
+            raise Rejected(
+                "too_large",
+                f"the request has {len(body)} bytes; at most {REQUEST_LIMIT} are allowed",
+            )
+        try:
+            self._registry.decode_command(name, body)
+        except msgspec.DecodeError as error:
+            raise Rejected("invalid_argument", str(error)) from None
+        return body
+
+    async def _with_blobs(self, command: Command) -> Command:
+        """The command with its large JSON fields put into the blob store."""
+        references: dict[str, str] = {}
+        for name, hint in get_type_hints(type(command), include_extras=True).items():
+            value = getattr(command, name, None)
+            if hint in (Json, Json | None) and value and len(value) > BLOB_THRESHOLD:
+                data = value.encode()
+                reference = {BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}
+                references[name] = canonical(reference).decode()
+        return msgspec.structs.replace(command, **references)
+
+    async def _outcome(self, envelope: CommandEnvelope, partition: int) -> CommandResult:
+        future = self._answers.expect(envelope.id)
+        record = envelope.to_record()
+        try:
+            for patience in PATIENCE_SECONDS:
+                self._post(partition, envelope.id, record)
+                await asyncio.wait([future], timeout=patience)
+                if future.done():
+                    return future.result()
+        finally:
+            self._answers.forget(envelope.id)
+        raise Unavailable(
+            "outcome_unknown",
+            "there was no answer in time; repeat the call with the same idempotency_key",
+        )
+
+    def _post(self, partition: int, command_id: str, record: Record) -> None:
+        self._outbox[partition].append((command_id, record))
+        sender = self._senders.get(partition)
+        if sender is None or sender.done():
+            self._senders[partition] = asyncio.create_task(self._drain(partition))
+
+    async def _drain(self, partition: int) -> None:
+        """Append what is waiting, as often as there is something."""
+        while posted := self._outbox.pop(partition, None):
+            try:
+                await self._log.append(COMMANDS, partition, [record for _, record in posted])
+            except PlatformError as error:
+                for command_id, _ in posted:
+                    self._answers.fail(command_id, error)

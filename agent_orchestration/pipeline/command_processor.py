@@ -1,0 +1,220 @@
+"""The command processor of one partition: commands -> decide -> events. The only writer of events."""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.entities import Entity
+from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
+from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.folding import Folded
+from agent_orchestration.core.messages import CommandResult
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline.dead_letters import send_dead_letter
+from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
+from agent_orchestration.pipeline.loading import load_entities, load_receipts, load_tenant
+from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, SYSTEM_EVENTS
+
+logger = logging.getLogger(__name__)
+BATCH = 500
+IDLE_SECONDS = 60.0
+COMMIT_EVERY_SECONDS = 0.5
+
+
+#: An entity that was loaded for one batch only.
+Borrowed = tuple[TenantState, type[Entity], str]
+
+
+class Observer(Protocol):
+    """Who is told of every settled command: the timer, and whoever waits for work."""
+
+    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+        """The command's outcome is final; `folded` is its event, if it led to one."""
+        ...
+
+
+class CommandProcessor:
+    """Decides a partition's commands in order, appends their events, answers their callers.
+
+    `next` is the offset of the next command to decide; everything before it is settled.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        graph: Graph,
+        registry: Registry,
+        progress: Progress,
+        projector: Projector,
+        partition: int,
+        *,
+        deliver: Callable[[CommandResult], None],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._log = log
+        self._graph = graph
+        self._registry = registry
+        self._progress = progress
+        self._projector = projector
+        self._partition = partition
+        self._deliver = deliver
+        self._observers = observers
+        self._decider = Decider(registry)
+        self._states: dict[str, TenantState] = {}
+        self._loading: dict[str, asyncio.Task[TenantState]] = {}
+        self._finished: defaultdict[str, deque[Folded]] = defaultdict(deque)
+        self._committed_at = 0.0
+        self.next = 0
+        self.taken_over = asyncio.Event()
+        self._settled = asyncio.Event()
+
+    async def run(self) -> None:
+        """Decide for ever. Raises `Corrupt` where going on would be wrong."""
+        await self._take_over()
+        while True:
+            records = await self._log.read(COMMANDS, self._partition, self.next, BATCH)
+            if not records:
+                await self._commit_position()
+                await self._log.wait(COMMANDS, self._partition, self.next, IDLE_SECONDS)
+                continue
+            try:
+                await self._decide(records)
+            except Unavailable as error:
+                # Whether the events were appended is unknown: what is in memory may be ahead of
+                # the log. Take the partition over from ourselves, as a new owner would.
+                logger.warning("events of partition %d are in doubt: %s", self._partition, error)
+                await self._take_over()
+
+    async def state(self, tenant: str) -> TenantState:
+        """The tenant's state, loaded once however many ask for it."""
+        state = self._states.get(tenant)
+        if state is not None:
+            return state
+        if tenant not in self._loading:
+            self._loading[tenant] = asyncio.create_task(self._load(tenant))
+        try:
+            state = await asyncio.shield(self._loading[tenant])
+        finally:
+            self._loading.pop(tenant, None)
+        self._progress.advance(tenant, state.seq)
+        return self._states.setdefault(tenant, state)
+
+    async def _load(self, tenant: str) -> TenantState:
+        """What we appended has to be in the graph before a state can come from there."""
+        _, appended = await self._log.bounds(EVENTS, self._partition)
+        await self._projector.passed(appended)
+        return await load_tenant(self._graph, self._registry, tenant)
+
+    def forget(self, tenant: str) -> None:
+        """The tenant's state has to be loaded again."""
+        self._states.pop(tenant, None)
+        self._finished.pop(tenant, None)
+
+    async def passed(self, offset: int) -> None:
+        """Wait until every command before `offset` is settled."""
+        while self.next < offset:
+            self._settled.clear()
+            await self._settled.wait()
+
+    async def _take_over(self) -> None:
+        """Become the partition's writer: only after the graph has every event appended so far."""
+        committed = await self._log.committed(GROUP, COMMANDS, self._partition)
+        _, barrier = await self._log.bounds(EVENTS, self._partition)
+        await self._projector.passed(barrier)
+        self._states.clear()
+        self._finished.clear()
+        begin, _ = await self._log.bounds(COMMANDS, self._partition)
+        known = committed is not None and committed[0] == self._log.epoch
+        self.next = committed[1] if committed and known else begin
+        self.taken_over.set()
+
+    async def _decide(self, records: Sequence[StoredRecord]) -> None:
+        asked = [one for record in records if (one := await self._asked(record)) is not None]
+        borrowed = await self._load_needs(asked)
+        outcomes: list[Outcome] = []
+        following = records[-1].offset + 1
+        for one in asked:
+            outcomes.append(self._decider.decide(self._states[one.envelope.tenant], one))
+            if outcomes[-1].spoiled:
+                following = one.position[1] + 1
+                break
+        events = [o.folded.envelope.to_record() for o in outcomes if o.folded is not None]
+        if events:
+            await self._log.append(EVENTS, self._partition, events)
+        self.next = following
+        for state, cls, entity_id in borrowed:
+            state.evict(cls, entity_id)
+        await self._keep_rejections(outcomes)
+        await self._settle(outcomes)
+        if asyncio.get_running_loop().time() - self._committed_at > COMMIT_EVERY_SECONDS:
+            await self._commit_position()
+
+    async def _asked(self, record: StoredRecord) -> Asked | None:
+        try:
+            envelope = CommandEnvelope.from_record(record)
+            command = self._registry.decode_command(envelope.type, envelope.body)
+        except (ValueError, msgspec.DecodeError) as error:
+            await send_dead_letter(self._log, record, str(error))
+            return None
+        return Asked(envelope, command, (self._log.epoch, record.offset), record.timestamp)
+
+    async def _load_needs(self, asked: Iterable[Asked]) -> list[Borrowed]:
+        by_tenant: defaultdict[str, list[Asked]] = defaultdict(list)
+        for one in asked:
+            by_tenant[one.envelope.tenant].append(one)
+        borrowed: list[Borrowed] = []
+        for tenant, its in by_tenant.items():
+            state = await self.state(tenant)
+            self._evict(state)
+            needs = [need for one in its for need in one.command.needs()]
+            loaded = await load_entities(self._graph, state, needs)
+            borrowed += [(state, cls, entity_id) for cls, entity_id in loaded]
+            keys = [one.envelope.receipt_key for one in its if one.envelope.key is not None]
+            await load_receipts(self._graph, state, keys)
+        return borrowed
+
+    def _evict(self, state: TenantState) -> None:
+        """Forget what is finished and in the graph, so that memory follows the live work."""
+        applied = self._progress.seq(state.tenant)
+        finished = self._finished[state.tenant]
+        while finished and finished[0].envelope.seq <= applied:
+            for cls, entity_id in finished.popleft().touched:
+                state.evict(cls, entity_id)
+        state.forget(applied)
+
+    async def _keep_rejections(self, outcomes: Iterable[Outcome]) -> None:
+        partitions = self._log.topics()[SYSTEM_EVENTS].partitions
+        kept = [o.rejection for o in outcomes if o.rejection is not None]
+        if kept:
+            await self._log.append(SYSTEM_EVENTS, self._partition % partitions, kept)
+
+    async def _settle(self, outcomes: Iterable[Outcome]) -> None:
+        _, end = await self._log.bounds(COMMANDS, self._partition)
+        for outcome in outcomes:
+            state = self._states.get(outcome.asked.envelope.tenant)
+            if state is not None:
+                if outcome.folded is not None:
+                    self._finished[state.tenant].append(outcome.folded)
+                for observer in self._observers:
+                    observer.settled(outcome.asked, outcome.folded, state)
+            result = outcome.result
+            self._deliver(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
+        for outcome in outcomes:
+            if outcome.spoiled:
+                self.forget(outcome.asked.envelope.tenant)
+        self._settled.set()
+
+    async def _commit_position(self) -> None:
+        await self._log.commit(GROUP, COMMANDS, self._partition, self.next)
+        self._committed_at = asyncio.get_running_loop().time()
+
+

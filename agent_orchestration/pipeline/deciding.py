@@ -1,0 +1,161 @@
+"""One command, one outcome: the purely computing heart of the command processor."""
+
+from typing import Any
+
+import msgspec
+
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, event_body
+from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Unavailable
+from agent_orchestration.core.folding import Folded, check_rows, fold
+from agent_orchestration.core.messages import (
+    Command,
+    CommandContext,
+    CommandResult,
+    Event,
+    Nothing,
+    canonical,
+)
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.state import Receipt, TenantState
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A command as read from the log: `position` is (epoch, offset), `timestamp` the log's."""
+
+    envelope: CommandEnvelope
+    command: Command
+    position: tuple[int, int]
+    timestamp: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a command: its answer, and its event or a rejection to keep.
+
+    `spoiled` says that the state in memory was changed in vain and has to be loaded again before
+    the tenant's next command.
+    """
+
+    asked: Asked
+    result: CommandResult
+    folded: Folded | None = None
+    rejection: Record | None = None
+    spoiled: bool = False
+
+
+class Decider:
+    """Decides commands against a tenant's state, which it evolves at once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def decide(self, state: TenantState, asked: Asked) -> Outcome:
+        """The command's one outcome."""
+        if state.quarantined:
+            return self._refused(state, asked, _quarantined(state))
+        at = max(asked.timestamp, state.at)
+        receipt = state.recall(asked.envelope.receipt_key, at)
+        if receipt is not None:
+            return self._repeated(state, asked, receipt)
+        if asked.position <= state.position:
+            # Decided before a take-over, with an outcome that left no event: the caller asks anew.
+            return Outcome(asked, self._result(state, asked, "unsettled"))
+        try:
+            event = self._decide(state, asked, at)
+        except Corrupt:
+            raise
+        except PlatformError as error:
+            return self._refused(state, asked, error)
+        if isinstance(event, Nothing):
+            return Outcome(asked, self._result(state, asked, "nothing", event.data))
+        return self._accept(state, asked, event, at)
+
+    def _decide(self, state: TenantState, asked: Asked, at: int) -> Event | Nothing:
+        envelope = asked.envelope
+        context = CommandContext(envelope.id, envelope.tenant, at, envelope.principal)
+        return self._registry.decide[type(asked.command)](state, asked.command, context)
+
+    def _accept(self, state: TenantState, asked: Asked, event: Event, at: int) -> Outcome:
+        """Evolve the event exactly as it will be read back, and check what it produces."""
+        envelope = self._envelope(state, asked, event, at)
+        try:
+            folded = fold(self._registry, state, envelope)
+            check_rows(folded)
+        except Corrupt:
+            raise
+        except PlatformError as error:
+            return msgspec.structs.replace(self._refused(state, asked, error), spoiled=True)
+        data = event.reply()
+        return Outcome(asked, self._result(state, asked, "accepted", data), folded)
+
+    def _envelope(
+        self, state: TenantState, asked: Asked, event: Event, at: int
+    ) -> EventEnvelope:
+        command = asked.envelope
+        return EventEnvelope(
+            tenant=state.tenant,
+            seq=state.seq + 1,
+            prev=state.prev,
+            type=type(event).__name__,
+            version=event.VERSION,
+            at=at,
+            body=event_body(event),
+            command_id=command.id,
+            command_position=asked.position,
+            actor=command.principal.id,
+            receipt_key=command.receipt_key,
+            body_hash=command.body_hash,
+            causation=command.causation,
+            correlation=command.correlation,
+            traceparent=command.traceparent,
+        )
+
+    def _repeated(self, state: TenantState, asked: Asked, receipt: Receipt) -> Outcome:
+        if receipt.body_hash != asked.envelope.body_hash:
+            conflict = Conflict(
+                "idempotency_conflict",
+                f"idempotency_key: {asked.envelope.key} was used before with another request;"
+                " use a new key",
+                field="idempotency_key",
+            )
+            return self._refused(state, asked, conflict)
+        result = self._result(state, asked, "accepted", receipt.data)
+        return Outcome(asked, msgspec.structs.replace(result, seq=receipt.seq, repeated=True))
+
+    def _refused(self, state: TenantState, asked: Asked, error: PlatformError) -> Outcome:
+        result = self._result(state, asked, "failed")
+        rejection = None if error.retryable else self._rejection(asked, error)
+        failed = msgspec.structs.replace(result, error=error.to_dict())
+        return Outcome(asked, failed, rejection=rejection)
+
+    @staticmethod
+    def _rejection(asked: Asked, error: PlatformError) -> Record:
+        """Who asked for what, and why not; kept in `system_events`."""
+        envelope = asked.envelope
+        body = {"command": envelope.type, "command_id": envelope.id, **error.to_dict()}
+        headers = {
+            **envelope.to_record().headers,
+            "ce_id": f"rejection:{envelope.id}",
+            "ce_type": "CommandRejected",
+        }
+        return Record(envelope.tenant.encode(), canonical(body), headers)
+
+    @staticmethod
+    def _result(
+        state: TenantState, asked: Asked, status: str, data: dict[str, Any] | None = None
+    ) -> CommandResult:
+        return CommandResult(
+            command_id=asked.envelope.id,
+            tenant=state.tenant,
+            status=status,
+            seq=state.seq,
+            data=data or {},
+        )
+
+
+def _quarantined(state: TenantState) -> Unavailable:
+    return Unavailable(
+        "tenant_quarantined",
+        f"tenant {state.tenant} is set aside until an operator redrives it: {state.quarantined}",
+    )
+
+

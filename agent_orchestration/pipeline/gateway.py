@@ -1,0 +1,194 @@
+"""What tools are given: commands and questions, bound to one caller."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from agent_orchestration.backends.blobs import BlobStore
+from agent_orchestration.backends.graph import Graph, load_statements
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import entity_id, node_id, shape_of
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.messages import Command, CommandResult
+from agent_orchestration.core.module import REQUIRED, Query, Registry
+from agent_orchestration.core.tool import Rows
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.progress import Progress
+
+CATCH_UP_SECONDS = 10.0
+QUERY_SECONDS = 10.0
+ReadCypher = Callable[[str, Mapping[str, Any], str], Awaitable[list[dict[str, Any]]]]
+
+
+class CallerGateway:
+    """The gateway of one caller. Ids are bare on this side and node ids in the graph: parameters
+    and columns named `id`, `…_id`, `ids` or `…_ids` are translated."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        bus: CommandBus,
+        graph: Graph,
+        blobs: BlobStore,
+        registry: Registry,
+        progress: Progress,
+        read_cypher: ReadCypher,
+    ) -> None:
+        self.tenant = caller.tenant
+        self.principal = caller.principal
+        self._caller = caller
+        self._bus = bus
+        self._graph = graph
+        self._blobs = blobs
+        self._registry = registry
+        self._progress = progress
+        self._read_cypher = read_cypher
+
+    async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
+        """See `core.tool.Gateway`."""
+        return await self._bus.submit(command, self._caller, key=key)
+
+    async def submit_waiting(
+        self, command: Command, *, agent_id: str, seconds: float, key: str | None = None
+    ) -> CommandResult:
+        """See `core.tool.Gateway`."""
+        return await self._bus.submit_waiting(
+            command, self._caller, agent_id=agent_id, seconds=seconds, key=key
+        )
+
+    async def ask(self, name: str, *, at_least: int = 0, **parameters: Any) -> Rows:
+        """See `core.tool.Gateway`."""
+        reached = await self._progress.reached(self.tenant, at_least, CATCH_UP_SECONDS)
+        seq = await self._seq()
+        bound = {
+            name: self._translate(name, value, node_id) for name, value in parameters.items()
+        }
+        found = await self._graph.query(
+            self._registry.queries[name].statement,
+            {**bound, "tenant": self.tenant},
+            seconds=QUERY_SECONDS,
+        )
+        rows = Rows(self._bare(row) for row in found)
+        rows.seq, rows.stale = seq, not reached
+        return rows
+
+    async def ask_named(self, name: str, parameters: Mapping[str, Any]) -> Rows:
+        """See `core.tool.Gateway`."""
+        query = self._registry.queries.get(name)
+        if query is None:
+            known = ", ".join(sorted(self._registry.queries))
+            raise Rejected(
+                "unknown_query", f"name: there is no question {name!r}; known: {known}", field="name"
+            )
+        return await self.ask(name, **_complete(query, parameters))
+
+    async def changed(self, after: int, seconds: float) -> float:
+        """See `core.tool.Gateway`."""
+        return await self._progress.wait_beyond(self.tenant, after, seconds)
+
+    async def read_cypher(self, query: str, parameters: Mapping[str, Any]) -> Rows:
+        """See `core.tool.Gateway`."""
+        rows = Rows(await self._read_cypher(query, parameters, self.tenant))
+        rows.seq = await self._seq()
+        return rows
+
+    async def read_blob(self, digest: str) -> bytes:
+        """See `core.tool.Gateway`."""
+        return await self._blobs.get(digest)
+
+    def describe(self) -> dict[str, Any]:
+        """See `core.tool.Gateway`."""
+        entities = self._registry.entities.values()
+        return {
+            "nodes": [
+                {
+                    "label": cls.LABEL,
+                    "description": (cls.__doc__ or "").partition("\n")[0],
+                    "properties": {
+                        "id": "text",
+                        "tenant": "text",
+                        **{field.name: field.stored for field in shape_of(cls).fields},
+                        **dict.fromkeys(cls.DERIVED, "text"),
+                    },
+                }
+                for cls in entities
+            ]
+            + [_EVENT, _TENANT],
+            "relationships": [
+                {
+                    "type": relationship.type,
+                    "from": cls.LABEL,
+                    "to": relationship.to,
+                    "properties": shape_of(cls).link_kinds(relationship),
+                }
+                for cls in entities
+                for relationship in cls.RELATIONSHIPS
+            ]
+            + [
+                {"type": "ABOUT", "from": "Event", "to": "any", "properties": {}},
+                {"type": "CAUSED_BY", "from": "Event", "to": "Event", "properties": {}},
+            ],
+            "named_queries": [
+                {"name": q.name, "answers": q.sentence, "parameters": q.parameters}
+                for q in self._registry.queries.values()
+            ],
+            "dialect": "Cypher as both engines speak it; alias every returned expression",
+        }
+
+    async def _seq(self) -> int:
+        seq = self._progress.seq(self.tenant)
+        if not seq:
+            rows = await self._graph.query(load_statements.TENANT_SEQ, {"tenant": self.tenant})
+            seq = rows[0]["seq"] if rows else 0
+            self._progress.advance(self.tenant, seq)
+        return seq
+
+    def _bare(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._translate(name, value, entity_id) for name, value in row.items()}
+
+    def _translate(self, name: str, value: Any, how: Callable[[str, str], str]) -> Any:
+        if isinstance(value, str):
+            is_id = name == "id" or name.endswith("_id")
+            return how(self.tenant, value) if is_id and value else value
+        if isinstance(value, list):
+            if name == "ids" or name.endswith("_ids"):
+                return [how(self.tenant, one) for one in value]
+            return [self._translate("", one, how) for one in value]
+        if isinstance(value, dict):
+            return {key: self._translate(key, one, how) for key, one in value.items()}
+        return value
+
+
+_EVENT = {
+    "label": "Event",
+    "description": "A fact of the history.",
+    "properties": {
+        "id": "text", "tenant": "text", "seq": "integer", "type": "text", "at": "datetime",
+        "actor": "text", "command_id": "text", "receipt_key": "text", "body_hash": "text",
+        "digest": "text", "data": "JSON text",
+    },
+}
+_TENANT = {
+    "label": "Tenant",
+    "description": "A tenant and how far its history goes.",
+    "properties": {"id": "text", "seq": "integer", "at": "datetime", "next_due": "datetime"},
+}
+
+
+def _complete(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with their defaults; `Rejected` for unknown or missing ones."""
+    known = query.parameters
+    if unknown := sorted(set(parameters) - set(known)):
+        raise Rejected(
+            "unknown_parameter",
+            f"params: {query.name} takes {', '.join(known) or 'none'}, not {', '.join(unknown)}",
+            field="params",
+        )
+    given = {**known, **parameters}
+    if missing := [name for name, value in given.items() if value is REQUIRED]:
+        raise Rejected(
+            "missing_parameter",
+            f"params: {query.name} needs {', '.join(missing)}",
+            field="params",
+        )
+    return given

@@ -1,0 +1,141 @@
+"""One owned partition at work: its projector, command processor and timer, and how they end."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.errors import Corrupt, PlatformError, Unavailable
+from agent_orchestration.core.folding import Folded
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.model import Task
+from agent_orchestration.pipeline.answers import ReadyHints
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.deciding import Asked
+from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.timer import Timer
+
+logger = logging.getLogger(__name__)
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What every partition of a process shares. `clock` gives milliseconds since the epoch."""
+
+    log: Log
+    graph: Graph
+    registry: Registry
+    progress: Progress
+    bus: CommandBus
+    hints: ReadyHints
+    clock: Callable[[], int]
+    history: bool = True
+
+
+class HintGiver:
+    """Tells parked claims what an outcome made possible."""
+
+    def __init__(self, hints: ReadyHints) -> None:
+        self._hints = hints
+
+    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+        """Tasks that became ready, and agents that have room."""
+        if folded is None:
+            return
+        for touched in folded.touched.values():
+            entity = touched.entity
+            if isinstance(entity, Task):
+                if entity.status == "ready":
+                    self._hints.task_ready(state.tenant, entity.requires)
+            elif isinstance(entity, Agent) and entity.active < entity.max_concurrency:
+                self._hints.agent_changed(state.tenant, entity.id)
+
+
+class Partition:
+    """Runs until stopped. Passing failures are retried here, and only here; `failure` says why
+    the partition had to stop, where going on would have been wrong."""
+
+    def __init__(self, services: Services, number: int) -> None:
+        self.number = number
+        self.failure: PlatformError | None = None
+        self._services = services
+        self._task: asyncio.Task[None] | None = None
+        self.projector: Projector | None = None
+        self.processor: CommandProcessor | None = None
+
+    def start(self) -> None:
+        """Begin work in the background."""
+        self._task = asyncio.create_task(self._keep_running(), name=f"partition-{self.number}")
+
+    async def stop(self) -> None:
+        """End work; what is in memory is dropped."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def working(self) -> bool:
+        """Whether it owns the partition by now and decides commands."""
+        return self.processor is not None and self.processor.taken_over.is_set()
+
+    def describe(self) -> str:
+        """How far it is, in words."""
+        if self.processor is None or self.projector is None:
+            return "starting"
+        if not self.working:
+            return f"catching up, at event {self.projector.position[1]}"
+        return f"at command {self.processor.next}, event {self.projector.position[1]}"
+
+    async def _keep_running(self) -> None:
+        tries = 0
+        while self.failure is None:
+            started = self._services.clock()
+            try:
+                await self._run()
+            except* Unavailable as errors:
+                tries = 0 if self._services.clock() - started > 60_000 else tries + 1
+                pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
+                logger.warning("partition %d waits %.1f s: %s", self.number, pause,
+                               _first(errors))
+                await asyncio.sleep(pause)
+            except* Exception as errors:
+                self._give_up(_first(errors))
+
+    def _give_up(self, error: BaseException) -> None:
+        if not isinstance(error, PlatformError):
+            error = Corrupt("internal", f"{type(error).__name__}: {error}")
+        self.failure = error
+        logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
+
+    async def _run(self) -> None:
+        of = self._services
+        projector = Projector(
+            of.log, of.graph, of.registry, of.progress, self.number,
+            on_quarantine=lambda tenant: processor.forget(tenant), history=of.history,
+        )
+        observers: list[HintGiver | Timer] = [HintGiver(of.hints)]
+        processor = CommandProcessor(
+            of.log, of.graph, of.registry, of.progress, projector, self.number,
+            deliver=of.bus.delivered, observers=observers,
+        )
+        timer = Timer(of.log, of.graph, of.bus, processor, self.number, of.clock)
+        observers.append(timer)
+        self.projector, self.processor = projector, processor
+        async with asyncio.TaskGroup() as group:
+            group.create_task(projector.run())
+            group.create_task(processor.run())
+            group.create_task(timer.run())
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+

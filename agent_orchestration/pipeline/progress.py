@@ -1,0 +1,56 @@
+"""How far the graph is, for those who wait for it."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+
+class Progress:
+    """The `seq` that the graph has reached, by tenant; wakes who waits for more."""
+
+    def __init__(self) -> None:
+        self._seq: dict[str, int] = {}
+        self._waiting: defaultdict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
+
+    def seq(self, tenant: str) -> int:
+        """The last known `seq`; 0 where nothing is known."""
+        return self._seq.get(tenant, 0)
+
+    def advance(self, tenant: str, seq: int) -> None:
+        """The graph has reached `seq`."""
+        if seq <= self._seq.get(tenant, 0):
+            return
+        self._seq[tenant] = seq
+        waiting = self._waiting.pop(tenant, [])
+        for wanted, future in waiting:
+            if wanted > seq:
+                self._waiting[tenant].append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+
+    async def reached(self, tenant: str, seq: int, seconds: float) -> bool:
+        """Wait until the graph has reached `seq`; False on time-out."""
+        if self._seq.get(tenant, 0) >= seq:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (seq, future)
+        self._waiting[tenant].append(entry)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            waiting = self._waiting.get(tenant)
+            if waiting and entry in waiting:
+                waiting.remove(entry)
+            if not waiting:
+                self._waiting.pop(tenant, None)
+
+    async def wait_beyond(self, tenant: str, seq: int, seconds: float) -> float:
+        """Wait at most `seconds` until the graph is beyond `seq`; the seconds that are left."""
+        started = time.monotonic()
+        await self.reached(tenant, seq + 1, seconds)
+        return max(seconds - (time.monotonic() - started), 0.0)

@@ -1,0 +1,192 @@
+"""The projector of one partition: events -> evolve -> graph. The only writer of the graph."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    Graph,
+    GraphWrite,
+    Position,
+    WriteRefused,
+    load_statements,
+)
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.entities import node_id
+from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
+from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.core.folding import Folded, fold, tenant_row
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline.dead_letters import send_dead_letter
+from agent_orchestration.pipeline.due import next_due
+from agent_orchestration.pipeline.loading import load_tenant
+from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.rows import BatchRows
+from agent_orchestration.pipeline.topology import EVENTS
+
+logger = logging.getLogger(__name__)
+BATCH = 1000
+IDLE_SECONDS = 60.0
+CACHED_TENANTS = 1000
+
+
+class Projector:
+    """Folds a partition's events into the graph, one transaction per batch.
+
+    `position` is what the graph has; `on_quarantine` is told the tenant that was set aside.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        graph: Graph,
+        registry: Registry,
+        progress: Progress,
+        partition: int,
+        *,
+        on_quarantine: Callable[[str], None] = lambda _: None,
+        history: bool = True,
+    ) -> None:
+        self._log = log
+        self._graph = graph
+        self._registry = registry
+        self._progress = progress
+        self._partition = partition
+        self._on_quarantine = on_quarantine
+        self._history = history
+        self._states: dict[str, TenantState] = {}
+        self._held: Position | None = None
+        self.position: Position = (log.epoch, 0)
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Fold for ever. Raises `Corrupt` where going on would be wrong."""
+        await self.seek()
+        while True:
+            if not await self.step():
+                await self._log.wait(EVENTS, self._partition, self.position[1], IDLE_SECONDS)
+
+    async def seek(self) -> None:
+        """Take the position from the graph; what is in memory is dropped."""
+        self._states.clear()
+        self._held = await self._graph.position(self._partition)
+        begin, _ = await self._log.bounds(EVENTS, self._partition)
+        epoch, offset = self._held or (self._log.epoch, begin)
+        if epoch != self._log.epoch:
+            raise Corrupt(
+                "log_replaced",
+                f"the graph was built from another log (epoch {epoch}, now {self._log.epoch});"
+                " rebuild the graph, or bring the log back",
+            )
+        self._at(offset)
+
+    async def step(self) -> int:
+        """Fold one batch; the number of records it had."""
+        records = await self._log.read(EVENTS, self._partition, self.position[1], BATCH)
+        if records:
+            try:
+                await self._fold(records)
+            except CheckpointMoved:
+                logger.warning("another projector moved partition %d on", self._partition)
+                await self.seek()
+        return len(records)
+
+    async def passed(self, offset: int) -> None:
+        """Wait until every event before `offset` is in the graph."""
+        while self.position[1] < offset:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _at(self, offset: int) -> None:
+        self.position = (self._log.epoch, offset)
+        self._moved.set()
+
+    async def _fold(self, records: Sequence[StoredRecord]) -> None:
+        try:
+            await self._commit(records)
+        except WriteRefused as error:
+            self._states.clear()
+            if len(records) == 1:
+                await self._quarantine(records[0], error)
+                return
+            middle = len(records) // 2
+            await self._fold(records[:middle])
+            await self._fold(records[middle:])
+
+    async def _commit(self, records: Sequence[StoredRecord]) -> None:
+        folded: dict[str, list[Folded]] = {}
+        for record in records:
+            await self._fold_one(record, folded)
+        offset = records[-1].offset + 1
+        rows = BatchRows(self._history)
+        for tenant, its in folded.items():
+            rows.add(self._states[tenant], its)
+        states = [self._states[tenant] for tenant in folded]
+        write = rows.write(self._partition, self._held, (self._log.epoch, offset))
+        write.nodes["Tenant"] = [tenant_row(state, next_due(state)) for state in states]
+        await self._graph.write(write)
+        self._held = write.next
+        self._at(offset)
+        for tenant, its in folded.items():
+            self._evict(self._states[tenant], its)
+            self._progress.advance(tenant, self._states[tenant].seq)
+
+    async def _fold_one(self, record: StoredRecord, folded: dict[str, list[Folded]]) -> None:
+        try:
+            envelope = EventEnvelope.from_record(record)
+        except ValueError as error:
+            await send_dead_letter(self._log, record, str(error))
+            return
+        state = await self._state(envelope.tenant)
+        if state.quarantined:
+            return
+        if envelope.seq <= state.seq:
+            await self._check_repeated(state, envelope, folded.get(envelope.tenant, ()))
+            return
+        folded.setdefault(envelope.tenant, []).append(fold(self._registry, state, envelope))
+
+    async def _state(self, tenant: str) -> TenantState:
+        state = self._states.get(tenant)
+        if state is None:
+            state = await load_tenant(self._graph, self._registry, tenant)
+            self._states[tenant] = state
+        return state
+
+    async def _check_repeated(
+        self, state: TenantState, envelope: EventEnvelope, folded: Iterable[Folded]
+    ) -> None:
+        """A repeated event is harmless, another one in its place is a divergence."""
+        known = next((f.envelope.digest for f in folded if f.envelope.seq == envelope.seq), None)
+        if known is None:
+            event_id = node_id(state.tenant, str(envelope.seq))
+            rows = await self._graph.query(load_statements.DIGEST, {"id": event_id})
+            known = rows[0]["digest"] if rows else None
+        if known is not None and known != envelope.digest:
+            raise Corrupt("divergence", f"tenant {state.tenant} has two different events"
+                          f" {envelope.seq}; the one folded first stands")
+
+    async def _quarantine(self, record: StoredRecord, error: WriteRefused) -> None:
+        """Set one tenant aside so that the others go on; its events count as passed."""
+        envelope = EventEnvelope.from_record(record)
+        logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
+        state = await self._state(envelope.tenant)
+        state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]
+        row: dict[str, Any] = tenant_row(state, None)
+        row["quarantined_offset"] = record.offset
+        write = GraphWrite(self._partition, self._held, (self._log.epoch, record.offset + 1))
+        write.nodes["Tenant"] = [row]
+        await self._graph.write(write)
+        self._held = write.next
+        self._at(record.offset + 1)
+        self._on_quarantine(envelope.tenant)
+
+    def _evict(self, state: TenantState, folded: Iterable[Folded]) -> None:
+        for one in folded:
+            for cls, entity_id in one.touched:
+                state.evict(cls, entity_id)
+        state.receipts.clear()
+        while len(self._states) > CACHED_TENANTS:
+            del self._states[next(iter(self._states))]

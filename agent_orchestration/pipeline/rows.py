@@ -1,0 +1,77 @@
+"""From what a batch touched to the rows of one graph transaction, coalesced per entity."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from agent_orchestration.backends.graph import GraphWrite, LinkKey, Position
+from agent_orchestration.core.entities import Entity, Row, node_id, shape_of
+from agent_orchestration.core.folding import Folded, TouchedKey, event_row
+from agent_orchestration.core.state import TenantState, Touched
+
+
+class BatchRows:
+    """Collects the rows of several tenants' events. `history` adds the events' own nodes."""
+
+    def __init__(self, history: bool = True) -> None:
+        self._history = history
+        self._nodes: defaultdict[str, list[Row]] = defaultdict(list)
+        self._links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
+        self._unlinks: defaultdict[LinkKey, list[Row]] = defaultdict(list)
+
+    def add(self, state: TenantState, folded: Iterable[Folded]) -> None:
+        """What these events of one tenant changed, compared to before the first of them."""
+        first: dict[TouchedKey, Touched] = {}
+        for one in folded:
+            self._add_event(one)
+            for key, touched in one.touched.items():
+                first.setdefault(key, touched)
+        for (cls, _), touched in first.items():
+            self._add_entity(state.tenant, cls, touched)
+
+    def write(self, partition: int, held: Position | None, following: Position) -> GraphWrite:
+        """The transaction."""
+        return GraphWrite(
+            partition,
+            held,
+            following,
+            nodes=dict(self._nodes),
+            links=dict(self._links),
+            unlinks=dict(self._unlinks),
+        )
+
+    def _add_entity(self, tenant: str, cls: type[Entity], touched: Touched) -> None:
+        shape = shape_of(cls)
+        row = shape.row(tenant, touched.entity)
+        self._nodes[cls.LABEL].append(row)
+        now = shape.held(touched.entity)
+        for index, relationship in enumerate(cls.RELATIONSHIPS):
+            if now[index] is touched.held[index]:
+                continue
+            old = shape.links(tenant, index, touched.held[index])
+            new = shape.links(tenant, index, now[index])
+            key = (relationship.type, cls.LABEL, relationship.to)
+            self._links[key] += [
+                {"from": row["id"], "to": target, "props": properties}
+                for target, properties in new.items()
+                if old.get(target) != properties
+            ]
+            self._unlinks[key] += [
+                {"from": row["id"], "to": target} for target in old if target not in new
+            ]
+
+    def _add_event(self, folded: Folded) -> None:
+        if not self._history:
+            return
+        row = event_row(folded)
+        self._nodes["Event"].append(row)
+        for cls, entity_id in folded.touched:
+            target = node_id(folded.envelope.tenant, entity_id)
+            self._links["ABOUT", "Event", cls.LABEL].append(
+                {"from": row["id"], "to": target, "props": {}}
+            )
+        cause = folded.envelope.causation or ""
+        tenant, _, seq = cause.rpartition(":")
+        if tenant == folded.envelope.tenant and seq.isdigit():
+            self._links["CAUSED_BY", "Event", "Event"].append(
+                {"from": row["id"], "to": node_id(tenant, seq), "props": {}}
+            )

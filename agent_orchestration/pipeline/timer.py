@@ -1,0 +1,171 @@
+"""The timer of one partition: what is due -> commands."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from agent_orchestration.backends.graph import Graph, load_statements
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.folding import Folded
+from agent_orchestration.core.messages import Principal
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.core.tool import Role
+from agent_orchestration.domain.agents.commands import Heartbeat
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.commands import ClaimTask
+from agent_orchestration.domain.tasks.model import Task
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.deciding import Asked
+from agent_orchestration.pipeline.due import Due, command_for, due_until, next_due, next_of
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import COMMANDS
+
+logger = logging.getLogger(__name__)
+TIMER = Principal("timer", Role.ADMIN.value)
+TICK_SECONDS = 1.0
+#: A tick later than this was a pause: of the process, the machine, or the log.
+PAUSE_MS = 2000
+SEND_AGAIN_MS = 5000
+
+
+class Timer:
+    """Submits what is due, with deterministic ids.
+
+    Heartbeats are not facts: they renew leases in this timer's memory only. A timer that was blind
+    for longer than a third of a lease (at the start, too) gives that lease its full time again.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        graph: Graph,
+        bus: CommandBus,
+        processor: CommandProcessor,
+        partition: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._log = log
+        self._graph = graph
+        self._bus = bus
+        self._processor = processor
+        self._partition = partition
+        self._clock = clock
+        self._tenants: dict[str, int] = {}
+        self._renewed: dict[tuple[str, str, int], int] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        self._sent: dict[tuple[str, Due], int] = {}
+        self._pauses: list[tuple[int, int]] = []
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Submit what is due for ever."""
+        await self._processor.taken_over.wait()
+        started = self._clock()
+        self._pauses = [(started, started)]
+        await self._find_tenants()
+        ticked = started
+        while True:
+            await self._sleep()
+            now = self._clock()
+            if abs(now - ticked) > PAUSE_MS:
+                self._pauses = [*self._pauses[-99:], (now, abs(now - ticked))]
+            ticked = now
+            try:
+                await self._tick(now)
+            except Unavailable as error:
+                logger.warning("the timer of partition %d will try again: %s",
+                               self._partition, error)
+
+    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+        """Signs of life, and new deadlines."""
+        command, at = asked.command, asked.timestamp
+        if isinstance(command, Heartbeat | ClaimTask):
+            self._seen[state.tenant, command.agent_id] = at
+        if isinstance(command, Heartbeat):
+            for lease in command.leases:
+                task = state.get(Task, lease.task_id)
+                if task and task.held_by(command.agent_id) and task.attempt == lease.attempt:
+                    key = (state.tenant, task.id, task.attempt)
+                    self._renewed[key] = at + task.lease_seconds * 1000
+        if folded is not None:
+            due = next_of(state, folded)
+            if due is not None and due < self._tenants.get(state.tenant, due + 1):
+                self._tenants[state.tenant] = due
+                self._wake.set()
+
+    async def _find_tenants(self) -> None:
+        """The tenants of this partition that have deadlines, from the graph."""
+        count = self._log.topics()[COMMANDS].partitions
+        for row in await self._graph.query(load_statements.DUE_TENANTS, {}, seconds=60.0):
+            if partition_of(row["id"], count) == self._partition:
+                self._tenants[row["id"]] = 0
+
+    async def _sleep(self) -> None:
+        """Until something may be due; with deadlines ahead, never longer than a tick."""
+        seconds = TICK_SECONDS if self._tenants else None
+        if self._tenants:
+            ahead = (min(self._tenants.values()) - self._clock()) / 1000
+            seconds = min(max(ahead, 0.01), TICK_SECONDS)
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _tick(self, now: int) -> None:
+        if not any(due <= now for due in self._tenants.values()):
+            return
+        # Whatever was said before now has been heard before anything is declared over.
+        _, end = await self._log.bounds(COMMANDS, self._partition)
+        await self._processor.passed(end)
+        for tenant in [tenant for tenant, due in self._tenants.items() if due <= now]:
+            state = await self._processor.state(tenant)
+            waiting = [await self._handle(state, due, now) for due in due_until(state, now)]
+            following = next_due(state)
+            if following is None:
+                self._tenants.pop(tenant, None)
+            else:
+                self._tenants[tenant] = max(following, min(waiting, default=following))
+        self._prune(now)
+
+    async def _handle(self, state: TenantState, due: Due, now: int) -> int:
+        """Submit what is over; answers when to look at it again."""
+        until = self._until(state, due)
+        if until > now:
+            return until
+        sent = self._sent.get((state.tenant, due), 0)
+        if sent + SEND_AGAIN_MS <= now:
+            self._sent[state.tenant, due] = now
+            time, kind, entity_id, attempt = due
+            command_id = f"timer:{state.tenant}:{kind}:{entity_id}:{attempt}:{time}"
+            await self._bus.send(
+                command_for(due), Caller(principal=TIMER, tenant=state.tenant), command_id
+            )
+        return now + SEND_AGAIN_MS
+
+    def _until(self, state: TenantState, due: Due) -> int:
+        """When the deadline is really over, with what this timer knows beside the facts."""
+        time, kind, entity_id, attempt = due
+        if kind == "lease":
+            task = state.get(Task, entity_id)
+            full = task.lease_seconds * 1000 if task else 0
+            renewed = self._renewed.get((state.tenant, entity_id, attempt), 0)
+            return max(time, renewed, self._forgiven(full))
+        if kind == "silence":
+            agent = state.get(Agent, entity_id)
+            full = (agent.heartbeat_seconds or 0) * 1000 if agent else 0
+            seen = self._seen.get((state.tenant, entity_id), 0)
+            return max(time, seen + full if seen else 0, self._forgiven(full))
+        return time
+
+    def _forgiven(self, full: int) -> int:
+        """A full time after the last pause that was longer than a third of it."""
+        return max((at + full for at, blind in self._pauses if blind > full / 3), default=0)
+
+    def _prune(self, now: int) -> None:
+        self._renewed = {key: at for key, at in self._renewed.items() if at > now}
+        self._sent = {key: at for key, at in self._sent.items() if at + SEND_AGAIN_MS > now}

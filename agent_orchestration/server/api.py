@@ -1,0 +1,180 @@
+"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, rebuild, the status page."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
+from typing import Any, cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from agent_orchestration import __version__
+from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.errors import Forbidden, PlatformError, Rejected
+from agent_orchestration.core.tool import Tool
+from agent_orchestration.server.callers import has_token
+from agent_orchestration.server.errors import error_json, error_response, masked
+from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.page import status_page
+
+Handler = Callable[[Request], Awaitable[Response]]
+_NO_STORE = {"Cache-Control": "no-store"}
+_JSON_HELP = (
+    "send one JSON object in UTF-8, the tool's arguments by name, without lone surrogates, NUL "
+    "bytes or numbers out of range"
+)
+
+
+def json_response(data: Any, status: int = 200) -> Response:
+    """Plain data as JSON that is not cached."""
+    return Response(msgspec.json.encode(data), status, _NO_STORE, "application/json")
+
+
+class Api:
+    """The handlers. Errors become typed JSON with the status of their kind."""
+
+    def __init__(self, dispatcher: Dispatcher, token: str | None) -> None:
+        self._dispatcher = dispatcher
+        self._token = token
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        """Each route's method, path and handler."""
+        return [
+            ("GET", "/", _typed(self.page)),
+            ("GET", "/status.css", _static("status.css", "text/css")),
+            ("GET", "/icon.svg", _static("icon.svg", "image/svg+xml")),
+            ("GET", "/health", _typed(self.health)),
+            ("GET", "/ready", _typed(self.ready)),
+            ("GET", "/api/v1/tools", _typed(self.tools)),
+            ("POST", "/api/v1/tools/{name}", _typed(self.call)),
+            ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
+            ("POST", "/api/v1/rebuild", _typed(self.rebuild)),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The status page."""
+        url = str(request.base_url).rstrip("/")
+        return HTMLResponse(await status_page(self._dispatcher, url), headers=_NO_STORE)
+
+    async def health(self, request: Request) -> Response:
+        """The process is alive; says nothing about what it depends on."""
+        del request
+        return json_response({"status": "ok", "version": __version__})
+
+    async def ready(self, request: Request) -> Response:
+        """Whether tools can be called: 200, or 503 with the checks that fail."""
+        del request
+        status = await self._dispatcher.status()
+        return json_response(status | {"version": __version__}, 200 if status["ready"] else 503)
+
+    async def tools(self, request: Request) -> Response:
+        """Every tool that the caller's role permits."""
+        role = _caller(request).principal.role
+        permitted = (t for t in self._dispatcher.registry.tools.values() if t.allows(role))
+        return json_response({"tools": [_described(tool) for tool in permitted]})
+
+    async def call(self, request: Request) -> Response:
+        """Call a tool; the body holds its arguments."""
+        arguments = parse_arguments(await request.body())
+        name = request.path_params["name"]
+        return json_response(
+            {"result": await self._dispatcher.call(name, arguments, _caller(request))}
+        )
+
+    async def blob(self, request: Request) -> Response:
+        """The bytes of a blob. They never change under their digest."""
+        digest = request.path_params["digest"]
+        content = await self._dispatcher.read_blob(digest, _caller(request))
+        headers = {
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "Content-Disposition": "attachment",
+        }
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+    async def rebuild(self, request: Request) -> Response:
+        """Rebuild the graph, a line of JSON for each step; only for the owner of the data."""
+        if not has_token(request.headers, self._token):
+            raise Forbidden(
+                "token_required", "rebuild needs the data folder's token in Authorization: Bearer"
+            )
+        steps = self._dispatcher.rebuild()
+        first = await anext(steps)  # an error before the first step has its own status
+        lines = _lines(first, steps, _caller(request))
+        return StreamingResponse(lines, headers=_NO_STORE, media_type="application/x-ndjson")
+
+
+class Malformed(Rejected):
+    """The body is no request at all."""
+
+    http_status = 400
+
+
+def parse_arguments(body: bytes) -> dict[str, Any]:
+    """A body as a JSON object; an empty one is an empty object. Raises `Malformed`."""
+    try:
+        arguments = msgspec.json.decode(body or b"{}")
+    except RecursionError:
+        raise Malformed("json_too_deep", "body: nested too deeply; flatten it") from None
+    except ValueError as error:
+        raise Malformed("malformed_json", f"body: {error}; {_JSON_HELP}", field="body") from None
+    if not isinstance(arguments, dict):
+        raise Malformed("not_an_object", f"body: not an object; {_JSON_HELP}", field="body")
+    return cast("dict[str, Any]", arguments)
+
+
+def _typed(handler: Handler) -> Handler:
+    """The handler with its errors as JSON: typed ones as they are, unexpected ones masked."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except PlatformError as error:
+            return error_response(error)
+        except Exception as unexpected:
+            caller: Caller | None = request.scope.get(CALLER)
+            correlation = caller.correlation if caller else None
+            return error_response(masked(request.url.path, unexpected, correlation))
+
+    return answer
+
+
+def _static(name: str, media_type: str) -> Handler:
+    content = (files("agent_orchestration.server") / "static" / name).read_bytes()
+
+    async def answer(request: Request) -> Response:
+        del request
+        return Response(content, headers={"Cache-Control": "no-cache"}, media_type=media_type)
+
+    return answer
+
+
+def _caller(request: Request) -> Caller:
+    return request.scope[CALLER]
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "title": tool.title,
+        "description": tool.description,
+        "role": tool.role,
+        "toolsets": tool.toolsets,
+        "read_only": tool.read_only,
+        "destructive": tool.destructive,
+        "input_schema": tool.input_schema,
+        "output_schema": tool.output_schema,
+    }
+
+
+async def _lines(
+    first: dict[str, Any], steps: AsyncIterator[dict[str, Any]], caller: Caller
+) -> AsyncIterator[bytes]:
+    """The steps as NDJSON; an error on the way is the last line, as its status has been sent."""
+    try:
+        yield msgspec.json.encode(first) + b"\n"
+        async for step in steps:
+            yield msgspec.json.encode(step) + b"\n"
+    except PlatformError as error:
+        yield error_json(error) + b"\n"
+    except Exception as unexpected:
+        yield error_json(masked("rebuild", unexpected, caller.correlation)) + b"\n"

@@ -1,0 +1,98 @@
+"""Who is calling over HTTP: from headers to a `Caller`, and back for a process that forwards one.
+
+Without authentication every caller is the local operator. The token of the data folder, which only
+its owner can read, lets another process of the same owner name the caller it acts for.
+"""
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.errors import Forbidden, Rejected
+from agent_orchestration.core.messages import Principal
+from agent_orchestration.core.tool import Role
+
+CORRELATION = "X-Correlation-Id"
+PRINCIPAL = "X-Principal"
+TENANT = "X-Tenant"
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def caller_from_headers(headers: Mapping[str, str], token: str | None) -> Caller:
+    """The caller a request speaks for; `headers` are looked up without regard to case.
+
+    Raises `Forbidden` for a wrong token or an identity without one, `Rejected` for a header that
+    cannot be read. A malformed `traceparent` is ignored, as its standard asks.
+    """
+    trusted = has_token(headers, token)
+    if "authorization" in headers and token is not None and not trusted:
+        raise Forbidden(
+            "wrong_token",
+            "Authorization: the token is not this server's; read it again from the data folder, "
+            "or leave the header out to act as the local operator",
+        )
+    if not trusted and (PRINCIPAL in headers or TENANT in headers):
+        raise Forbidden(
+            "token_required",
+            f"{PRINCIPAL} and {TENANT} need the token of the data folder in "
+            "Authorization: Bearer; leave them out to act as the local operator",
+        )
+    traceparent = headers.get("traceparent", "")
+    return Caller(
+        principal=_principal(headers.get(PRINCIPAL)),
+        tenant=_visible(headers, TENANT) or DEFAULT_TENANT,
+        correlation=_visible(headers, CORRELATION),
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def has_token(headers: Mapping[str, str], token: str | None) -> bool:
+    """Whether the request proves that it comes from the owner of the data folder."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if token is None or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def headers_for(caller: Caller, token: str) -> dict[str, str]:
+    """The headers with which a process of the same owner forwards a call."""
+    principal = json.dumps(msgspec.to_builtins(caller.principal), separators=(",", ":"))
+    headers = {"Authorization": f"Bearer {token}", PRINCIPAL: principal, TENANT: caller.tenant}
+    if caller.correlation is not None:
+        headers[CORRELATION] = caller.correlation
+    if caller.traceparent is not None:
+        headers["traceparent"] = caller.traceparent
+    return headers
+
+
+def _principal(text: str | None) -> Principal:
+    if text is None:
+        return LOCAL_OPERATOR
+    try:
+        principal = msgspec.json.decode(text, type=Principal)
+        Role(principal.role)
+    except ValueError as error:
+        raise Rejected(
+            "invalid_header",
+            f'{PRINCIPAL}: {error}; send JSON like {{"id": "ada", "role": "operator"}}',
+            field=PRINCIPAL,
+        ) from None
+    return principal
+
+
+def _visible(headers: Mapping[str, str], name: str) -> str | None:
+    text = headers.get(name)
+    if text is not None and not _VISIBLE.fullmatch(text):
+        raise Rejected(
+            "invalid_header", f"{name}: send 1 to 128 visible ASCII characters", field=name
+        )
+    return text

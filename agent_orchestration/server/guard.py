@@ -1,0 +1,214 @@
+"""ASGI middleware around every route: who may ask, how much they may send, what happens when they
+leave. None of it parses a body."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastmcp.server.http import HostOriginGuardMiddleware
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent_orchestration.core.errors import PlatformError, Rejected, Unavailable
+from agent_orchestration.server.callers import caller_from_headers
+from agent_orchestration.server.errors import error_response
+from agent_orchestration.server.toolsets import TOOLSETS_HEADER, parse_toolsets
+
+CALLER = "agent_orchestration.caller"
+"""Where a request's scope holds its `Caller`."""
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+_IDENTIFIED = ("/mcp", "/api/")
+_PATIENCE = 1.0
+"""Seconds after which a request is long enough to look whether its client is still there."""
+
+
+class SecurityHeaders:
+    """Adds the security headers to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class HostGuard:
+    """Refuses foreign `Host` (421) and `Origin` (403) values everywhere but at `/health`.
+
+    Without `allowed_hosts` only requests that arrive at a loopback address are checked.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] | None) -> None:
+        self._app = app
+        self._guarded = HostOriginGuardMiddleware(app, allowed_hosts=allowed_hosts, mode="auto")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        probe = scope["type"] == "http" and scope["path"] == "/health"
+        await (self._app if probe else self._guarded)(scope, receive, send)
+
+
+class Identity:
+    """Reads a request's headers into a `Caller`, kept in its scope; refuses what it cannot read."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"].startswith(_IDENTIFIED):
+            headers = Headers(scope=scope)
+            try:
+                scope[CALLER] = caller_from_headers(headers, self._token)
+                parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
+            except PlatformError as error:
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class _BodyTooLarge(BaseException):
+    """Passes every handler of errors on its way out to the middleware that raised it."""
+
+
+class BodyLimit:
+    """Counts the bytes of a request's body as they arrive and answers 413 beyond `limit`."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._limit):
+            await self._refuse(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise _BodyTooLarge
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except _BodyTooLarge:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 413. What is still on its way is read and dropped, up to four bodies: a client
+        that is busy sending would otherwise see a broken connection and not the answer."""
+        left = 0 if "expect" in Headers(scope=scope) else 4 * self._limit
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        error = Rejected(
+            "body_too_large",
+            f"the request is larger than {self._limit} bytes; send less, or in several calls",
+            limit=self._limit,
+        )
+        response = error_response(error, 413)
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+
+class Abandonment:
+    """Cancels a request whose client has gone, so that nothing is claimed for nobody; a request
+    cancelled for another reason (the server stops) is answered 503."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
+            await self._app(scope, receive, send)
+            return
+        watch = _Watch(receive, send, task)
+        patience = asyncio.get_running_loop().call_later(_PATIENCE, watch.start)
+        try:
+            await self._app(scope, watch.receive, watch.send)
+        except asyncio.CancelledError:
+            if watch.answering and not watch.gone:
+                raise
+            task.uncancel()
+            if not watch.gone:
+                reason = "the server is stopping; repeat the same request in a moment"
+                await error_response(Unavailable("stopping", reason))(scope, receive, send)
+        finally:
+            patience.cancel()
+            watch.stop()
+
+
+class _Watch:
+    """Waits for the client's disconnect once its body has arrived, and then cancels the request."""
+
+    def __init__(self, receive: Receive, send: Send, request: asyncio.Task[object]) -> None:
+        self._receive = receive
+        self._send = send
+        self._request = request
+        self._arrived = False
+        self._due = False
+        self._waiting: asyncio.Task[None] | None = None
+        self.answering = False
+        self.gone = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._arrived = not message.get("more_body", False)
+        self._begin()
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.answering = True
+        await self._send(message)
+
+    def start(self) -> None:
+        self._due = True
+        self._begin()
+
+    def stop(self) -> None:
+        self._due = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _begin(self) -> None:
+        # Before the body has arrived the next message belongs to whoever reads it.
+        if self._due and self._arrived and self._waiting is None:
+            self._waiting = asyncio.ensure_future(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._request.cancel()

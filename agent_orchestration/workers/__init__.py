@@ -1,0 +1,1 @@
+"""Workers: agents that claim tasks, do them and report, through the same tools as everybody."""

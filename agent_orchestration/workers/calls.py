@@ -1,0 +1,50 @@
+"""Calling tools with patience: what is Busy or Unavailable is asked again, with the same words."""
+
+import asyncio
+import random
+import time
+from typing import Any
+
+from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.errors import PlatformError
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+
+
+class PatientCalls:
+    """Repeats a call that failed for a passing reason, for at most `patience` seconds.
+
+    The arguments stay the same, so an idempotency key among them makes the repeat harmless even
+    where the first call had been carried out and only its answer was lost.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, caller: Caller, patience: float = 120.0) -> None:
+        self._dispatcher = dispatcher
+        self._caller = caller
+        self._patience = patience
+        self.repeated = 0
+
+    async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The tool's answer; raises a `PlatformError` that is final, or after the patience."""
+        give_up: float | None = None
+        delay = FIRST_DELAY
+        while True:
+            try:
+                return await self._dispatcher.call(tool, arguments, self._caller)
+            except PlatformError as error:
+                now = time.monotonic()
+                give_up = give_up or now + self._patience
+                wait = _wait(error, delay)
+                if not error.retryable or now + wait > give_up:
+                    raise
+            self.repeated += 1
+            await asyncio.sleep(wait)
+            delay = min(delay * 2, LONGEST_DELAY)
+
+
+def _wait(error: PlatformError, delay: float) -> float:
+    """At least what a `Busy` asks for; spread, so that many callers do not return together."""
+    asked = error.details.get("retry_after")
+    least = float(asked) if isinstance(asked, int | float) else 0.0
+    return max(least, delay / 2) + random.random() * delay / 2

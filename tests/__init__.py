@@ -1,0 +1,1 @@
+"""The tests: by level, then by what they are about."""

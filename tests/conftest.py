@@ -1,0 +1,18 @@
+"""What all tests share: the same environment everywhere, and property tests without a clock."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES
+
+# The settings of whoever runs the tests are not the tests' settings.
+for _name in (CONFIG_VARIABLE, *VARIABLES):
+    os.environ.pop(_name, None)
+
+# A slow machine is not a failure, and in CI the same change gets the same examples.
+settings.register_profile(
+    "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")

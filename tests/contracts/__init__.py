@@ -1,0 +1,1 @@
+"""One suite per protocol of the backends, run against every implementation."""

@@ -1,0 +1,240 @@
+"""Settings: the environment wins, everything wrong is named at once, secrets stay hidden."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_orchestration.config import Config, ConfigError, load_config
+from agent_orchestration.core.errors import Rejected
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def get(config: Config, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def test_without_file_and_environment_everything_has_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(environ={})
+    assert config == Config()
+    assert (config.backend, config.tenant, config.environment) == (
+        "embedded",
+        "default",
+        "development",
+    )
+    assert config.data == Path.home() / ".agent-orchestration"
+    assert (config.server.host, config.server.port, config.server.timeout) == (
+        "127.0.0.1",
+        8000,
+        60,
+    )
+    assert (config.kafka.num_partitions, config.kafka.replication_factor) == (4, 1)
+    assert (config.openai.default_model, config.openai.request_timeout) == ("gpt-4-turbo", 30)
+    assert (config.database.pool_size, config.database.connection_timeout) == (10, 5000)
+    config.require_available_backend()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting", "file", "expected"),
+    [
+        ("OPENAI_API_KEY", "sk-env", "openai.api_key", "openai: {api_key: sk-file}", "sk-env"),
+        ("NEO4J_URI", "bolt://e:1", "database.uri", "database: {uri: 'bolt://f:1'}", "bolt://e:1"),
+        ("NEO4J_USERNAME", "env", "database.username", "database: {username: file}", "env"),
+        ("NEO4J_PASSWORD", "env", "database.password", "database: {password: file}", "env"),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "a:1,b:2",
+            "kafka.bootstrap_servers",
+            "kafka: {bootstrap_servers: 'f:9'}",
+            "a:1,b:2",
+        ),
+        ("MCP_SERVER_PORT", "9001", "server.port", "server: {port: 9002}", 9001),
+        ("LOG_LEVEL", "debug", "logging.level", "logging: {level: ERROR}", "DEBUG"),
+        ("ENVIRONMENT", "Production", "environment", "environment: staging", "production"),
+        ("AGENT_ORCHESTRATION_DATA", "/env", "data", "data: /file", Path("/env").absolute()),
+        ("AGENT_ORCHESTRATION_BACKEND", "embedded", "backend", "backend: EMBEDDED", "embedded"),
+    ],
+)
+def test_the_environment_wins_over_the_file(
+    *, tmp_path: Path, variable: str, value: str, setting: str, file: str, expected: object
+) -> None:
+    path = write(tmp_path, file)
+    assert get(load_config(path, environ={variable: value}), setting) == expected
+    assert get(load_config(path, environ={}), setting) != get(Config(), setting) or (
+        setting == "backend"
+    )
+
+
+def test_the_command_line_wins_over_both(tmp_path: Path) -> None:
+    path = write(tmp_path, "server: {port: 1, host: file}")
+    overrides = {"server.port": 3, "server.host": None}
+    config = load_config(path, environ={"MCP_SERVER_PORT": "2"}, overrides=overrides)
+    assert (config.server.port, config.server.host) == (3, "file")
+
+
+def test_the_file_is_found_by_option_then_variable_then_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "tenant: here")
+    named, given = tmp_path / "named.yaml", tmp_path / "given.yaml"
+    named.write_text("tenant: named")
+    given.write_text("tenant: given")
+    variable = {"AGENT_ORCHESTRATION_CONFIG": str(named)}
+    assert load_config(environ={}).tenant == "here"
+    assert load_config(environ=variable).tenant == "named"
+    assert load_config(given, environ=variable).tenant == "given"
+
+
+def test_an_empty_file_an_empty_section_and_an_empty_variable_mean_the_defaults(
+    tmp_path: Path,
+) -> None:
+    assert load_config(write(tmp_path, ""), environ={"MCP_SERVER_PORT": ""}) == Config()
+    assert load_config(write(tmp_path, "server:\nkafka:\n"), environ={}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("servr: {}", "servr in {file}: is unknown; did you mean server?"),
+        ("server: {prot: 1}", "server.prot in {file}: is unknown; did you mean port?"),
+        ("logging: {colour: 1}", "logging.colour in {file}: is unknown; known are level"),
+        (
+            "kafka: {topics: [{name: a, partition: 3}]}",
+            "kafka.topics.0.partition in {file}: is unknown; did you mean partitions?",
+        ),
+        (
+            "server: {port: 99999}",
+            "server.port in {file}: 99999 is too large; allowed: 0 to 65535",
+        ),
+        (
+            "server: {port: yes}",
+            "server.port in {file}: True is not a number; allowed: 0 to 65535",
+        ),
+        (
+            "server: {port: 1.5}",
+            "server.port in {file}: 1.5 is not a whole number; allowed: 0 to 65535",
+        ),
+        (
+            "server: {timeout: 0}",
+            "server.timeout in {file}: 0 is too small; allowed: more than 0 to 3600",
+        ),
+        (
+            "backend: postgres",
+            "backend in {file}: 'postgres' is not allowed; use 'embedded' or 'kafka-neo4j'",
+        ),
+        (
+            "database: {password: 5}",
+            "database.password in {file}: is not text; put it in quotes",
+        ),
+        (
+            "kafka: {bootstrap_servers: nowhere}",
+            (
+                "kafka.bootstrap_servers in {file}: 'nowhere' must be host:port, several of them"
+                " separated by commas"
+            ),
+        ),
+        ("openai: 5", "openai in {file}: 5 must be a mapping of settings"),
+        ("- a list", "{file}: must be a mapping of settings, such as `backend: embedded`"),
+        (
+            "a: [",
+            "{file}, line 1: is not YAML: expected the node content, but found '<stream end>'",
+        ),
+    ],
+)
+def test_a_wrong_file_is_explained_in_one_line(tmp_path: Path, text: str, line: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={})
+    assert caught.value.problems == [line.format(file=path)]
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("MCP_SERVER_PORT", "abc", "'abc' is not a whole number; allowed: 0 to 65535"),
+        (
+            "LOG_LEVEL",
+            "LOUD",
+            "'LOUD' is not allowed; use 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'",
+        ),
+        (
+            "ENVIRONMENT",
+            "prod",
+            "'prod' is not allowed; use 'development', 'staging' or 'production'",
+        ),
+        (
+            "NEO4J_URI",
+            "http://me:secret@host",
+            (
+                "must begin with one of neo4j://, neo4j+s://, neo4j+ssc://, bolt://, bolt+s://,"
+                " bolt+ssc://"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={variable: value})
+    assert caught.value.problems == [f"{variable}: {line}"]
+
+
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
+    path = write(tmp_path, "servr: 1\nserver: {workers: none}\nbackend: kafka-neo4j")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={"LOG_LEVEL": "loud"})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        f"server.workers in {path}",
+        "LOG_LEVEL",
+        f"servr in {path}",
+        "NEO4J_PASSWORD",
+    ]
+
+
+def test_a_variable_is_required_only_by_the_backend_that_uses_it() -> None:
+    load_config(environ={"AGENT_ORCHESTRATION_BACKEND": "embedded"})
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={"AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j"})
+    (problem,) = caught.value.problems
+    assert problem == (
+        "NEO4J_PASSWORD: is required by backend kafka-neo4j; set it, or database.password in"
+        " config.yaml"
+    )
+
+
+def test_the_other_backend_is_known_and_not_available() -> None:
+    variables = {"AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j", "NEO4J_PASSWORD": "p"}
+    with pytest.raises(Rejected) as caught:
+        load_config(environ=variables).require_available_backend()
+    assert caught.value.code == "backend_unavailable"
+
+
+def test_an_unreadable_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "absent.yaml", environ={})
+    (tmp_path / "latin.yaml").write_bytes(b"tenant: \xff")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_config(tmp_path / "latin.yaml", environ={})
+
+
+def test_secrets_are_masked_wherever_settings_are_printed() -> None:
+    config = load_config(environ={"OPENAI_API_KEY": "canary1", "NEO4J_PASSWORD": "canary2"})
+    for shown in (repr(config), str(config), config.model_dump_json(), repr(config.database)):
+        assert "canary" not in shown
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().server.port = 1
