@@ -22,9 +22,10 @@ from agent_orchestration.domain import agents, capabilities, insight, tasks
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.gateway import CallerGateway
-from agent_orchestration.pipeline.partition import Partition, Services
+from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
 
 logger = logging.getLogger(__name__)
@@ -88,9 +89,7 @@ class Platform:
         await self._graph.stop()
         await self._log.stop()
 
-    async def call(
-        self, tool: str, arguments: Mapping[str, Any], caller: Caller
-    ) -> dict[str, Any]:
+    async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """See `core.dispatch.Dispatcher`."""
         found = self.registry.tools.get(tool)
         if found is None:
@@ -120,7 +119,7 @@ class Platform:
         numbers = frozenset(self._partitions)
         await self._revoked(numbers)
         try:
-            projectors = {number: self._projector(number) for number in sorted(numbers)}
+            projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
             for projector in projectors.values():
                 await projector.seek()
                 await _catch_up(projector)
@@ -146,9 +145,6 @@ class Platform:
             "events": total,
             "seconds": round(time.monotonic() - started, 3),
         }
-
-    def _projector(self, number: int) -> Projector:
-        return Projector(self._log, self._graph, REGISTRY, self._progress, number)
 
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(
@@ -198,7 +194,8 @@ def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None
         principal.agent_id
     ):
         raise Forbidden(
-            "not_your_agent", f"agent_id: you act for agent {principal.agent_id} only",
+            "not_your_agent",
+            f"agent_id: you act for agent {principal.agent_id} only",
             field="agent_id",
         )
 

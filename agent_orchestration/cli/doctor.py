@@ -1,5 +1,6 @@
 """`doctor`: is everything here that the platform needs, and if not, what to do."""
 
+import asyncio
 import re
 import shutil
 import socket
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
@@ -25,9 +26,11 @@ from agent_orchestration.core.errors import PlatformError
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
     from agent_orchestration.data_folder import Owner
+    from agent_orchestration.joined import FolderDispatcher
 
 DISTRIBUTION = "agent-orchestration"
 _GIGABYTE = 1024**3
+_START_SECONDS = 10.0
 _SCARCE, _TOO_LITTLE = 1 * _GIGABYTE, _GIGABYTE // 10
 
 
@@ -162,13 +165,23 @@ def _contents(config: "Config") -> Iterator[Check]:
         yield Check("log", "ok", "empty")
         return
     try:
-        status = with_dispatcher(config, lambda dispatcher: dispatcher.status())
+        status = with_dispatcher(config, _settled_status)
     except PlatformError as error:
         yield Check("log and graph", "fail", error.reason, "the log is kept; see the message")
         return
     for name, found in status["checks"].items():
         state = "ok" if found["ok"] else "fail"
         yield Check(name, state, found["detail"], "" if found["ok"] else "see the server's log")
+
+
+async def _settled_status(dispatcher: "FolderDispatcher") -> dict[str, Any]:
+    """The status when everything works; after a while, what it is then."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_SECONDS
+    # Who owns the folder may be another process, so there is nothing here to wait on.
+    while not (status := await dispatcher.status())["ready"] and loop.time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return status
 
 
 def _port(config: "Config", owner: "Owner | None") -> Check:

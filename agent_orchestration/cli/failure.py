@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 
 from typer.exceptions import TyperException
 
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 def report(error: Exception, *, as_json: bool) -> int:
     """Say on standard error what is wrong and what to do; the exit code."""
     code, lines, data = _explained(error)
-    if as_json:
+    if as_json and data:
         print(json.dumps(data, default=str), file=sys.stderr)
     else:
         for line in lines:
@@ -27,13 +28,15 @@ def report(error: Exception, *, as_json: bool) -> int:
     return code
 
 
-def _explained(error: Exception) -> tuple[int, list[str], dict[str, object]]:
+def _explained(error: Exception) -> tuple[int, list[str], Mapping[str, object]]:
     if isinstance(error, PlatformError):
         problems = error.details.get("problems")
         texts = [text for text in problems or () if isinstance(text, str)]
         return error.exit_code, texts or [error.reason], error.to_dict()
     if isinstance(error, TyperException):
         text = " ".join(error.format_message().split())
+        if not text:  # a noun without a verb: its help was shown
+            return error.exit_code, [], {}
         context = getattr(error, "ctx", None)
         way = f" (see {context.command_path} --help)" if context is not None else ""
         said = {"error": "usage", "code": "usage", "reason": text}

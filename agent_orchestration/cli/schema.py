@@ -29,9 +29,10 @@ def topology(as_json: JsonOption = False) -> None:
 
     Example: agent-orchestration topology
     """
-    from agent_orchestration.pipeline.topology import describe  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.app import REGISTRY  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.pipeline.topology import describe  # noqa: PLC0415
 
-    text = describe()
+    text = describe(REGISTRY).rstrip()
     if as_json:
         print_json({"topology": text})
     else:

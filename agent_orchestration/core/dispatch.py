@@ -31,9 +31,7 @@ class Dispatcher(Protocol):
 
     registry: Registry
 
-    async def call(
-        self, tool: str, arguments: Mapping[str, Any], caller: Caller
-    ) -> dict[str, Any]:
+    async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """The tool's answer as plain JSON data; raises a `PlatformError`."""
         ...
 

@@ -13,6 +13,7 @@ the constraints and indexes, and the schema page. Field types decide the stored 
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -158,6 +159,15 @@ class Field(msgspec.Struct, frozen=True):
     def stored(self) -> str:
         """The kind in words, as the schema shows it."""
         return _WORDS.get(self.kind, self.kind)
+
+
+@cache
+def json_fields(cls: type[Any]) -> tuple[str, ...]:
+    """The names of a struct's fields that hold JSON text."""
+    hints = get_type_hints(cls, include_extras=True)
+    return tuple(
+        name for name in cls.__struct_fields__ if Json in (hints[name], *get_args(hints[name]))
+    )
 
 
 def _fields(cls: type[Any], names: tuple[str, ...]) -> tuple[Field, ...]:

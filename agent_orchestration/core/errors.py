@@ -1,13 +1,13 @@
 """Every error a caller can meet, divided by what the caller should do about it.
 
-    PlatformError
-    ├── Rejected      the rules say no: change the request (code, reason, field, ids)
-    ├── Conflict      the same idempotency key came with another body: use a new key
-    ├── NotFound      nothing with that id: check the id
-    ├── Forbidden     the caller's role does not allow it: ask somebody who may
-    ├── Busy          retryable: wait `retry_after` seconds
-    ├── Unavailable   log or graph unreachable, or the outcome unknown: repeat the same request
-    └── Corrupt       a stored fact is unreadable: stop loudly, never skip
+PlatformError
+├── Rejected      the rules say no: change the request (code, reason, field, ids)
+├── Conflict      the same idempotency key came with another body: use a new key
+├── NotFound      nothing with that id: check the id
+├── Forbidden     the caller's role does not allow it: ask somebody who may
+├── Busy          retryable: wait `retry_after` seconds
+├── Unavailable   log or graph unreachable, or the outcome unknown: repeat the same request
+└── Corrupt       a stored fact is unreadable: stop loudly, never skip
 """
 
 from typing import Any, ClassVar

@@ -39,8 +39,11 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
     if envelope.seq != state.seq + 1:
         raise Corrupt("gap", f"tenant {state.tenant}: event {envelope.seq} follows {state.seq}")
     if envelope.prev != state.prev:
-        raise Corrupt("broken_chain", f"tenant {state.tenant}: event {envelope.seq} has another"
-                      " predecessor than the one before it")
+        raise Corrupt(
+            "broken_chain",
+            f"tenant {state.tenant}: event {envelope.seq} has another"
+            " predecessor than the one before it",
+        )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
     context = EventContext(envelope.seq, envelope.at, envelope.actor)
     registry.evolve[type(event)](state, event, context)

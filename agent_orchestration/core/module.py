@@ -51,9 +51,7 @@ def _own_classes(module: ModuleType, base: type[Any]) -> list[type[Any]]:
     return [
         cls
         for _, cls in inspect.getmembers(module, inspect.isclass)
-        if issubclass(cls, base)
-        and cls.__module__ == module.__name__
-        and not cls.__subclasses__()
+        if issubclass(cls, base) and cls.__module__ == module.__name__ and not cls.__subclasses__()
     ]
 
 

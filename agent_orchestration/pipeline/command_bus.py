@@ -5,14 +5,13 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from typing import get_type_hints
 
 import msgspec
 
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.log import Log
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.entities import Json
+from agent_orchestration.core.entities import json_fields
 from agent_orchestration.core.envelope import CommandEnvelope, Record, command_body
 from agent_orchestration.core.errors import (
     Busy,
@@ -113,9 +112,7 @@ class CommandBus:
     async def send(self, command: Command, caller: Caller, command_id: str) -> None:
         """Submit under a given id and don't wait for the outcome (for the timer)."""
         envelope = await self._envelope(command, caller, None, command_id)
-        await self._log.append(
-            COMMANDS, self._partition(envelope.tenant), [envelope.to_record()]
-        )
+        await self._log.append(COMMANDS, self._partition(envelope.tenant), [envelope.to_record()])
 
     def delivered(self, result: CommandResult) -> None:
         """An outcome arrived."""
@@ -174,9 +171,9 @@ class CommandBus:
     async def _with_blobs(self, command: Command) -> Command:
         """The command with its large JSON fields put into the blob store."""
         references: dict[str, str] = {}
-        for name, hint in get_type_hints(type(command), include_extras=True).items():
-            value = getattr(command, name, None)
-            if hint in (Json, Json | None) and value and len(value) > BLOB_THRESHOLD:
+        for name in json_fields(type(command)):
+            value = getattr(command, name)
+            if value is not None and len(value) > BLOB_THRESHOLD:
                 data = value.encode()
                 reference = {BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}
                 references[name] = canonical(reference).decode()

@@ -1,27 +1,23 @@
-"""The command processor of one partition: commands -> decide -> events. The only writer of events."""
+"""One partition's command processor: commands -> decide -> events. The only writer of events."""
 
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from agent_orchestration.backends.graph import Graph
-from agent_orchestration.backends.log import Log
 from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import Folded
-from agent_orchestration.core.messages import CommandResult
-from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.loading import load_entities, load_receipts, load_tenant
-from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, SYSTEM_EVENTS
 
 logger = logging.getLogger(__name__)
@@ -37,7 +33,7 @@ Borrowed = tuple[TenantState, type[Entity], str]
 class Observer(Protocol):
     """Who is told of every settled command: the timer, and whoever waits for work."""
 
-    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+    def settled(self, asked: Asked, folded: Folded | None, state: TenantState, /) -> None:
         """The command's outcome is final; `folded` is its event, if it led to one."""
         ...
 
@@ -50,25 +46,20 @@ class CommandProcessor:
 
     def __init__(
         self,
-        log: Log,
-        graph: Graph,
-        registry: Registry,
-        progress: Progress,
+        services: Services,
         projector: Projector,
         partition: int,
-        *,
-        deliver: Callable[[CommandResult], None],
         observers: Sequence[Observer] = (),
     ) -> None:
-        self._log = log
-        self._graph = graph
-        self._registry = registry
-        self._progress = progress
+        self._log = services.log
+        self._graph = services.graph
+        self._registry = services.registry
+        self._progress = services.progress
+        self._bus = services.bus
         self._projector = projector
         self._partition = partition
-        self._deliver = deliver
         self._observers = observers
-        self._decider = Decider(registry)
+        self._decider = Decider(services.registry)
         self._states: dict[str, TenantState] = {}
         self._loading: dict[str, asyncio.Task[TenantState]] = {}
         self._finished: defaultdict[str, deque[Folded]] = defaultdict(deque)
@@ -207,7 +198,7 @@ class CommandProcessor:
                 for observer in self._observers:
                     observer.settled(outcome.asked, outcome.folded, state)
             result = outcome.result
-            self._deliver(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
+            self._bus.delivered(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
         for outcome in outcomes:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)
@@ -216,5 +207,3 @@ class CommandProcessor:
     async def _commit_position(self) -> None:
         await self._log.commit(GROUP, COMMANDS, self._partition, self.next)
         self._committed_at = asyncio.get_running_loop().time()
-
-

@@ -87,9 +87,7 @@ class Decider:
         data = event.reply()
         return Outcome(asked, self._result(state, asked, "accepted", data), folded)
 
-    def _envelope(
-        self, state: TenantState, asked: Asked, event: Event, at: int
-    ) -> EventEnvelope:
+    def _envelope(self, state: TenantState, asked: Asked, event: Event, at: int) -> EventEnvelope:
         command = asked.envelope
         return EventEnvelope(
             tenant=state.tenant,
@@ -157,5 +155,3 @@ def _quarantined(state: TenantState) -> Unavailable:
         "tenant_quarantined",
         f"tenant {state.tenant} is set aside until an operator redrives it: {state.quarantined}",
     )
-
-

@@ -1,7 +1,7 @@
 """What tools are given: commands and questions, bound to one caller."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph, load_statements
@@ -60,9 +60,7 @@ class CallerGateway:
         """See `core.tool.Gateway`."""
         reached = await self._progress.reached(self.tenant, at_least, CATCH_UP_SECONDS)
         seq = await self._seq()
-        bound = {
-            name: self._translate(name, value, node_id) for name, value in parameters.items()
-        }
+        bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
         found = await self._graph.query(
             self._registry.queries[name].statement,
             {**bound, "tenant": self.tenant},
@@ -78,7 +76,9 @@ class CallerGateway:
         if query is None:
             known = ", ".join(sorted(self._registry.queries))
             raise Rejected(
-                "unknown_query", f"name: there is no question {name!r}; known: {known}", field="name"
+                "unknown_query",
+                f"name: there is no question {name!r}; known: {known}",
+                field="name",
             )
         return await self.ask(name, **_complete(query, parameters))
 
@@ -151,11 +151,11 @@ class CallerGateway:
             is_id = name == "id" or name.endswith("_id")
             return how(self.tenant, value) if is_id and value else value
         if isinstance(value, list):
-            if name == "ids" or name.endswith("_ids"):
-                return [how(self.tenant, one) for one in value]
-            return [self._translate("", one, how) for one in value]
+            each = name.removesuffix("s") if name == "ids" or name.endswith("_ids") else ""
+            return [self._translate(each, one, how) for one in cast("list[Any]", value)]
         if isinstance(value, dict):
-            return {key: self._translate(key, one, how) for key, one in value.items()}
+            items = cast("dict[str, Any]", value).items()
+            return {key: self._translate(key, one, how) for key, one in items}
         return value
 
 
@@ -163,9 +163,17 @@ _EVENT = {
     "label": "Event",
     "description": "A fact of the history.",
     "properties": {
-        "id": "text", "tenant": "text", "seq": "integer", "type": "text", "at": "datetime",
-        "actor": "text", "command_id": "text", "receipt_key": "text", "body_hash": "text",
-        "digest": "text", "data": "JSON text",
+        "id": "text",
+        "tenant": "text",
+        "seq": "integer",
+        "type": "text",
+        "at": "datetime",
+        "actor": "text",
+        "command_id": "text",
+        "receipt_key": "text",
+        "body_hash": "text",
+        "digest": "text",
+        "data": "JSON text",
     },
 }
 _TENANT = {

@@ -39,8 +39,10 @@ async def load_tenant(graph: Graph, registry: Registry, tenant: str) -> TenantSt
         if (rows[0]["seq"] if rows else 0) == state.seq:
             break
     if state.rules > RULES:
-        raise Corrupt("newer_rules", f"tenant {tenant} is under rules {state.rules}; this program"
-                      f" knows {RULES}: upgrade it")
+        raise Corrupt(
+            "newer_rules",
+            f"tenant {tenant} is under rules {state.rules}; this program knows {RULES}: upgrade it",
+        )
     return state
 
 

@@ -2,41 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from typing import Any, cast
 
-import msgspec
-
-from agent_orchestration.backends.graph import Graph
-from agent_orchestration.backends.log import Log
 from agent_orchestration.core.errors import Corrupt, PlatformError, Unavailable
 from agent_orchestration.core.folding import Folded
-from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import ReadyHints
-from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Asked
-from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.timer import Timer
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class Services(msgspec.Struct, frozen=True):
-    """What every partition of a process shares. `clock` gives milliseconds since the epoch."""
-
-    log: Log
-    graph: Graph
-    registry: Registry
-    progress: Progress
-    bus: CommandBus
-    hints: ReadyHints
-    clock: Callable[[], int]
-    history: bool = True
 
 
 class HintGiver:
@@ -45,7 +26,7 @@ class HintGiver:
     def __init__(self, hints: ReadyHints) -> None:
         self._hints = hints
 
-    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+    def settled(self, _asked: Asked, folded: Folded | None, state: TenantState) -> None:
         """Tasks that became ready, and agents that have room."""
         if folded is None:
             return
@@ -102,11 +83,10 @@ class Partition:
             except* Unavailable as errors:
                 tries = 0 if self._services.clock() - started > 60_000 else tries + 1
                 pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
-                logger.warning("partition %d waits %.1f s: %s", self.number, pause,
-                               _first(errors))
+                logger.warning("partition %d waits %.1f s: %s", self.number, pause, _first(errors))
                 await asyncio.sleep(pause)
             except* Exception as errors:
-                self._give_up(_first(errors))
+                self._give_up(_first(cast("BaseExceptionGroup[Any]", errors)))
 
     def _give_up(self, error: BaseException) -> None:
         if not isinstance(error, PlatformError):
@@ -115,17 +95,12 @@ class Partition:
         logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
 
     async def _run(self) -> None:
-        of = self._services
-        projector = Projector(
-            of.log, of.graph, of.registry, of.progress, self.number,
-            on_quarantine=lambda tenant: processor.forget(tenant), history=of.history,
-        )
-        observers: list[HintGiver | Timer] = [HintGiver(of.hints)]
-        processor = CommandProcessor(
-            of.log, of.graph, of.registry, of.progress, projector, self.number,
-            deliver=of.bus.delivered, observers=observers,
-        )
-        timer = Timer(of.log, of.graph, of.bus, processor, self.number, of.clock)
+        services = self._services
+        projector = Projector(services, self.number)
+        observers: list[HintGiver | Timer] = [HintGiver(services.hints)]
+        processor = CommandProcessor(services, projector, self.number, observers)
+        projector.on_quarantine = processor.forget
+        timer = Timer(services, processor, self.number)
         observers.append(timer)
         self.projector, self.processor = projector, processor
         async with asyncio.TaskGroup() as group:
@@ -134,8 +109,6 @@ class Partition:
             group.create_task(timer.run())
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
     first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
+    return _first(cast("BaseExceptionGroup[Any]", first)) if isinstance(first, BaseExceptionGroup) else first

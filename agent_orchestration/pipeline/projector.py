@@ -7,24 +7,21 @@ from typing import Any
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
-    Graph,
     GraphWrite,
     Position,
     WriteRefused,
     load_statements,
 )
-from agent_orchestration.backends.log import Log
 from agent_orchestration.core.entities import node_id
 from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
 from agent_orchestration.core.errors import Corrupt
 from agent_orchestration.core.folding import Folded, fold, tenant_row
-from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
-from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.rows import BatchRows
+from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
@@ -39,28 +36,17 @@ class Projector:
     `position` is what the graph has; `on_quarantine` is told the tenant that was set aside.
     """
 
-    def __init__(
-        self,
-        log: Log,
-        graph: Graph,
-        registry: Registry,
-        progress: Progress,
-        partition: int,
-        *,
-        on_quarantine: Callable[[str], None] = lambda _: None,
-        history: bool = True,
-    ) -> None:
-        self._log = log
-        self._graph = graph
-        self._registry = registry
-        self._progress = progress
+    def __init__(self, services: Services, partition: int) -> None:
+        self._log = services.log
+        self._graph = services.graph
+        self._registry = services.registry
+        self._progress = services.progress
         self._partition = partition
-        self._on_quarantine = on_quarantine
-        self._history = history
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
-        self.position: Position = (log.epoch, 0)
+        self.position: Position = (services.log.epoch, 0)
         self._moved = asyncio.Event()
+        self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
     async def run(self) -> None:
         """Fold for ever. Raises `Corrupt` where going on would be wrong."""
@@ -121,7 +107,7 @@ class Projector:
         for record in records:
             await self._fold_one(record, folded)
         offset = records[-1].offset + 1
-        rows = BatchRows(self._history)
+        rows = BatchRows()
         for tenant, its in folded.items():
             rows.add(self._states[tenant], its)
         states = [self._states[tenant] for tenant in folded]
@@ -165,8 +151,11 @@ class Projector:
             rows = await self._graph.query(load_statements.DIGEST, {"id": event_id})
             known = rows[0]["digest"] if rows else None
         if known is not None and known != envelope.digest:
-            raise Corrupt("divergence", f"tenant {state.tenant} has two different events"
-                          f" {envelope.seq}; the one folded first stands")
+            raise Corrupt(
+                "divergence",
+                f"tenant {state.tenant} has two different events"
+                f" {envelope.seq}; the one folded first stands",
+            )
 
     async def _quarantine(self, record: StoredRecord, error: WriteRefused) -> None:
         """Set one tenant aside so that the others go on; its events count as passed."""
@@ -181,7 +170,7 @@ class Projector:
         await self._graph.write(write)
         self._held = write.next
         self._at(record.offset + 1)
-        self._on_quarantine(envelope.tenant)
+        self.on_quarantine(envelope.tenant)
 
     def _evict(self, state: TenantState, folded: Iterable[Folded]) -> None:
         for one in folded:

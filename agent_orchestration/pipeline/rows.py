@@ -10,10 +10,9 @@ from agent_orchestration.core.state import TenantState, Touched
 
 
 class BatchRows:
-    """Collects the rows of several tenants' events. `history` adds the events' own nodes."""
+    """Collects the rows of several tenants' events."""
 
-    def __init__(self, history: bool = True) -> None:
-        self._history = history
+    def __init__(self) -> None:
         self._nodes: defaultdict[str, list[Row]] = defaultdict(list)
         self._links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
         self._unlinks: defaultdict[LinkKey, list[Row]] = defaultdict(list)
@@ -60,8 +59,6 @@ class BatchRows:
             ]
 
     def _add_event(self, folded: Folded) -> None:
-        if not self._history:
-            return
         row = event_row(folded)
         self._nodes["Event"].append(row)
         for cls, entity_id in folded.touched:

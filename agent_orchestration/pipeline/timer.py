@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
-from agent_orchestration.backends.graph import Graph, load_statements
-from agent_orchestration.backends.log import Log
+from agent_orchestration.backends.graph import load_statements
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import Folded
@@ -16,11 +14,11 @@ from agent_orchestration.domain.agents.commands import Heartbeat
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
 from agent_orchestration.domain.tasks.model import Task
-from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Asked
 from agent_orchestration.pipeline.due import Due, command_for, due_until, next_due, next_of
 from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS
 
 logger = logging.getLogger(__name__)
@@ -38,21 +36,13 @@ class Timer:
     for longer than a third of a lease (at the start, too) gives that lease its full time again.
     """
 
-    def __init__(
-        self,
-        log: Log,
-        graph: Graph,
-        bus: CommandBus,
-        processor: CommandProcessor,
-        partition: int,
-        clock: Callable[[], int],
-    ) -> None:
-        self._log = log
-        self._graph = graph
-        self._bus = bus
+    def __init__(self, services: Services, processor: CommandProcessor, partition: int) -> None:
+        self._log = services.log
+        self._graph = services.graph
+        self._bus = services.bus
+        self._clock = services.clock
         self._processor = processor
         self._partition = partition
-        self._clock = clock
         self._tenants: dict[str, int] = {}
         self._renewed: dict[tuple[str, str, int], int] = {}
         self._seen: dict[tuple[str, str], int] = {}
@@ -76,8 +66,9 @@ class Timer:
             try:
                 await self._tick(now)
             except Unavailable as error:
-                logger.warning("the timer of partition %d will try again: %s",
-                               self._partition, error)
+                logger.warning(
+                    "the timer of partition %d will try again: %s", self._partition, error
+                )
 
     def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
         """Signs of life, and new deadlines."""

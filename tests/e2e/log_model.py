@@ -192,13 +192,15 @@ class Tenant:
         running = type_ == "TaskClaimed" and event["started"]
         task.status = "running" if running else "assigned"
 
-    def _holding(self, event: dict[str, Any]) -> Task:
+    def _holding(self, type_: str, event: dict[str, Any]) -> Task:
         """The task that the event's agent must hold under the event's attempt."""
         task = self.tasks[event["task_id"]]
         said = (event["agent_id"], event["attempt"])
         if said != (task.holder, task.attempt):
             detail = f"{event['task_id']}: {said} reports, {(task.holder, task.attempt)} holds it"
             self.wrong("fencing", detail)
+        if type_ in ("TaskProgressed", "TaskCompleted") and task.status == "assigned":
+            self.wrong("work is started first", f"task {event['task_id']} was {task.status}")
         return task
 
     def _free(self, task_id: str, task: Task, status: str) -> None:
@@ -206,18 +208,16 @@ class Tenant:
             self.agents[task.holder].holds.discard(task_id)
         task.holder, task.status, task.retry_at = None, status, None
 
-    def _task_reported(self, _type: str, event: dict[str, Any]) -> None:
-        task = self._holding(event)
+    def _task_reported(self, type_: str, event: dict[str, Any]) -> None:
+        task = self._holding(type_, event)
         task.status, task.lease_until = "running", event["lease_until"]
 
-    def _task_completed(self, _type: str, event: dict[str, Any]) -> None:
-        task = self._holding(event)
-        if task.status != "running":
-            self.wrong("completed from running", f"task {event['task_id']} was {task.status}")
+    def _task_completed(self, type_: str, event: dict[str, Any]) -> None:
+        task = self._holding(type_, event)
         self._end(event["task_id"], task, "completed")
 
-    def _task_failed(self, _type: str, event: dict[str, Any]) -> None:
-        task = self._holding(event)
+    def _task_failed(self, type_: str, event: dict[str, Any]) -> None:
+        task = self._holding(type_, event)
         if event["retry_at"] is None:
             self._end(event["task_id"], task, "failed")
             return
@@ -225,8 +225,8 @@ class Tenant:
         self._free(event["task_id"], task, "blocked" if later else "ready")
         task.retry_at = event["retry_at"] if later else None
 
-    def _lease_expired(self, _type: str, event: dict[str, Any]) -> None:
-        task = self._holding(event)
+    def _lease_expired(self, type_: str, event: dict[str, Any]) -> None:
+        task = self._holding(type_, event)
         if self.at < task.lease_until:
             detail = f"task {event['task_id']} at {self.at}, lease until {task.lease_until}"
             self.wrong("leases last", detail)

@@ -18,8 +18,7 @@ def live_nodes(entity: type[Entity]) -> str:
 def nodes_by_id(entity: type[Entity]) -> str:
     """The nodes with `$ids`: `{row}`."""
     return (
-        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
-        " RETURN properties(n) AS row"
+        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}}) RETURN properties(n) AS row"
     )
 
 

@@ -33,7 +33,7 @@ class Lease(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-class AgentCommand(Command, kw_only=True):
+class AgentCommand(Command, frozen=True, kw_only=True):
     """Base of the commands about one known agent."""
 
     agent_id: Id
@@ -42,7 +42,7 @@ class AgentCommand(Command, kw_only=True):
         return ((Agent, self.agent_id),)
 
 
-class RegisterAgent(Command, kw_only=True):
+class RegisterAgent(Command, frozen=True, kw_only=True):
     """Make an agent known."""
 
     agent_id: Id | None = None
@@ -58,7 +58,7 @@ class RegisterAgent(Command, kw_only=True):
         return ((Agent, self.agent_id),) if self.agent_id else ()
 
 
-class UpdateAgent(AgentCommand, kw_only=True):
+class UpdateAgent(AgentCommand, frozen=True, kw_only=True):
     """Change what is known of an agent; what is None stays."""
 
     name: Line | None = None
@@ -68,19 +68,19 @@ class UpdateAgent(AgentCommand, kw_only=True):
     heartbeat_seconds: HeartbeatSeconds | None = None
 
 
-class DrainAgent(AgentCommand, kw_only=True):
+class DrainAgent(AgentCommand, frozen=True, kw_only=True):
     """Give an agent no new work (or, with `draining` false, work again)."""
 
     draining: bool = True
 
 
-class RetireAgent(AgentCommand, kw_only=True):
+class RetireAgent(AgentCommand, frozen=True, kw_only=True):
     """Let an agent go for good; with `force`, its tasks go back to be claimed by others."""
 
     force: bool = False
 
 
-class Heartbeat(AgentCommand, kw_only=True):
+class Heartbeat(AgentCommand, frozen=True, kw_only=True):
     """A sign of life that renews leases and asks what to do with each."""
 
     URGENT = True
@@ -92,5 +92,5 @@ class Heartbeat(AgentCommand, kw_only=True):
         return ((Agent, self.agent_id), *((Task, lease.task_id) for lease in self.leases))
 
 
-class ExpireAgent(AgentCommand, kw_only=True):
+class ExpireAgent(AgentCommand, frozen=True, kw_only=True):
     """The timer: nothing was heard of an agent for longer than it promised."""

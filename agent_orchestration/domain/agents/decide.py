@@ -1,5 +1,7 @@
 """Decisions about agents."""
 
+from itertools import pairwise
+
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.core.messages import Body, CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
@@ -150,7 +152,7 @@ def _present(state: TenantState, agent_id: str) -> Agent:
 
 def _skills(claims: Skills) -> tuple[Skill, ...]:
     skills = tuple(sorted(Skill(claim.capability, claim.level) for claim in claims))
-    for one, other in zip(skills, skills[1:], strict=False):
+    for one, other in pairwise(skills):
         if one.capability == other.capability:
             raise Rejected(
                 "duplicate",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-
 from agent_orchestration.core.messages import Body, Event
 from agent_orchestration.domain.agents.model import AgentKind, Skill
 
@@ -12,7 +11,7 @@ def _add_labels(body: Body) -> Body:
     return {**body, "labels": {}}
 
 
-class AgentRegistered(Event, kw_only=True):
+class AgentRegistered(Event, frozen=True, kw_only=True):
     """An agent is known from now on. Version 2 added `labels`."""
 
     VERSION = 2
@@ -28,7 +27,7 @@ class AgentRegistered(Event, kw_only=True):
     heartbeat_seconds: int | None = None
 
 
-class AgentUpdated(Event, kw_only=True):
+class AgentUpdated(Event, frozen=True, kw_only=True):
     """What is known of an agent changed; None means unchanged."""
 
     REPLY = ("agent_id",)
@@ -41,7 +40,7 @@ class AgentUpdated(Event, kw_only=True):
     heartbeat_seconds: int | None = None
 
 
-class AgentDrained(Event, kw_only=True):
+class AgentDrained(Event, frozen=True, kw_only=True):
     """The agent gets no new work."""
 
     REPLY = ("agent_id",)
@@ -49,7 +48,7 @@ class AgentDrained(Event, kw_only=True):
     agent_id: str
 
 
-class AgentResumed(Event, kw_only=True):
+class AgentResumed(Event, frozen=True, kw_only=True):
     """The agent gets work again."""
 
     REPLY = ("agent_id",)
@@ -57,7 +56,7 @@ class AgentResumed(Event, kw_only=True):
     agent_id: str
 
 
-class AgentRetired(Event, kw_only=True):
+class AgentRetired(Event, frozen=True, kw_only=True):
     """The agent is gone for good; `requeued` are the tasks it held."""
 
     REPLY = ("agent_id", "requeued")
@@ -66,7 +65,7 @@ class AgentRetired(Event, kw_only=True):
     requeued: tuple[str, ...] = ()
 
 
-class AgentWentOffline(Event, kw_only=True):
+class AgentWentOffline(Event, frozen=True, kw_only=True):
     """Nothing was heard of the agent for longer than it promised."""
 
     REPLY = ("agent_id",)
@@ -74,7 +73,7 @@ class AgentWentOffline(Event, kw_only=True):
     agent_id: str
 
 
-class AgentCameOnline(Event, kw_only=True):
+class AgentCameOnline(Event, frozen=True, kw_only=True):
     """An offline agent gave a sign of life; `leases` answers its heartbeat."""
 
     REPLY = ("agent_id", "leases")

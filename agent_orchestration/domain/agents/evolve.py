@@ -65,9 +65,7 @@ def agent_retired(state: TenantState, event: AgentRetired, context: EventContext
     agent.retired_at = context.at
 
 
-def agent_went_offline(
-    state: TenantState, event: AgentWentOffline, context: EventContext
-) -> None:
+def agent_went_offline(state: TenantState, event: AgentWentOffline, context: EventContext) -> None:
     """Its leases run out on their own."""
     state.change(Agent, event.agent_id).offline_at = context.at
 

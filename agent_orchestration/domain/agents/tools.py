@@ -25,9 +25,7 @@ Concurrency = Annotated[
 ]
 Heartbeats = Annotated[
     int | None,
-    Field(
-        ge=1, le=86_400, description="silent for longer, it counts as offline (default: never)"
-    ),
+    Field(ge=1, le=86_400, description="silent for longer, it counts as offline (default: never)"),
 ]
 
 
@@ -86,7 +84,7 @@ class Agents(Output):
     """A page of agents."""
 
     agents: list[AgentView]
-    next_cursor: str | None = Field(None, description="pass as `cursor` for the next page")
+    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
 
 
 class RetiredAgent(AgentAnswer):
@@ -243,9 +241,7 @@ async def get_agent(gateway: Gateway, agent_id: AgentId) -> AgentAnswer:
     return AgentAnswer(**await agent_answer(gateway, agent_id, 0))
 
 
-@tool(
-    title="List agents", role=Role.VIEWER, toolsets=("orchestrate", "inspect"), read_only=True
-)
+@tool(title="List agents", role=Role.VIEWER, toolsets=("orchestrate", "inspect"), read_only=True)
 async def list_agents(
     gateway: Gateway,
     status: Literal["idle", "busy", "draining", "offline", "retired"] | None = None,

@@ -3,7 +3,7 @@
 from agent_orchestration.core.messages import Event
 
 
-class CapabilityDefined(Event, kw_only=True):
+class CapabilityDefined(Event, frozen=True, kw_only=True):
     """A capability was described."""
 
     REPLY = ("name",)

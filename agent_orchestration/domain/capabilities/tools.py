@@ -30,7 +30,7 @@ class Capabilities(Output):
     """A page of capabilities."""
 
     capabilities: list[CapabilityView]
-    next_cursor: str | None = Field(None, description="pass as `cursor` for the next page")
+    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
 
 
 @tool(title="Define a capability", role=Role.OPERATOR, toolsets=("admin",))

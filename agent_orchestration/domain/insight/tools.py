@@ -106,7 +106,7 @@ async def _history(
     actor: str | None,
     limit: int,
 ) -> Rows:
-    filters = {"after": after, "type": kind, "actor": actor, "limit": limit}
+    filters: dict[str, Any] = {"after": after, "type": kind, "actor": actor, "limit": limit}
     if task_id is not None:
         return await gateway.ask("history_of_task", task_id=task_id, **filters)
     if agent_id is not None:
@@ -152,9 +152,7 @@ async def run_named_query(
     return _answer(rows, rows.seq)
 
 
-@tool(
-    title="Read with Cypher", role=Role.OPERATOR, toolsets=("inspect",), read_only=True
-)
+@tool(title="Read with Cypher", role=Role.OPERATOR, toolsets=("inspect",), read_only=True)
 async def read_cypher(
     gateway: Gateway,
     query: Annotated[str, Field(description="one read-only statement, 8 KiB at most")],

@@ -2,7 +2,12 @@
 
 from agent_orchestration.core.module import Module
 from agent_orchestration.domain.tasks import commands, decide, events, evolve, model, tools
-from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TaskDeadlines, TasksByAgent
+from agent_orchestration.domain.tasks.index import (
+    Dependents,
+    ReadyTasks,
+    TaskDeadlines,
+    TasksByAgent,
+)
 
 MODULE = Module(
     "tasks",

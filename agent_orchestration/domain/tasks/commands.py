@@ -38,7 +38,7 @@ class DependencySpec(msgspec.Struct, frozen=True):
     on_failure: EdgePolicy = "block"
 
 
-class CreateTask(Command, kw_only=True):
+class CreateTask(Command, frozen=True, kw_only=True):
     """Add a piece of work."""
 
     task_id: Id | None = None
@@ -58,7 +58,7 @@ class CreateTask(Command, kw_only=True):
         return (*own, *((Task, dependency.task_id) for dependency in self.depends_on))
 
 
-class ClaimTask(Command, kw_only=True):
+class ClaimTask(Command, frozen=True, kw_only=True):
     """An agent asks for the best ready task that it can do."""
 
     agent_id: Id
@@ -70,7 +70,7 @@ class ClaimTask(Command, kw_only=True):
         return ((Agent, self.agent_id),)
 
 
-class AssignTask(Command, kw_only=True):
+class AssignTask(Command, frozen=True, kw_only=True):
     """Somebody gives a ready task to an agent."""
 
     task_id: Id
@@ -82,7 +82,7 @@ class AssignTask(Command, kw_only=True):
         return ((Task, self.task_id), (Agent, self.agent_id))
 
 
-class AttemptCommand(Command, kw_only=True):
+class AttemptCommand(Command, frozen=True, kw_only=True):
     """Base of what the holder of a task says; `attempt` is its fencing token."""
 
     task_id: Id
@@ -94,17 +94,17 @@ class AttemptCommand(Command, kw_only=True):
         return ((Task, self.task_id),)
 
 
-class StartTask(AttemptCommand, kw_only=True):
+class StartTask(AttemptCommand, frozen=True, kw_only=True):
     """The holder begins."""
 
 
-class ReportProgress(AttemptCommand, kw_only=True):
+class ReportProgress(AttemptCommand, frozen=True, kw_only=True):
     """How far the holder is; the next attempt can read it."""
 
     progress: Json
 
 
-class CompleteTask(AttemptCommand, kw_only=True):
+class CompleteTask(AttemptCommand, frozen=True, kw_only=True):
     """The holder is done."""
 
     URGENT = True
@@ -112,7 +112,7 @@ class CompleteTask(AttemptCommand, kw_only=True):
     result: Json | None = None
 
 
-class FailTask(AttemptCommand, kw_only=True):
+class FailTask(AttemptCommand, frozen=True, kw_only=True):
     """The holder could not do it. `retry_after_ms` overrides the policy's delay."""
 
     URGENT = True
@@ -123,7 +123,7 @@ class FailTask(AttemptCommand, kw_only=True):
     retry_after_ms: Milliseconds | None = None
 
 
-class CancelTask(Command, kw_only=True):
+class CancelTask(Command, frozen=True, kw_only=True):
     """The task is not wanted any more."""
 
     task_id: Id
@@ -134,7 +134,7 @@ class CancelTask(Command, kw_only=True):
         return ((Task, self.task_id),)
 
 
-class ExpireLease(Command, kw_only=True):
+class ExpireLease(Command, frozen=True, kw_only=True):
     """The timer: the holder was silent for longer than its lease."""
 
     task_id: Id
@@ -145,7 +145,7 @@ class ExpireLease(Command, kw_only=True):
         return ((Task, self.task_id),)
 
 
-class ReleaseTask(Command, kw_only=True):
+class ReleaseTask(Command, frozen=True, kw_only=True):
     """The timer: the delay before the next attempt is over."""
 
     task_id: Id

@@ -1,5 +1,6 @@
 """Decisions about tasks."""
 
+from itertools import pairwise
 from zlib import crc32
 
 from agent_orchestration.core.errors import NotFound, Rejected
@@ -190,9 +191,7 @@ def fail_task(
         return Nothing({"task_id": known.id, "status": "failed", "attempt": known.attempt})
     task = held_task(state, command)
     again = (
-        command.retryable
-        and command.error_type not in task.non_retryable
-        and task.attempts_left()
+        command.retryable and command.error_type not in task.non_retryable and task.attempts_left()
     )
     delay = _retry_delay(task) if command.retry_after_ms is None else command.retry_after_ms
     return TaskFailed(
@@ -283,7 +282,7 @@ def _unmet(
 
 
 def _refuse_twice(field: str, names: list[str]) -> None:
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in pairwise(names):
         if one == other:
             raise Rejected("duplicate", f"{field}: {one} is named twice; name it once", field=field)
 

@@ -4,7 +4,7 @@ from agent_orchestration.core.messages import Event
 from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy
 
 
-class TaskCreated(Event, kw_only=True):
+class TaskCreated(Event, frozen=True, kw_only=True):
     """A task exists. `unmet` are the dependencies it waits for, `unstaffed` the capabilities that
     nobody had when it was created."""
 
@@ -25,7 +25,7 @@ class TaskCreated(Event, kw_only=True):
     reason: str | None = None
 
 
-class TaskClaimed(Event, kw_only=True):
+class TaskClaimed(Event, frozen=True, kw_only=True):
     """An agent took the task; `started` says that it began at once. Times in milliseconds."""
 
     REPLY = ("task_id", "agent_id", "attempt", "lease_until", "started")
@@ -38,7 +38,7 @@ class TaskClaimed(Event, kw_only=True):
     started: bool
 
 
-class TaskAssigned(Event, kw_only=True):
+class TaskAssigned(Event, frozen=True, kw_only=True):
     """Somebody gave the task to an agent."""
 
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
@@ -50,7 +50,7 @@ class TaskAssigned(Event, kw_only=True):
     lease_seconds: int
 
 
-class TaskStarted(Event, kw_only=True):
+class TaskStarted(Event, frozen=True, kw_only=True):
     """The holder began."""
 
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
@@ -61,7 +61,7 @@ class TaskStarted(Event, kw_only=True):
     lease_until: int
 
 
-class TaskProgressed(Event, kw_only=True):
+class TaskProgressed(Event, frozen=True, kw_only=True):
     """The holder said how far it is."""
 
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
@@ -73,7 +73,7 @@ class TaskProgressed(Event, kw_only=True):
     progress: str
 
 
-class TaskCompleted(Event, kw_only=True):
+class TaskCompleted(Event, frozen=True, kw_only=True):
     """The holder is done."""
 
     REPLY = ("task_id", "agent_id", "attempt")
@@ -84,7 +84,7 @@ class TaskCompleted(Event, kw_only=True):
     result: str | None
 
 
-class TaskFailed(Event, kw_only=True):
+class TaskFailed(Event, frozen=True, kw_only=True):
     """An attempt failed; with `retry_at` (milliseconds) another follows, else the task failed."""
 
     REPLY = ("task_id", "agent_id", "attempt", "error_type", "retry_at")
@@ -97,7 +97,7 @@ class TaskFailed(Event, kw_only=True):
     retry_at: int | None
 
 
-class TaskCancelled(Event, kw_only=True):
+class TaskCancelled(Event, frozen=True, kw_only=True):
     """The task is not wanted any more."""
 
     REPLY = ("task_id", "reason")
@@ -106,7 +106,7 @@ class TaskCancelled(Event, kw_only=True):
     reason: str | None
 
 
-class TaskLeaseExpired(Event, kw_only=True):
+class TaskLeaseExpired(Event, frozen=True, kw_only=True):
     """The holder was silent too long; with `requeued` another attempt follows, else it failed."""
 
     REPLY = ("task_id", "agent_id", "attempt", "requeued")
@@ -117,7 +117,7 @@ class TaskLeaseExpired(Event, kw_only=True):
     requeued: bool
 
 
-class TaskReleased(Event, kw_only=True):
+class TaskReleased(Event, frozen=True, kw_only=True):
     """The delay before the next attempt is over: ready."""
 
     REPLY = ("task_id",)

@@ -105,9 +105,7 @@ def task_cancelled(state: TenantState, event: TaskCancelled, context: EventConte
     _end(state, task, "cancelled", context.at, event.reason)
 
 
-def task_lease_expired(
-    state: TenantState, event: TaskLeaseExpired, context: EventContext
-) -> None:
+def task_lease_expired(state: TenantState, event: TaskLeaseExpired, context: EventContext) -> None:
     """The agent lost it; another attempt follows if any is left."""
     task = state.change(Task, event.task_id)
     state.change(Agent, event.agent_id).release()
@@ -126,9 +124,7 @@ def task_released(state: TenantState, event: TaskReleased, _context: EventContex
     task.retry_at = None
 
 
-def _take(
-    state: TenantState, event: TaskClaimed | TaskAssigned, context: EventContext
-) -> None:
+def _take(state: TenantState, event: TaskClaimed | TaskAssigned, context: EventContext) -> None:
     task = state.change(Task, event.task_id)
     task.status = "assigned"
     task.attempt = event.attempt

@@ -1,5 +1,7 @@
 """Why a task is as it is: read from the graph, put in words."""
 
+from typing import Any
+
 from agent_orchestration.core.tool import Gateway
 from agent_orchestration.domain.tasks.views import Explanation, TaskView, WaitsFor, event_view
 
@@ -8,7 +10,7 @@ Reading = tuple[str, str | None, list[WaitsFor]]
 
 async def explanation(gateway: Gateway, task: TaskView, seq: int) -> Explanation:
     """The task, the events behind it, what it waits for, and the next step."""
-    filters = {"after": 0, "type": None, "actor": None, "limit": 200}
+    filters: dict[str, Any] = {"after": 0, "type": None, "actor": None, "limit": 200}
     rows = await gateway.ask("history_of_task", at_least=seq, task_id=task.id, **filters)
     summary, next_step, waits_for = await _reading(gateway, task)
     return Explanation(
@@ -76,8 +78,10 @@ async def _ready(gateway: Gateway, task: TaskView) -> Reading:
         "capable_agents", names=sorted(levels), levels=levels, available=False, limit=20
     )
     if not capable:
-        waits = [WaitsFor(what="capability", id=name, detail=f"nobody has all of {named}")
-                 for name in levels]
+        waits = [
+            WaitsFor(what="capability", id=name, detail=f"nobody has all of {named}")
+            for name in levels
+        ]
         return (
             f"It is ready, but no agent has {named}.",
             "register an agent with these capabilities, or update one",
@@ -98,7 +102,9 @@ async def _ready(gateway: Gateway, task: TaskView) -> Reading:
 def _held(task: TaskView) -> Reading:
     until = task.lease_until.isoformat() if task.lease_until else "its lease ends"
     verb = "start it" if task.status == "assigned" else "complete or fail it"
-    wait = WaitsFor(what="holder", id=task.agent_id, detail=f"attempt {task.attempt}, until {until}")
+    wait = WaitsFor(
+        what="holder", id=task.agent_id, detail=f"attempt {task.attempt}, until {until}"
+    )
     return (
         f"{task.agent_id} holds it in attempt {task.attempt} ({task.status}).",
         f"{task.agent_id} has to {verb}; silent past {until}, it loses the task",

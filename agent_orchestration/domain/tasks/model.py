@@ -16,9 +16,7 @@ from agent_orchestration.core.entities import (
 )
 from agent_orchestration.core.types import Line
 
-TaskStatus = Literal[
-    "blocked", "ready", "assigned", "running", "completed", "failed", "cancelled"
-]
+TaskStatus = Literal["blocked", "ready", "assigned", "running", "completed", "failed", "cancelled"]
 EdgePolicy = Literal["block", "cancel", "continue"]
 OPEN = ("blocked", "ready", "assigned", "running")
 HELD = ("assigned", "running")

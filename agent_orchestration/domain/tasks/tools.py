@@ -75,8 +75,11 @@ class DependencyArgument(BaseModel, extra="forbid"):
 
     task_id: Id
     on_failure: Annotated[
-        EdgePolicy, Field(description="when it fails or is cancelled: stay blocked, cancel this, "
-                          "or continue as if it had completed")
+        EdgePolicy,
+        Field(
+            description="when it fails or is cancelled: stay blocked, cancel this, "
+            "or continue as if it had completed"
+        ),
     ] = "block"
 
 
@@ -86,7 +89,9 @@ class RetryArgument(BaseModel, extra="forbid"):
     max_attempts: int = Field(0, ge=0, le=1_000_000, description="0: no limit")
     initial_seconds: float = Field(1.0, ge=0, le=86_400)
     factor: int = Field(2, ge=1, le=100)
-    max_seconds: float | None = Field(None, ge=0, le=31_536_000, description="default 100 x initial")
+    max_seconds: float | None = Field(
+        None, ge=0, le=31_536_000, description="default 100 x initial"
+    )
     non_retryable: list[Line] = Field([], max_length=50, description="error types that end it")
 
 
@@ -258,4 +263,3 @@ async def explain_task(gateway: Gateway, task_id: TaskId) -> Explanation:
     for, and the next step that would move it."""
     answer = await task_answer(gateway, task_id, 0)
     return await explanation(gateway, answer["task"], answer["seq"])
-

@@ -87,7 +87,9 @@ class ClaimedTask(Output):
     """The claimed task; `task` is absent where there was nothing to do, and `reason` says why."""
 
     task: TaskView | None = None
-    attempt: int | None = Field(None, description="send it with everything you say of the task")
+    attempt: int | None = Field(
+        default=None, description="send it with everything you say of the task"
+    )
     lease_until: datetime | None = None
     reason: str | None = None
     seq: int
@@ -97,7 +99,7 @@ class Tasks(Output):
     """A page of tasks."""
 
     tasks: list[TaskLine]
-    next_cursor: str | None = Field(None, description="pass as `cursor` for the next page")
+    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
 
 
 class WaitedTasks(Output):
@@ -132,7 +134,9 @@ class Explanation(Output):
 
     task: TaskView
     summary: str
-    next_step: str | None = Field(None, description="what has to happen next; absent when finished")
+    next_step: str | None = Field(
+        default=None, description="what has to happen next; absent when finished"
+    )
     waits_for: list[WaitsFor]
     events: list[EventView] = Field(description="the facts behind it, the oldest first")
     seq: int

@@ -1,0 +1,24 @@
+"""What all partitions of a process share."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.log import Log
+from agent_orchestration.core.module import Registry
+from agent_orchestration.pipeline.answers import ReadyHints
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.progress import Progress
+
+
+class Services(msgspec.Struct, frozen=True):
+    """Backends and the parts that are one per process. `clock`: milliseconds since the epoch."""
+
+    log: Log
+    graph: Graph
+    registry: Registry
+    progress: Progress
+    bus: CommandBus
+    hints: ReadyHints
+    clock: Callable[[], int]

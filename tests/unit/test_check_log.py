@@ -1,0 +1,260 @@
+"""The independent checker of logs finds what it is there to find.
+
+A history is decided by the real rules, changed in one place, written to a log, and checked.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_orchestration.backends.log.sqlite import SqliteLog
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, command_body
+from agent_orchestration.core.messages import Command, Principal
+from agent_orchestration.core.module import Registry
+from agent_orchestration.core.state import GENESIS
+from agent_orchestration.domain import agents, capabilities, insight, tasks
+from agent_orchestration.domain.agents.commands import (
+    DrainAgent,
+    RegisterAgent,
+    RetireAgent,
+    SkillClaim,
+)
+from agent_orchestration.domain.tasks.commands import (
+    CancelTask,
+    ClaimTask,
+    CompleteTask,
+    CreateTask,
+    DependencySpec,
+    ExpireLease,
+    FailTask,
+    ReleaseTask,
+    ReportProgress,
+    RequirementSpec,
+)
+from agent_orchestration.pipeline.deciding import Asked, Decider
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
+from tests.e2e.check_log import check_folder, main
+
+REGISTRY = Registry([agents.MODULE, capabilities.MODULE, tasks.MODULE, insight.MODULE])
+TENANT = "default"
+SECOND = 1000
+
+History = list[EventEnvelope]
+Change = Callable[[History], History]
+
+
+def story() -> list[tuple[int, Command]]:
+    """(second, command): two agents, a fork, a failure, a lost lease, a cancellation."""
+    skill = (SkillClaim("work"),)
+    needs = (RequirementSpec("work", 1000),)
+    after_a = (DependencySpec("a"),)
+    return [
+        (0, RegisterAgent(agent_id="one", name="one", kind="function", skills=skill)),
+        (0, RegisterAgent(agent_id="two", name="two", kind="function", skills=skill)),
+        (0, RegisterAgent(agent_id="odd", name="odd", kind="function")),
+        (1, CreateTask(task_id="a", title="a", requires=needs)),
+        (1, CreateTask(task_id="b", title="b", requires=needs, depends_on=after_a)),
+        (1, CreateTask(task_id="c", title="c", requires=needs, depends_on=after_a)),
+        (1, CreateTask(task_id="d", title="d", requires=needs, depends_on=after_a)),
+        (2, ClaimTask(agent_id="one", lease_seconds=10)),
+        (3, ReportProgress(task_id="a", agent_id="one", attempt=1, progress="1")),
+        (4, CompleteTask(task_id="a", agent_id="one", attempt=1, result="1")),
+        (5, ClaimTask(agent_id="one", lease_seconds=10)),
+        (5, ClaimTask(agent_id="two", lease_seconds=10)),
+        (6, FailTask(task_id="b", agent_id="one", attempt=1, error="no", retry_after_ms=2000)),
+        (8, ReleaseTask(task_id="b", attempt=1)),
+        (16, ExpireLease(task_id="c", attempt=1)),
+        (17, ClaimTask(agent_id="two", lease_seconds=10)),
+        (18, RetireAgent(agent_id="two", force=True)),
+        (19, CancelTask(task_id="d")),
+        (20, DrainAgent(agent_id="one")),
+    ]
+
+
+async def decided(log: SqliteLog, clock: list[int]) -> History:
+    """Append the story's commands to the log; the events that the rules answer them with."""
+    state, decider, history = REGISTRY.new_state(TENANT), Decider(REGISTRY), History()
+    for number, (second, command) in enumerate(story()):
+        clock[0] = second * SECOND
+        envelope = CommandEnvelope(
+            id=f"command-{number}",
+            tenant=TENANT,
+            type=type(command).__name__,
+            body=command_body(command),
+            principal=Principal("local", "admin"),
+            key="first" if number == 0 else None,
+        )
+        [stamp] = await log.append(COMMANDS, 0, [envelope.to_record()])
+        position = (log.epoch, stamp.offset)
+        outcome = decider.decide(state, Asked(envelope, command, position, stamp.timestamp))
+        assert outcome.folded is not None, outcome.result
+        history.append(outcome.folded.envelope)
+    return history
+
+
+async def write(folder: Path, change: Change, *, chained: bool = True) -> dict[str, Any]:
+    """A data folder whose history was changed; the checker's summary of it."""
+    clock = [0]
+    log = SqliteLog(folder / "log.sqlite", topics(REGISTRY), lambda: clock[0])
+    await log.start()
+    prev = GENESIS
+    for seq, event in enumerate(change(await decided(log, clock)), 1):
+        told = msgspec.structs.replace(event, seq=seq, prev=prev) if chained else event
+        prev = told.digest
+        await log.append(EVENTS, 0, [told.to_record()])
+    await log.stop()
+    return check_folder(folder)
+
+
+def rules(summary: dict[str, Any]) -> set[str]:
+    return {violation["rule"] for violation in summary["violations"]}
+
+
+def at(history: History, type_: str, task_id: str = "") -> int:
+    """The index of the first event of that type (about that task)."""
+    return next(
+        index
+        for index, event in enumerate(history)
+        if event.type == type_ and json.loads(event.body).get("task_id", "").startswith(task_id)
+    )
+
+
+def edited(type_: str, about: str = "", /, **fields: Any) -> Change:
+    """Say something else in one event."""
+
+    def change(history: History) -> History:
+        index = at(history, type_, about)
+        body = {**json.loads(history[index].body), **fields}
+        told = msgspec.structs.replace(history[index], body=json.dumps(body).encode())
+        return [*history[:index], told, *history[index + 1 :]]
+
+    return change
+
+
+def moved(type_: str, task_id: str, before: str, before_task: str) -> Change:
+    """Let one event come before another."""
+
+    def change(history: History) -> History:
+        event = history[at(history, type_, task_id)]
+        rest = [one for one in history if one is not event]
+        index = at(rest, before, before_task)
+        return [*rest[:index], msgspec.structs.replace(event, at=rest[index].at), *rest[index:]]
+
+    return change
+
+
+def repeated(type_: str, task_id: str = "", **envelope: Any) -> Change:
+    """Let one event happen twice in a row, the second time by another command."""
+
+    def change(history: History) -> History:
+        index = at(history, type_, task_id)
+        again = msgspec.structs.replace(history[index], **envelope)
+        return [*history[: index + 1], again, *history[index + 1 :]]
+
+    return change
+
+
+def replaced(type_: str, **envelope: Any) -> Change:
+    """Change one event's envelope."""
+
+    def change(history: History) -> History:
+        index = at(history, type_)
+        told = msgspec.structs.replace(history[index], **envelope)
+        return [*history[:index], told, *history[index + 1 :]]
+
+    return change
+
+
+def without(type_: str, task_id: str = "") -> Change:
+    return lambda history: [e for i, e in enumerate(history) if i != at(history, type_, task_id)]
+
+
+def unchanged(history: History) -> History:
+    return history
+
+
+async def test_a_history_by_the_rules_has_no_violations(tmp_path: Path) -> None:
+    summary = await write(tmp_path, unchanged)
+    assert summary["violations"] == []
+    assert summary["ok"] is True
+    tenant = summary["tenants"][TENANT]
+    assert tenant["tasks"] == {"cancelled": 1, "completed": 1, "ready": 2}
+    assert tenant["claims"] == 4
+    assert tenant["most_tasks_held_at_once"] == 2
+
+
+NEW: dict[str, Any] = {
+    "command_id": "other",
+    "receipt_key": "id:other",
+    "command_position": (0, 9999),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (moved("TaskClaimed", "b", "TaskCompleted", "a"), "dependency order"),
+        (edited("TaskCreated", "b", unmet=[]), "dependency order"),
+        (repeated("TaskClaimed", "a", **NEW), "one live claim"),
+        (edited("TaskClaimed", "c", agent_id="one"), "max_concurrency"),
+        (edited("TaskClaimed", "b", attempt=2), "attempts increase by one"),
+        (edited("TaskClaimed", "a", attempt=0), "attempts increase by one"),
+        (edited("TaskClaimed", "a", agent_id="odd"), "requirements are met"),
+        (moved("AgentDrained", "", "TaskClaimed", "a"), "agents at work take work"),
+        (without("TaskFailed", "b"), "retries wait"),
+        (edited("TaskFailed", "b", retry_at=60 * SECOND), "retries wait"),
+        (edited("TaskClaimed", "c", lease_until=60 * SECOND), "leases last"),
+        (edited("TaskCompleted", "a", attempt=7), "fencing"),
+        (edited("TaskProgressed", "a", agent_id="two"), "fencing"),
+        (edited("TaskClaimed", "a", started=False), "work is started first"),
+        (repeated("TaskCancelled", "d", **NEW), "finished is final"),
+        (edited("AgentRetired", requeued=[]), "retiring gives back"),
+        (repeated("TaskCreated", "b", **NEW), "ids are unique"),
+        (repeated("AgentRegistered", **NEW), "ids are unique"),
+        (edited("TaskClaimed", "a", task_id="none"), "unknown id or field"),
+        (without("TaskCompleted", "a"), "dependency order"),
+        (repeated("AgentDrained"), "one event per command"),
+        (repeated("AgentRegistered", command_id="x"), "one event per idempotency key"),
+        (replaced("TaskCompleted", command_id="x"), "caused by its command"),
+        (replaced("TaskCompleted", body_hash="x"), "caused by its command"),
+        (replaced("TaskCompleted", at=0), "time does not go back"),
+    ],
+)
+async def test_a_broken_promise_is_found(tmp_path: Path, change: Change, rule: str) -> None:
+    assert rule in rules(await write(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (without("TaskCancelled"), "seq without gaps"),
+        (repeated("TaskCancelled"), "seq without gaps"),
+        (edited("TaskCreated", "a", title="another"), "prev chain"),
+        (replaced("TaskCreated", actor="somebody"), "prev chain"),
+    ],
+)
+async def test_a_changed_history_does_not_hold_together(
+    tmp_path: Path, change: Change, rule: str
+) -> None:
+    summary = await write(tmp_path, change, chained=False)
+    assert rule in rules(summary)
+    assert summary["ok"] is False
+
+
+async def test_the_exit_code_says_whether_promises_were_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder, change in ((good, unchanged), (bad, without("TaskCompleted", "a"))):
+        folder.mkdir()
+        await write(folder, change)
+    assert main([str(good)]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    assert main([str(bad)]) == 1
+    assert json.loads(capsys.readouterr().out)["violation_count"] > 0
+    assert main([str(tmp_path)]) == 2
+    assert main([]) == 2
