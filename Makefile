@@ -15,7 +15,7 @@ SAMPLE ?= agent_orchestration/examples/album.json
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo format lint types check build clean
+.PHONY: help setup test demo schema format lint types check build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 demo: setup ## replay the smallest sample workflow with agents, in a temporary folder
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
 	  $(PROGRAM) run $(SAMPLE) --speed $(SPEED) --data "$$data"
+
+schema: setup ## write the generated files of schema/
+	$(PROGRAM) schema write schema
 
 format: setup ## format the code and fix what can be fixed
 	$(BIN)/ruff format

@@ -32,9 +32,7 @@ def call(
     context: typer.Context,
     tool: Annotated[
         str | None,
-        typer.Argument(
-            metavar="TOOL", help="The tool; none lists them.", autocompletion=_complete
-        ),
+        typer.Argument(metavar="TOOL", help="The tool; none lists them.", autocompletion=_complete),
     ] = None,
     arguments: Annotated[
         list[str] | None,

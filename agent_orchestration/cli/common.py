@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from agent_orchestration.joined import FolderDispatcher
 
 T = TypeVar("T")
+#: What the cancellation says when it comes from that signal.
+SIGTERM = "SIGTERM"
 
 DataOption = Annotated[
     Path | None,
@@ -71,7 +73,7 @@ def run(work: Awaitable[T]) -> T:
         task = asyncio.current_task()
         assert task is not None
         with contextlib.suppress(NotImplementedError):  # Windows has no such signal
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel, SIGTERM)
         return await work
 
     return asyncio.run(cancellable())

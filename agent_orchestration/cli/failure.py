@@ -11,7 +11,7 @@ from agent_orchestration.cli.text import plain
 from agent_orchestration.core.errors import PlatformError
 
 INTERRUPTED = 130
-PIPE_CLOSED = 141
+PIPE_CLOSED = 1
 TERMINATED = 143
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from agent_orchestration.core.errors import Rejected
 
 ENTRY = "agent-orchestration"
 FILE_NAME = "claude_desktop_config.json"
+_FOLDERS = {"darwin": "Library/Application Support", "win32": "AppData/Roaming"}
 
 install = typer.Typer(help="Make the platform known to other programs.", no_args_is_help=True)
 
@@ -76,9 +77,8 @@ def claude_desktop(
 
 def usual_file() -> Path:
     """Where Claude Desktop keeps its settings on this system."""
-    import platformdirs  # noqa: PLC0415 (start-up time)
-
-    return Path(platformdirs.user_config_dir("Claude", appauthor=False, roaming=True)) / FILE_NAME
+    folder = _FOLDERS.get(sys.platform, ".config")
+    return Path.home() / folder / "Claude" / FILE_NAME
 
 
 def _entry(data: Path, tools: str, config: Path | None) -> dict[str, Any]:

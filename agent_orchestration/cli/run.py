@@ -79,13 +79,13 @@ async def run_workflow(
 
 def _heading(plan: "Plan", speed: float) -> Text:
     workflow = plan.workflow
-    text = Text(f"replay of {plain(workflow.name)}", style="bold")
-    text.append(f" at {speed:g} times the recorded speed, run {plan.run_id}\n", style="default")
+    text = Text()
+    text.append(f"replay of {plain(workflow.name)}", style="bold")
+    text.append(f" at {speed:g} times the recorded speed, run {plan.run_id}\n")
     text.append(
         f"{len(workflow.tasks)} tasks, {len(workflow.capabilities)} capabilities,"
         f" {len(plan.agents)} agents ({plan.chosen})\n"
-        "The recorded programs are not run: each agent waits the recorded runtime.",
-        style="default",
+        "The recorded programs are not run: each agent waits the recorded runtime."
     )
     return text
 

@@ -1,5 +1,8 @@
 """`schema show` and `topology`: the graph's shape, and who reads and writes what."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from agent_orchestration.cli.common import ConfigOption, DataOption, JsonOption, ask, settings
@@ -22,6 +25,22 @@ def show(as_json: JsonOption = False, data: DataOption = None, config: ConfigOpt
     """
     answer = ask(settings(config, data), "get_graph_schema", {})
     (print_json if as_json else print_answer)(answer)
+
+
+@schema.command("write")
+def write(
+    folder: Annotated[Path, typer.Argument(help="Where to write the files.")] = Path("schema"),
+) -> None:
+    """Write the generated files: topology, constraints and indexes, JSON Schemas of the events.
+
+    Example: agent-orchestration schema write schema
+    """
+    from agent_orchestration.cli.schema_files import schema_files  # noqa: PLC0415 (start-up time)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schema_files().items():
+        (folder / name).write_text(text, "utf-8")
+        print(folder / name)
 
 
 def topology(as_json: JsonOption = False) -> None:

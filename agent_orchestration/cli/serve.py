@@ -1,5 +1,6 @@
 """`dev` and `mcp`: the server for everybody on this machine, and the one for a desktop client."""
 
+import asyncio
 import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent_orchestration.cli.common import (
+    SIGTERM,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -14,6 +16,7 @@ from agent_orchestration.cli.common import (
     settings,
     with_dispatcher,
 )
+from agent_orchestration.cli.failure import INTERRUPTED, TERMINATED
 from agent_orchestration.cli.text import print_json
 
 if TYPE_CHECKING:
@@ -77,7 +80,14 @@ def mcp(
     toolsets = parse_toolsets(tools)
 
     async def serve(dispatcher: "FolderDispatcher") -> None:
-        await serve_stdio(create_mcp(dispatcher, toolsets=toolsets, caller=Caller))
+        server = create_mcp(dispatcher, toolsets=toolsets, caller=Caller)
+        serving = asyncio.create_task(serve_stdio(server))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError as cancelled:
+            # A thread waits for standard input and cannot be woken: close all else, then end.
+            await dispatcher.stop()
+            os._exit(TERMINATED if cancelled.args == (SIGTERM,) else INTERRUPTED)
 
     with_dispatcher(loaded, serve, serve=True, toolsets=toolsets)
 

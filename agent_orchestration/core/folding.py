@@ -21,6 +21,8 @@ from agent_orchestration.core.storable import check_row
 TouchedKey = tuple[type[Entity], str]
 RULES = 1
 """The version of the rules that this program knows."""
+REPLY_BYTES = 900 * 1024
+"""What an event may answer: thousands of leases or tasks, within the limit of a record."""
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ def check_rows(folded: Folded) -> None:
     for (cls, _), touched in folded.touched.items():
         shape = shape_of(cls)
         check_row(shape.row(folded.envelope.tenant, touched.entity), shape.indexed)
-    check_row(event_row(folded))
+    check_row(event_row(folded), frozenset({"receipt_key"}), REPLY_BYTES)
 
 
 def event_row(folded: Folded) -> Row:

@@ -12,10 +12,12 @@ INDEXED_TEXT_BYTES = 1024
 TEXT_BYTES = 64 * 1024
 
 
-def check_row(row: Mapping[str, Any], indexed: frozenset[str] = frozenset()) -> None:
+def check_row(
+    row: Mapping[str, Any], indexed: frozenset[str] = frozenset(), text_bytes: int = TEXT_BYTES
+) -> None:
     """Raise `Rejected` naming the property that a graph could not hold."""
     for name, value in row.items():
-        limit = INDEXED_TEXT_BYTES if name in indexed or name == "id" else TEXT_BYTES
+        limit = INDEXED_TEXT_BYTES if name in indexed or name == "id" else text_bytes
         problem = _problem(value, limit)
         if problem:
             raise Rejected("not_storable", f"{name}: {problem}", field=name)

@@ -82,8 +82,10 @@ LabelMap = Annotated[
         Annotated[str, Meta(max_length=256), Field(max_length=256), AfterValidator(_check_line)],
     ],
     Meta(max_length=50),
-    Field(max_length=50),
+    Field(max_length=50, description='for filters and people, e.g. {"region": "eu"}'),
 ]
+PageLimit = Annotated[int, Field(ge=1, le=200, description="how many at most")]
+Cursor = Annotated[str | None, Field(description="`next_cursor` of the page before")]
 Priority = Annotated[int, Meta(ge=1, le=5), Field(ge=1, le=5)]
 LeaseSeconds = Annotated[int, Meta(ge=1, le=86_400), Field(ge=1, le=86_400)]
 Attempt = Annotated[int, Meta(ge=1, le=2**31), Field(ge=1, le=2**31)]

@@ -111,4 +111,6 @@ class Partition:
 
 def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
     first = errors.exceptions[0]
-    return _first(cast("BaseExceptionGroup[Any]", first)) if isinstance(first, BaseExceptionGroup) else first
+    if isinstance(first, BaseExceptionGroup):
+        return _first(cast("BaseExceptionGroup[Any]", first))
+    return first

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent_orchestration.app import REGISTRY
-
 from tests.architecture.source import called_name, calls, functions, modules, short, tree
 
 #: Calls whose first argument is a statement of a query language.

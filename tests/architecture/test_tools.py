@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from agent_orchestration.app import REGISTRY
 
+from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.tool import TOOLSETS, Role, Tool
 
 LARGEST = {"orchestrate": 15, "worker": 12, "inspect": 15, "admin": 15}

@@ -5,8 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
+import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from fastmcp.client.transports import StdioTransport
 from agent_orchestration import __version__
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.cli import main
+from agent_orchestration.cli.bundle import check_bundle, write_bundle
 from agent_orchestration.cli.call import parse_arguments
 from agent_orchestration.cli.tool_help import example, sample_arguments, tool_help
-from tests.e2e.program import PROGRAM, answer, environment, run, server, started
+from agent_orchestration.core.errors import Rejected
+from tests.e2e.program import PROGRAM, ROOT, answer, environment, run, server, started, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -124,7 +129,7 @@ def test_help_and_version_do_not_load_the_platform(tmp_path: Path) -> None:
         (["call", "create_task", "-"], "standard input is not JSON"),
         (["query", "RETURN 1 AS n", "x"], "'x' is not PARAM=VALUE"),
         (["agents", "get"], "Missing argument 'ID'"),
-        (["tasks", "list", "--limit", "0"], "0 is not in the range"),
+        (["tasks", "list", "--limit", "0"], "greater than or equal to 1"),
         (["dev", "--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines"),
     ],
 )
@@ -304,7 +309,7 @@ def test_a_reader_that_leaves_is_no_error(folder: Path, data: tuple[str, str]) -
         process.stdout.close()
         answer(folder, "call", "create_task", "title=for nobody", *data)
         assert process.stderr.read() == ""
-        assert process.wait(20) == 141
+        assert process.wait(20) == 1
 
 
 def test_schema_and_topology_are_shown(folder: Path, data: tuple[str, str]) -> None:
@@ -367,6 +372,17 @@ def test_run_refuses_what_is_no_workflow(tmp_path: Path) -> None:
         done = run(tmp_path, "run", file, "--data", "data", "--json")
         assert done.returncode == 3, done.stderr
         assert json.loads(done.stderr)["error"] == "rejected"
+
+
+def test_run_replays_a_workflow(tmp_path: Path) -> None:
+    samples = (ROOT / "agent_orchestration" / "examples").glob("*.json")
+    smallest = min(samples, key=lambda file: file.stat().st_size)
+    words = ["run", str(smallest), "--speed", "1e6", "--agents", "3", "--data", "data"]
+    done = run(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert "replay" in done.stdout
+    counts = answer(tmp_path, "query", "--name", "tasks_by_status", "--data", "data")["rows"]
+    assert [row["status"] for row in counts] == ["completed"]
 
 
 # --- servers -------------------------------------------------------------------------------------
@@ -437,6 +453,20 @@ async def test_mcp_speaks_only_the_protocol_and_joins(folder: Path, data: tuple[
         assert shown["task"]["title"] == "First \N{SNOWMAN}"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals for another process")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_mcp_ends_on_a_signal_though_its_client_stays(
+    tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    owner_file = tmp_path / "data" / "owner.json"
+    words = ["mcp", "--data", "data"]
+    with started(tmp_path, *words, stdin=subprocess.PIPE) as process:
+        wait_for(owner_file.exists, "the process to own the folder")
+        process.send_signal(sent)
+        assert process.wait(20) == code
+    assert not owner_file.exists()
+
+
 # --- Claude Desktop ------------------------------------------------------------------------------
 
 
@@ -489,3 +519,78 @@ def test_what_is_installed_starts(tmp_path: Path, capsys: pytest.CaptureFixture[
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, b"")
+
+
+def installed() -> bool:
+    try:
+        metadata.version("agent-orchestration")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not installed(), reason="a bundle is made from an installed package")
+def test_a_bundle_holds_the_package_and_serves(tmp_path: Path) -> None:
+    target = tmp_path / "bundle" / "platform.mcpb"
+    assert run(tmp_path, "install", "claude-desktop", "--bundle", str(target)).returncode == 0
+    assert [file.name for file in target.parent.iterdir()] == [target.name]
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(target) as archive:
+        archive.extractall(unpacked)
+    project = tomllib.loads((unpacked / "pyproject.toml").read_text("utf-8"))["project"]
+    assert any(line.startswith("fastmcp") for line in project["dependencies"])
+    said = json.loads((unpacked / "manifest.json").read_text("utf-8"))
+    assert (said["manifest_version"], said["server"]["type"]) == ("0.4", "uv")
+    assert (unpacked / "agent_orchestration" / "domain" / "tasks" / "queries.cypher").exists()
+    served = subprocess.run(
+        [sys.executable, said["server"]["entry_point"]],
+        cwd=unpacked,
+        env=environment(tmp_path) | {"PYTHONPATH": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (served.returncode, served.stdout) == (0, b"")
+    again = tmp_path / "again.mcpb"
+    write_bundle(again)
+    assert again.read_bytes() == target.read_bytes(), "the same version makes the same bundle"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"manifest_version": "0.3"}, "manifest_version"),
+        ({"version": "one"}, "version"),
+        ({"surprise": 1}, "surprise"),
+        ({"server": {"type": "uv", "entry_point": "absent.py"}}, "absent.py is missing"),
+        ({"author": {}}, "author.name"),
+    ],
+)
+def test_a_bundle_that_breaks_a_rule_is_refused(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    sound = {
+        "manifest_version": "0.4",
+        "name": "x",
+        "version": "1.0.0",
+        "description": "x",
+        "author": {"name": "x"},
+        "server": {"type": "uv", "entry_point": "server.py"},
+    }
+    for content, problem in ((sound, None), (sound | change, says)):
+        with zipfile.ZipFile(tmp_path / "x.mcpb", "w") as archive:
+            archive.writestr("manifest.json", json.dumps(content))
+            archive.writestr("pyproject.toml", "")
+            archive.writestr("server.py", "")
+        if problem is None:
+            check_bundle(tmp_path / "x.mcpb")
+        else:
+            with pytest.raises(Rejected, match=problem):
+                check_bundle(tmp_path / "x.mcpb")
+
+
+def test_a_bundle_has_its_proper_name(tmp_path: Path) -> None:
+    done = run(tmp_path, "install", "claude-desktop", "--bundle", "x.zip")
+    assert done.returncode == 3
+    assert "must end in .mcpb" in done.stderr

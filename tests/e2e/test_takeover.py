@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
 
 from agent_orchestration import joined
 from agent_orchestration.app import REGISTRY
@@ -21,7 +23,16 @@ from agent_orchestration.core.errors import Corrupt, NotFound, Rejected, Unavail
 from agent_orchestration.data_folder import DataFolder
 from agent_orchestration.joined import FolderDispatcher
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
-from tests.e2e.program import PATIENCE, answer, run, server, started, wait_for
+from tests.e2e.program import (
+    PATIENCE,
+    PROGRAM,
+    answer,
+    environment,
+    run,
+    server,
+    started,
+    wait_for,
+)
 
 pytestmark = pytest.mark.process
 
@@ -132,14 +143,14 @@ def test_many_short_verbs_at_once_on_a_new_folder_all_succeed(tmp_path: Path) ->
 def test_an_idle_joined_server_takes_over_from_a_killed_owner(tmp_path: Path) -> None:
     with server(tmp_path) as (first, _), server(tmp_path) as (second, said):
         assert owner_pid(tmp_path) == first.pid
-        answer(tmp_path, "call", "create_task", "id=kept", "title=kept", "--data", "data")
+        answer(tmp_path, "call", "create_task", "id=kept", "title=Kept", "--data", "data")
         first.kill()
         wait_for(lambda: owner_pid(tmp_path) == second.pid, "the second to own the folder")
         owner = DataFolder(tmp_path / "data").owner()
         assert owner is not None
         assert owner.url == said["url"]
         shown = answer(tmp_path, "tasks", "get", "kept", "--data", "data")
-        assert shown["title"] == "kept"
+        assert shown["title"] == "Kept"
         done = run(tmp_path, "doctor", "--data", "data")
         assert f"process {second.pid}" in done.stdout
 
@@ -189,6 +200,22 @@ async def test_one_of_several_takes_over_and_the_others_join_it(tmp_path: Path) 
             await asyncio.gather(create(second, "after a"), create(third, "after b"))
             assert sorted((second.owns, third.owns)) == [False, True]
             assert await titles(third) == ["after a", "after b", "before"]
+
+
+async def test_a_desktop_client_goes_on_when_the_owner_is_killed(tmp_path: Path) -> None:
+    words = [*PROGRAM[1:], "mcp", "--data", str(tmp_path / "data")]
+    transport = StdioTransport(
+        PROGRAM[0], words, env=environment(tmp_path), cwd=str(tmp_path), keep_alive=False
+    )
+    with server(tmp_path) as (owner, _):
+        async with Client(transport) as client:
+            await client.call_tool("create_task", {"id": "before", "title": "Before"})
+            owner.kill()
+            await client.call_tool("create_task", {"id": "after", "title": "After"})
+            found = (await client.call_tool("list_tasks")).structured_content
+            assert found is not None
+            assert [task["id"] for task in found["tasks"]] == ["after", "before"]
+            assert owner_pid(tmp_path) not in (owner.pid, os.getpid())
 
 
 # --- limits --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Given events, when a command, then an event, a refusal or nothing: the pure core under test."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.envelope import EventEnvelope, event_body
@@ -16,9 +16,13 @@ from agent_orchestration.core.messages import (
     canonical,
 )
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.model import Task
 
 START = 1_700_000_000_000
 """The time of the first command, in milliseconds."""
+
+E = TypeVar("E", bound=Event)
 
 
 class Domain:
@@ -45,9 +49,14 @@ class Domain:
         """The decision alone; changes nothing."""
         self._commands += 1
         context = CommandContext(
-            f"command-{self._commands:012d}", self.state.tenant, self.now, Principal("me", "admin")
+            self.command_id, self.state.tenant, self.now, Principal("me", "admin")
         )
         return REGISTRY.decide[type(command)](self.state, command, context)
+
+    @property
+    def command_id(self) -> str:
+        """The id of the last command."""
+        return f"command-{self._commands:012d}"
 
     def when(self, command: Command) -> Event | Nothing:
         """Decide and fold what came out of it, through its stored form."""
@@ -56,6 +65,20 @@ class Domain:
         if isinstance(outcome, Event):
             self._fold(outcome)
         return outcome
+
+    def event(self, command: Command, expected: type[E]) -> E:
+        """The event that a command leads to; fails if it is none, or another one."""
+        outcome = self.when(command)
+        assert isinstance(outcome, expected), outcome
+        return outcome
+
+    def nothing(self, command: Command) -> dict[str, Any]:
+        """What a command that leaves nothing to do says; fails if it changed anything."""
+        before = self.snapshot()
+        outcome = self.when(command)
+        assert isinstance(outcome, Nothing), outcome
+        assert self.snapshot() == before
+        return outcome.data
 
     def refused(self, command: Command) -> PlatformError:
         """The refusal of a command; fails if it was not refused or changed anything."""
@@ -66,6 +89,28 @@ class Domain:
             assert self.snapshot() == before
             return error
         raise AssertionError(f"not refused: {outcome}")
+
+    def task(self, task_id: str = "parse") -> Task:
+        """A task that must exist."""
+        task = self.state.get(Task, task_id)
+        assert task is not None, task_id
+        return task
+
+    def agent(self, agent_id: str = "ann") -> Agent:
+        """An agent that must exist."""
+        agent = self.state.get(Agent, agent_id)
+        assert agent is not None, agent_id
+        return agent
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every task by id."""
+        return {task.id: task.status for task in self.state.all(Task)}
+
+    def examined(self, command: Command) -> int:
+        """How many entities and index entries the decision looked at."""
+        before = self.state.examined
+        self.decide(command)
+        return self.state.examined - before
 
     def snapshot(self) -> dict[str, Any]:
         """Every entity as plain data, by label and id."""
@@ -80,10 +125,10 @@ class Domain:
             version=event.VERSION,
             at=self.now,
             body=event_body(event),
-            command_id=f"command-{self._commands:012d}",
+            command_id=self.command_id,
             command_position=(1, self._commands),
             actor="me",
-            receipt_key=f"id:command-{self._commands:012d}",
+            receipt_key=f"id:{self.command_id}",
             body_hash="",
         )
         self.history.append(envelope)

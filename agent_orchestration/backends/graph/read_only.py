@@ -1,3 +1,6 @@
 class ReadOnlyRunner:
-    def __init__(self, graph): self.graph=graph
-    async def run(self, q, p, tenant): return await self.graph.query(q,p)
+    def __init__(self, graph):
+        self.graph = graph
+
+    async def run(self, q, p, tenant):
+        return await self.graph.query(q, p)

@@ -35,8 +35,8 @@ def agent_registered(state: TenantState, event: AgentRegistered, context: EventC
     )
 
 
-def agent_updated(state: TenantState, event: AgentUpdated, _context: EventContext) -> None:
-    """What is given replaces what was known."""
+def agent_updated(state: TenantState, event: AgentUpdated, context: EventContext) -> None:
+    """What is given replaces what was known; a new promise of heartbeats counts from now."""
     agent = state.change(Agent, event.agent_id)
     for skill in event.skills or ():
         ensure_capability(state, skill.capability)
@@ -44,6 +44,8 @@ def agent_updated(state: TenantState, event: AgentUpdated, _context: EventContex
         value = getattr(event, field)
         if value is not None:
             setattr(agent, field, value)
+    if event.heartbeat_seconds is not None:
+        agent.seen_at = context.at
 
 
 def agent_drained(state: TenantState, event: AgentDrained, _context: EventContext) -> None:

@@ -64,10 +64,9 @@ class Agent(Entity, kw_only=True):
         """Retired agents never change again."""
         return self.retired_at is None
 
-    def take(self, at: int) -> None:
-        """Hold one more task; taking work is a sign of life."""
+    def take(self) -> None:
+        """Hold one more task."""
         self.active += 1
-        self.seen(at)
 
     def release(self) -> None:
         """Hold one task less."""

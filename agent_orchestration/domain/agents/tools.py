@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from agent_orchestration.core.errors import NotFound
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
-from agent_orchestration.core.types import Attempt, Id, Key, LabelMap, Line
+from agent_orchestration.core.types import Attempt, Cursor, Id, Key, LabelMap, Line, PageLimit
 from agent_orchestration.domain.agents.commands import (
     DrainAgent,
     Heartbeat,
@@ -161,7 +161,7 @@ async def register_agent(
 async def update_agent(
     gateway: Gateway,
     agent_id: AgentId,
-    name: Line | None = None,
+    name: Annotated[Line | None, Field(description="for people")] = None,
     capabilities: Annotated[Skills | None, Field(description="replaces all of them")] = None,
     labels: Annotated[LabelMap | None, Field(description="replaces all of them")] = None,
     max_concurrency: Concurrency | None = None,
@@ -244,11 +244,14 @@ async def get_agent(gateway: Gateway, agent_id: AgentId) -> AgentAnswer:
 @tool(title="List agents", role=Role.VIEWER, toolsets=("orchestrate", "inspect"), read_only=True)
 async def list_agents(
     gateway: Gateway,
-    status: Literal["idle", "busy", "draining", "offline", "retired"] | None = None,
-    kind: AgentKind | None = None,
+    status: Annotated[
+        Literal["idle", "busy", "draining", "offline", "retired"] | None,
+        Field(description="only in this status"),
+    ] = None,
+    kind: Annotated[AgentKind | None, Field(description="only of this kind")] = None,
     label: Annotated[str | None, Field(description="key=value")] = None,
-    limit: Annotated[int, Field(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 50,
+    cursor: Cursor = None,
 ) -> Agents:
     """List agents page by page, in order of id."""
     rows = await gateway.ask(
@@ -272,7 +275,7 @@ async def find_agents(
         Field(min_length=1, max_length=50, description="all are required, at least at this level"),
     ],
     available: Annotated[bool, Field(description="only who could take a task now")] = False,
-    limit: Annotated[int, Field(ge=1, le=200)] = 20,
+    limit: PageLimit = 20,
 ) -> Agents:
     """Who has all of these capabilities at these levels? Highest levels first, then least busy."""
     levels = {skill.name: skill.level for skill in capabilities}

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
-from agent_orchestration.core.types import Id, Key, Line, Text
+from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit, Text
 from agent_orchestration.domain.capabilities.commands import DefineCapability
 
 
@@ -59,8 +59,8 @@ async def define_capability(
 async def list_capabilities(
     gateway: Gateway,
     category: Annotated[str | None, Field(description="only this category")] = None,
-    limit: Annotated[int, Field(ge=1, le=200, description="at most so many")] = 50,
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 50,
+    cursor: Cursor = None,
 ) -> Capabilities:
     """List what the agents can do, with the number of agents and of open tasks for each."""
     rows = await gateway.ask(

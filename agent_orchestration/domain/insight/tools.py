@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
-from agent_orchestration.core.types import Id, json_value
+from agent_orchestration.core.types import Id, PageLimit, json_value
 
 QueryName = Annotated[
     str, Field(description="one of the named questions", json_schema_extra={NAMED_QUERY: True})
@@ -68,7 +68,7 @@ async def get_history(
     agent_id: Annotated[Id | None, Field(description="only about this agent")] = None,
     type: Annotated[str | None, Field(description="e.g. TaskCompleted")] = None,
     actor: Annotated[str | None, Field(description="only what this principal caused")] = None,
-    limit: Annotated[int, Field(ge=1, le=500)] = 100,
+    limit: PageLimit = 100,
     wait_seconds: Annotated[
         float, Field(ge=0, le=50, description="wait so long for something new")
     ] = 0.0,

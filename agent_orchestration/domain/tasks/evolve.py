@@ -51,8 +51,9 @@ def task_created(state: TenantState, event: TaskCreated, context: EventContext) 
 
 
 def task_claimed(state: TenantState, event: TaskClaimed, context: EventContext) -> None:
-    """The agent holds it."""
+    """The agent holds it. Asking for work was a sign of life; being given work is none."""
     _take(state, event, context)
+    state.change(Agent, event.agent_id).seen(context.at)
     if event.started:
         _begin(state.change(Task, event.task_id), context)
 
@@ -132,7 +133,7 @@ def _take(state: TenantState, event: TaskClaimed | TaskAssigned, context: EventC
     task.lease_until = event.lease_until
     task.lease_seconds = event.lease_seconds
     task.reason = None
-    state.change(Agent, event.agent_id).take(context.at)
+    state.change(Agent, event.agent_id).take()
 
 
 def _begin(task: Task, context: EventContext) -> None:

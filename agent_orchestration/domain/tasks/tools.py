@@ -6,11 +6,13 @@ from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.types import (
+    Cursor,
     Id,
     Key,
     LabelMap,
     LeaseSeconds,
     Line,
+    PageLimit,
     Priority,
     Text,
     Title,
@@ -98,9 +100,9 @@ class RetryArgument(BaseModel, extra="forbid"):
 @tool(title="Create a task", role=Role.OPERATOR, toolsets=("orchestrate",))
 async def create_task(
     gateway: Gateway,
-    title: Title,
+    title: Annotated[Title, Field(description="what is to be done, in one line")],
     id: Annotated[Id | None, Field(description="chosen for you if left out")] = None,
-    description: Text | None = None,
+    description: Annotated[Text | None, Field(description="all that one has to know")] = None,
     requires: Annotated[
         list[RequirementArgument] | None,
         Field(max_length=50, description='e.g. [{"capability": "python", "level": 0.5}]'),
@@ -115,7 +117,10 @@ async def create_task(
     lease_seconds: Annotated[
         LeaseSeconds, Field(description="how long a holder may be silent")
     ] = 60,
-    retry: RetryArgument | None = None,
+    retry: Annotated[
+        RetryArgument | None,
+        Field(description="what follows a failed attempt (default: retried without limit)"),
+    ] = None,
     idempotency_key: Key | None = None,
 ) -> CreatedTask:
     """Add a piece of work. Agents that have the required capabilities can claim it once every
@@ -161,7 +166,9 @@ async def assign_task(
     gateway: Gateway,
     task_id: TaskId,
     agent_id: Annotated[Id, Field(description="who is to do it")],
-    lease_seconds: LeaseSeconds | None = None,
+    lease_seconds: Annotated[
+        LeaseSeconds | None, Field(description="default: what the task says")
+    ] = None,
     idempotency_key: Key | None = None,
 ) -> HeldTask:
     """Give a ready task to a certain agent, which then has to `start_task` it."""
@@ -204,12 +211,12 @@ async def get_task(gateway: Gateway, task_id: TaskId) -> TaskAnswer:
 )
 async def list_tasks(
     gateway: Gateway,
-    status: TaskStatus | None = None,
+    status: Annotated[TaskStatus | None, Field(description="only in this status")] = None,
     agent_id: Annotated[Id | None, Field(description="who holds or held it")] = None,
     capability: Annotated[Id | None, Field(description="what it requires")] = None,
     label: Annotated[str | None, Field(description="key=value")] = None,
-    limit: Annotated[int, Field(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 50,
+    cursor: Cursor = None,
 ) -> Tasks:
     """List tasks page by page, in order of id."""
     rows = await gateway.ask(
@@ -234,7 +241,7 @@ async def list_tasks(
 )
 async def wait_for_tasks(
     gateway: Gateway,
-    ids: Annotated[list[Id], Field(min_length=1, max_length=200)],
+    ids: Annotated[list[Id], Field(min_length=1, max_length=200, description="of the tasks")],
     seconds: Annotated[float, Field(ge=0, le=50, description="at most so long")] = 30.0,
 ) -> WaitedTasks:
     """Wait until all of these tasks are finished, or the time is over; call again to go on."""

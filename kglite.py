@@ -1,0 +1,250 @@
+"""The embedded graph: kglite, in memory with a write-ahead file, one writing process per file.
+
+A batch is one statement, which kglite applies all or not at all: a transaction of its own copies
+what it changes, for milliseconds per write in a large graph. Readers see the graph as it was
+before a write or after it. A write survives the death of the process.
+"""
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import kglite
+import msgspec
+
+from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, Position, statements
+from agent_orchestration.backends.graph.kglite_errors import (
+    TooSlow,
+    WouldWrite,
+    opening_errors,
+    reading_errors,
+    writing_errors,
+)
+from agent_orchestration.backends.graph.kglite_values import VirtualProperties
+from agent_orchestration.core.entities import Entity, Row
+from agent_orchestration.core.errors import PlatformError, Rejected, Unavailable
+
+T = TypeVar("T")
+
+#: Writes of so many rows take about a millisecond; more would hold up the event loop.
+INLINE_ROWS = 32
+#: A statement that took less is run in the event loop the next time, up to twice as long.
+QUICK_SECONDS = 0.001
+QUICK_STATEMENTS = 1024
+READERS = 4
+#: Bounds what a runaway statement holds in memory: rows and list elements on the way.
+WORK_UNITS = 10_000_000
+#: A plan may consist of these; all only read the graph. kglite does not show what is inside
+#: subqueries and the later arms of a UNION.
+READING_OPERATORS = frozenset(
+    """
+    CallSubquery Expand Limit Match OptimizerPass OptionalMatch OrderBy Return Skip Union Unwind
+    Where With FusedChainDistinctCount FusedChainGroupedPathCount FusedChainPathCount FusedCountAll
+    FusedCountAllEdges FusedCountAnchoredEdges FusedCountByType FusedCountEdgesByType
+    FusedCountLabelUnion FusedCountTypedEdge FusedCountTypedNode FusedMatchReturnAggregate
+    FusedMatchWithAggregate FusedNodeScanAggregate FusedNodeScanTopK FusedOptionalMatchAggregate
+    FusedOrderByTopK
+    """.split()
+)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """An open graph, and the threads that work on it."""
+
+    session: kglite.Session
+    writer: Executor
+    readers: Executor
+
+
+class KgliteGraph:
+    """A `Graph` in the file `path`, with the entities' labels, constraints and indexes.
+
+    Rows are as `kglite_values` describes. A statement cannot be interrupted: cancelling waits
+    until it has ended, by its deadline at the latest.
+    """
+
+    def __init__(self, path: Path, entities: Iterable[type[Entity]]) -> None:
+        self._path = path
+        self._entities = tuple(entities)
+        self._vocabulary = statements.Vocabulary(self._entities)
+        self._values = VirtualProperties(self._entities)
+        self._opened: Opened | None = None
+        self._lock = asyncio.Lock()
+        self._writing = False
+        self._quick: set[str] = set()
+
+    async def start(self) -> None:
+        """See `Graph`. `Unavailable` while another process has the file open."""
+        # Its remarks on labels that nothing has yet are of no use to anybody here.
+        kglite.set_query_warning_policy("silent")
+        session = await asyncio.to_thread(self._open)
+        self._opened = Opened(
+            session,
+            ThreadPoolExecutor(1, "graph-write"),
+            ThreadPoolExecutor(READERS, "graph-read"),
+        )
+
+    def _open(self) -> kglite.Session:
+        with opening_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            session = kglite.open_session(str(self._path), durable="normal")
+        try:
+            with opening_errors(self._path):
+                for statement in statements.constraints(self._entities):
+                    session.execute(statement)
+                for label, index in statements.declared_indexes(self._entities):
+                    # Inserting into kglite's index over several properties takes time in
+                    # proportion to its size; the last property is the selective one.
+                    last = msgspec.structs.replace(index, properties=index.properties[-1:])
+                    session.execute(statements.index(label, last))
+        except PlatformError:
+            session.close()
+            raise
+        return session
+
+    async def stop(self) -> None:
+        """See `Graph`."""
+        async with self._lock:
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                await asyncio.to_thread(_close, opened)
+
+    async def write(self, write: GraphWrite) -> None:
+        """See `Graph`. A relationship whose start or end does not exist is not made."""
+        self._vocabulary.check(write)
+        for label, rows in write.nodes.items():
+            self._values.check_rows(label, rows)
+        statement, parameters = statements.one_statement(write)
+        size = sum(len(rows) for _, rows in statements.steps(write))
+        async with self._lock:
+            opened = self._require()
+            # This process alone has the file, and its writes come one at a time.
+            stored = await self.position(write.partition)
+            if stored != write.held:
+                raise CheckpointMoved(
+                    "checkpoint_moved",
+                    f"partition {write.partition}: the graph is at {stored}, not at {write.held}",
+                )
+            work = functools.partial(_execute, opened.session, statement, parameters)
+            if size <= INLINE_ROWS:
+                work()
+            else:
+                await self._write_in_thread(opened, work)
+
+    async def _write_in_thread(self, opened: Opened, work: Callable[[], T]) -> T:
+        self._writing = True
+        try:
+            return await _in_thread(opened.writer, work)
+        finally:
+            self._writing = False
+
+    async def position(self, partition: int) -> Position | None:
+        """See `Graph`."""
+        checkpoint = statements.checkpoint_id(partition)
+        rows = await self.query(statements.READ_CHECKPOINT, {"checkpoint": checkpoint})
+        return (rows[0]["epoch"], rows[0]["offset"]) if rows else None
+
+    async def query(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float = 5.0,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """See `Graph`. At most `limit` rows are answered, whatever the statement says."""
+        opened = self._require()
+        read = functools.partial(self._read, opened.session, statement, dict(parameters), limit)
+        # A thread costs a tenth of a millisecond, and several where the event loop is busy: what
+        # was quick before runs here. While a thread writes, it would have to wait for that.
+        if statement in self._quick and not self._writing:
+            try:
+                return read(min(seconds, 2 * QUICK_SECONDS))[0]
+            except TooSlow:
+                self._quick.discard(statement)
+        rows, took = await _in_thread(opened.readers, functools.partial(read, seconds))
+        if took < QUICK_SECONDS and len(self._quick) < QUICK_STATEMENTS:
+            self._quick.add(statement)
+        return rows
+
+    def _read(
+        self,
+        session: kglite.Session,
+        statement: str,
+        parameters: Row,
+        limit: int | None,
+        seconds: float,
+    ) -> tuple[list[Row], float]:
+        """The rows, and the seconds it took."""
+        began = time.perf_counter()
+        with reading_errors(seconds):
+            result = session.cypher(
+                statement,
+                params=parameters,
+                timeout_ms=max(1, int(seconds * 1000)),
+                max_work_units=WORK_UNITS,
+                row_limit=limit,
+            )
+        if isinstance(result, str):
+            raise Rejected("query_failed", "leave FORMAT CSV out: answers are rows", field="query")
+        canonical = self._values.canonical
+        rows: list[Row] = [
+            {name: canonical(value) for name, value in row.items()} for row in result.to_list()
+        ]
+        return rows, time.perf_counter() - began
+
+    async def explain_is_read(self, statement: str) -> bool:
+        """See `Graph`. Not sufficient alone: kglite hides parts of some plans."""
+        try:
+            rows = await self.query(statements.explain(statement), {})
+        except WouldWrite:
+            return False
+        operators = {str(row["operation"]).partition(" ")[0] for row in rows}
+        return operators <= READING_OPERATORS
+
+    async def clear(self) -> None:
+        """See `Graph`. Reads answer from the old graph until the new one is open."""
+        async with self._lock:
+            opened = self._require()
+            work = functools.partial(self._open_anew, opened.session)
+            session = await self._write_in_thread(opened, work)
+            self._opened = msgspec.structs.replace(opened, session=session)
+
+    def _open_anew(self, session: kglite.Session) -> kglite.Session:
+        with opening_errors(self._path):
+            session.close()
+            for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+                path.unlink(missing_ok=True)
+        return self._open()
+
+    def _require(self) -> Opened:
+        if self._opened is None:
+            raise Unavailable("graph_closed", "the graph is not open: start it, or try again later")
+        return self._opened
+
+
+def _execute(session: kglite.Session, statement: str, parameters: Row) -> None:
+    with writing_errors():
+        session.execute(statement, params=parameters, timeout_ms=0)
+
+
+def _close(opened: Opened) -> None:
+    opened.writer.shutdown()
+    opened.readers.shutdown()
+    with writing_errors():
+        opened.session.close()
+
+
+async def _in_thread(executor: Executor, work: Callable[[], T]) -> T:
+    """Run to the end even when cancelled, so that whoever comes next finds nothing under way."""
+    future = asyncio.get_running_loop().run_in_executor(executor, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        future.exception()
+        raise

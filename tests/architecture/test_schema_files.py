@@ -1,0 +1,12 @@
+"""Nothing generated is edited by hand, and nothing that changed is forgotten."""
+
+from pathlib import Path
+
+from agent_orchestration.cli.schema_files import schema_files
+
+FOLDER = Path(__file__).parents[2] / "schema"
+
+
+def test_the_generated_files_are_up_to_date() -> None:
+    stored = {path.name: path.read_text("utf-8") for path in FOLDER.iterdir()}
+    assert stored == dict(schema_files()), "run `make schema` and commit the difference"
