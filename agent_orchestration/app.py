@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,13 @@ def wall_clock() -> int:
 class Platform:
     """The whole platform in one process on a data folder. A `core.dispatch.Dispatcher`.
 
-    The folder holds `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`.
+    The folder holds `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`. `clock`
+    gives milliseconds since the epoch.
     """
 
     registry = REGISTRY
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], int] = wall_clock) -> None:
         if config.backend != "embedded":
             raise Rejected(
                 "backend_unavailable",
@@ -55,7 +56,7 @@ class Platform:
             )
         self._folder = Path(config.data)
         self._tenant = config.tenant
-        self._log = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), wall_clock)
+        self._log = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
         self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
         self._blobs = FolderBlobs(self._folder / "blobs")
         self._progress = Progress()
@@ -65,7 +66,7 @@ class Platform:
             self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, wall_clock
+            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, clock
         )
         self._cypher = ReadOnlyRunner(self._graph)
 

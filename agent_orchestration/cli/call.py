@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from agent_orchestration.cli.common import ConfigOption, DataOption, JsonOption, ask, settings
+from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, ask, settings
 from agent_orchestration.cli.text import plain, print_answer, print_json, print_rows
 from agent_orchestration.cli.tool_help import takes_text, tool_help
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
-from agent_orchestration.cli.common import (
+from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent_orchestration.cli.common import (
+from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,

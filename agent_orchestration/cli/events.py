@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent_orchestration.cli.common import (
+from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,
@@ -18,7 +18,8 @@ from agent_orchestration.cli.text import cell, plain, print_json
 if TYPE_CHECKING:
     from agent_orchestration.joined import FolderDispatcher
 
-PAGE = 500
+#: What one call of the tool answers at most.
+PAGE = 200
 WAIT_SECONDS = 30.0
 _LONGEST_DATA = 160
 

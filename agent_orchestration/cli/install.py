@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from agent_orchestration.cli.common import ConfigOption, DataOption, ToolsOption, settings
+from agent_orchestration.cli.session import ConfigOption, DataOption, ToolsOption, settings
 from agent_orchestration.core.errors import Rejected
 
 ENTRY = "agent-orchestration"

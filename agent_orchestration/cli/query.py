@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent_orchestration.cli.common import ConfigOption, DataOption, JsonOption, ask, settings
+from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, ask, settings
 from agent_orchestration.cli.text import plain, print_json, print_rows
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agent_orchestration.cli.common import ConfigOption, DataOption, JsonOption, ask, settings
+from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, ask, settings
 from agent_orchestration.cli.text import print_answer, print_json
 
 schema = typer.Typer(help="The graph's schema.", no_args_is_help=True)

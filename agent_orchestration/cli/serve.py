@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_orchestration.cli.common import (
+from agent_orchestration.cli.failure import INTERRUPTED, TERMINATED
+from agent_orchestration.cli.session import (
     SIGTERM,
     ConfigOption,
     DataOption,
@@ -16,7 +17,6 @@ from agent_orchestration.cli.common import (
     settings,
     with_dispatcher,
 )
-from agent_orchestration.cli.failure import INTERRUPTED, TERMINATED
 from agent_orchestration.cli.text import print_json
 
 if TYPE_CHECKING:

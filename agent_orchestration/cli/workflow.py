@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agent_orchestration.cli.common import (
+from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,

@@ -9,7 +9,8 @@ import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 import pydantic
 
@@ -101,6 +102,31 @@ class Output(pydantic.BaseModel):
     )
 
 
+class Arguments(pydantic.BaseModel):
+    """Base of a tool's arguments and of the objects inside them: nothing unknown is accepted, and
+    no boolean where a number is meant."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _refuse_boolean_for_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = _plain_types(cls.model_fields[info.field_name].annotation)
+            if {int, float} & kinds and not {bool, Any} & kinds:
+                raise ValueError("must be a number, not a boolean")
+        return value
+
+
+def _plain_types(hint: Any) -> set[Any]:
+    """The types that a value may have, with `Annotated` and unions opened."""
+    if get_origin(hint) is Annotated:
+        return _plain_types(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return {kind for part in get_args(hint) for kind in _plain_types(part)}
+    return {hint}
+
+
 def _from_json_text(value: Any) -> Any:
     """Weak models send lists and objects as JSON text; accept that."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
@@ -158,8 +184,12 @@ class Tool:
                 hint = Annotated[hint, pydantic.BeforeValidator(_from_json_text)]
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hint, default)
-        config = pydantic.ConfigDict(extra="forbid", title=self.title)
-        return pydantic.create_model(f"{self.name}_arguments", __config__=config, **fields)
+        return pydantic.create_model(
+            f"{self.name}_arguments",
+            __base__=Arguments,
+            __cls_kwargs__={"title": self.title},
+            **fields,
+        )
 
     @functools.cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -202,11 +232,19 @@ class Tool:
 
 
 def _remedy(tool: Tool, found: Any) -> str:
-    if found["type"] == "extra_forbidden":
-        return f"unknown argument; {tool.name} takes {', '.join(tool.arguments.model_fields)}"
-    if found["type"] == "missing":
-        return "is required"
-    return str(found["msg"]).removeprefix("Value error, ")
+    match found["type"]:
+        case "extra_forbidden" if len(found["loc"]) == 1:
+            return f"unknown argument; {tool.name} takes {', '.join(tool.arguments.model_fields)}"
+        case "extra_forbidden":
+            return "is unknown there; remove it"
+        case "missing":
+            return "is required"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be an object"
+        case "list_type":
+            return "must be a list"
+        case _:
+            return str(found["msg"]).removeprefix("Value error, ")
 
 
 def tool(

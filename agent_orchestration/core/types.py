@@ -1,6 +1,8 @@
 """Types shared by commands and tools. Each carries its limits for msgspec and for pydantic."""
 
-from typing import Annotated, Any
+import math
+from itertools import chain
+from typing import Annotated, Any, TypeGuard
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import canonical
+from agent_orchestration.core.storable import INT64
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -15,6 +18,8 @@ NO_CONTROL_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 BLOB_KEY = "$blob"
 BLOB_THRESHOLD = 64 * 1024
 REQUEST_LIMIT = 10 * 1024 * 1024
+#: Readers of JSON give up somewhere beyond 200 levels, and an answer surrounds a value with some.
+JSON_DEPTH = 100
 
 
 def _check_id(value: str) -> str:
@@ -40,6 +45,12 @@ def _check_line(value: str) -> str:
     if any(c < " " or c == "\x7f" for c in value):
         raise ValueError("contains control characters; remove them")
     return _check_unicode(value)
+
+
+def _check_label(value: str) -> str:
+    if "=" in value:
+        raise ValueError("the name of a label contains no =; rename it")
+    return _check_line(value)
 
 
 def _check_text(value: str) -> str:
@@ -78,14 +89,20 @@ Key = Annotated[
 ]
 LabelMap = Annotated[
     dict[
-        Annotated[str, Meta(pattern=r"^[^=\x00-\x1f]{1,64}$"), Field(min_length=1, max_length=64)],
+        Annotated[
+            str,
+            Meta(pattern=r"^[^=\x00-\x1f\x7f]{1,64}\Z"),
+            Field(min_length=1, max_length=64),
+            AfterValidator(_check_label),
+        ],
         Annotated[str, Meta(max_length=256), Field(max_length=256), AfterValidator(_check_line)],
     ],
     Meta(max_length=50),
     Field(max_length=50, description='for filters and people, e.g. {"region": "eu"}'),
 ]
 PageLimit = Annotated[int, Field(ge=1, le=200, description="how many at most")]
-Cursor = Annotated[str | None, Field(description="`next_cursor` of the page before")]
+Filter = Annotated[str, Field(max_length=500), AfterValidator(_check_line)]
+Cursor = Annotated[Filter | None, Field(description="`next_cursor` of the page before")]
 Priority = Annotated[int, Meta(ge=1, le=5), Field(ge=1, le=5)]
 LeaseSeconds = Annotated[int, Meta(ge=1, le=86_400), Field(ge=1, le=86_400)]
 Attempt = Annotated[int, Meta(ge=1, le=2**31), Field(ge=1, le=2**31)]
@@ -94,27 +111,42 @@ Attempt = Annotated[int, Meta(ge=1, le=2**31), Field(ge=1, le=2**31)]
 def json_text(value: Any, field: str) -> str | None:
     """A caller's JSON value as canonical text; None stays None.
 
-    Raises `Rejected` for what JSON in a graph cannot hold: integers beyond 64 bits, lone
-    surrogates, nesting too deep, not finite numbers.
+    Raises `Rejected` for what cannot be stored and shown again everywhere: integers beyond 64
+    bits, lone surrogates, nesting beyond `JSON_DEPTH`, not finite numbers.
     """
     if value is None:
         return None
     if isinstance(value, dict) and BLOB_KEY in value:
         raise Rejected("invalid_argument", f"{field}: the key {BLOB_KEY} is reserved", field=field)
-    try:
-        text = canonical(value).decode()
-        msgspec.json.decode(text)
-    except OverflowError:
-        problem = "holds an integer beyond 64 bits; send it as text"
-    except UnicodeEncodeError:
-        problem = "contains a lone surrogate; send valid Unicode"
-    except RecursionError:
-        problem = "is nested too deeply"
-    except (TypeError, ValueError) as error:
-        problem = f"is not JSON: {error}"
-    else:
-        return text
+    problem = _json_problem(value)
+    if not problem:
+        try:
+            return canonical(value).decode()
+        except UnicodeEncodeError:
+            problem = "contains a lone surrogate; send valid Unicode"
+        except (TypeError, ValueError) as error:
+            problem = f"is not JSON: {error}"
     raise Rejected("invalid_argument", f"{field}: {problem}", field=field)
+
+
+def _json_problem(value: Any) -> str:
+    """What the encoder would let pass: level by level, as the nesting may be any."""
+    level: list[Any] = [value]
+    for _ in range(JSON_DEPTH + 1):
+        for one in level:
+            if isinstance(one, float) and not math.isfinite(one):
+                return "holds a number that is not finite; send null or text"
+            if isinstance(one, int) and not -INT64 <= one < INT64:
+                return "holds an integer beyond 64 bits; send it as text"
+        inner = (one.values() if isinstance(one, dict) else one for one in level if _nests(one))
+        level = list(chain.from_iterable(inner))
+        if not level:
+            return ""
+    return f"is nested more than {JSON_DEPTH} levels deep; flatten it, or send it as text"
+
+
+def _nests(value: Any) -> TypeGuard[dict[Any, Any] | list[Any] | tuple[Any, ...]]:
+    return isinstance(value, dict | list | tuple)
 
 
 def json_value(text: str | None) -> Any:

@@ -88,7 +88,11 @@ class Replay:
         finally:
             self.progress.ended = self.progress.ended or time.monotonic()
             await self._retire()
-        return self.progress.counts.get("completed", 0) == len(self._seconds)
+        complete = self.progress.counts.get("completed", 0) == len(self._seconds)
+        if complete and self._open and not self.progress.found:
+            others = f"{len(self._open)} tasks of this run were done by agents outside of it"
+            self.progress.notes.append(others)
+        return complete
 
     async def _work_until_settled(self) -> None:
         async with asyncio.TaskGroup() as group:

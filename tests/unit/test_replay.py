@@ -134,6 +134,18 @@ async def test_a_task_of_another_replay_is_replayed_as_it_was_recorded() -> None
     assert platform.completed == ["other", "one.a"]
 
 
+async def test_tasks_that_others_did_are_told_of() -> None:
+    platform, plan = PlatformDouble(), one_task(0.1 * FAST)
+
+    def done_elsewhere(task: DoubleTask) -> None:
+        task.status = "completed"
+
+    platform.on_heartbeat = done_elsewhere
+    running = replay(platform, plan)
+    assert await running.run()
+    assert running.progress.notes == ["1 tasks of this run were done by agents outside of it"]
+
+
 async def test_the_same_run_id_goes_on_where_the_last_process_stopped() -> None:
     platform = PlatformDouble()
     platform.before = lambda tool, number: (

@@ -83,6 +83,10 @@ class Graph(Protocol):
         `Rejected` for a statement that fails or passes its limits, `Unavailable` without graph."""
         ...
 
+    async def explain_is_read(self, statement: str) -> bool:
+        """Whether the engine's plan of the statement only reads the graph. Raises like `query`."""
+        ...
+
     async def clear(self) -> None:
         """Delete everything, checkpoints too, and apply constraints and indexes again."""
         ...

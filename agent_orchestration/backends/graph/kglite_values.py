@@ -10,6 +10,7 @@ not have is left out here. In `properties(n)`, `n {.*}` and `n.title` they canno
 stored ones: named questions return whole nodes or properties that are declared.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast, get_args, get_type_hints
 
@@ -19,6 +20,16 @@ from agent_orchestration.core.entities import Entity, Row, shape_of
 MIRRORED = frozenset({"title", "name"})
 LABEL_NAMES = frozenset({"type", "node_type", "label"})
 VIRTUAL = MIRRORED | LABEL_NAMES
+
+#: A plan may consist of these; all only read the graph. kglite does not show what is inside
+#: subqueries and the later arms of a UNION.
+_READING = re.compile(
+    r"CallSubquery|Expand|Limit|Match|OptimizerPass|OptionalMatch|OrderBy|Return|Skip|Union|Unwind"
+    r"|Where|With|FusedChain(?:DistinctCount|GroupedPathCount|PathCount)|FusedMatchReturnAggregate"
+    r"|FusedCount(?:All|AllEdges|AnchoredEdges|ByType|EdgesByType|LabelUnion|TypedEdge|TypedNode)"
+    r"|FusedMatchWithAggregate|FusedNodeScanAggregate|FusedNodeScanTopK|FusedOptionalMatchAggregate"
+    r"|FusedOrderByTopK"
+)
 
 _NODE = frozenset({"id", "labels", "properties"})
 _RELATIONSHIP = frozenset({"id", "start", "end", "type", "properties"})
@@ -62,6 +73,11 @@ class VirtualProperties:
         if value.keys() == _RELATIONSHIP:
             return {"_type": value["type"], **value["properties"]}
         return {key: self.canonical(one) for key, one in value.items()}
+
+
+def only_reads(operations: Iterable[str]) -> bool:
+    """Whether a plan consists of operators that only read."""
+    return all(_READING.fullmatch(operation.partition(" ")[0]) for operation in operations)
 
 
 def _declared(entity: type[Entity]) -> frozenset[str]:

@@ -1,108 +1,224 @@
-# NOTE to the helper who owns backends/graph: your version of this file was overwritten by accident at 07:49.
-# Please write YOUR version again (you have it), API as in the brief; app.py expects KgliteGraph(path, entities),
-# fingerprint(graph, entities), read_only.ReadOnlyRunner(graph).run(query, parameters, tenant). Delete this note.
-"""The statements that write the graph, built from the entities' declarations for both engines.
+"""The statements that write the graph, built from declarations. Both engines run them.
 
-Only names from declarations come into the text, and they are checked; every value is a parameter.
+Labels, relationship types and property names come from declarations only, and must be plain
+identifiers; values are always parameters.
 """
 
 import re
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
 
-from agent_orchestration.backends.graph import LinkKey
-from agent_orchestration.core.entities import Entity, Index
+from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused
+from agent_orchestration.core.entities import Entity, Index, Row
 
-#: Labels beside those of the entities, with their indexes.
-PLATFORM_LABELS: dict[str, tuple[Index, ...]] = {
-    "Tenant": (Index("tenant_next_due_index", ("next_due",)),),
-    "Event": (
-        Index("event_receipt_key_index", ("receipt_key",)),
-        Index("event_tenant_seq_index", ("tenant", "seq")),
-    ),
-    "Checkpoint": (),
-}
+#: The platform's own labels that batches write, beside those of the entities.
+PLATFORM_LABELS = ("Tenant", "Event")
+CHECKPOINT_LABEL = "Checkpoint"
+#: The platform's own relationship types: from an event to what it touched, and to its cause.
+PLATFORM_TYPES = ("ABOUT", "CAUSED_BY")
+PLATFORM_INDEXES = (
+    ("Tenant", Index("tenant_next_due_index", ("next_due",))),
+    ("Event", Index("event_receipt_key_index", ("receipt_key",))),
+    ("Event", Index("event_tenant_seq_index", ("tenant", "seq"))),
+    ("Event", Index("event_command_id_index", ("command_id",))),
+)
 
-CHECKPOINT = "MATCH (c:Checkpoint {id: $id}) RETURN c.epoch AS epoch, c.offset AS offset"
-SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $id}) SET c.epoch = $epoch, c.offset = $offset"
-CLEAR = "MATCH (n) DETACH DELETE n"
+READ_CHECKPOINT = (
+    "MATCH (c:Checkpoint {id: $checkpoint}) RETURN c.epoch AS epoch, c.offset AS offset"
+)
+#: Takes the node's write lock for the transaction; the position is null in a new node.
+LOCK_CHECKPOINT = (
+    "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint"
+    " RETURN c.epoch AS epoch, c.offset AS offset"
+)
+SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
 
 
 def checkpoint_id(partition: int) -> str:
-    """The id of a partition's Checkpoint node."""
+    """The `id` of a partition's Checkpoint node."""
     return f"events/{partition}"
 
 
 @cache
-def upsert_nodes(label: str) -> str:
-    """`$rows`: all properties of each node, `id` among them."""
-    return f"UNWIND $rows AS row MERGE (n:{_name(label)} {{id: row.id}}) SET n = row"
+def upsert_nodes(label: str, rows: str = "rows") -> str:
+    """Each row of the parameter named `rows` replaces all properties of the node with its id."""
+    return f"UNWIND ${_name(rows)} AS row MERGE (n:{_name(label)} {{id: row.id}}) SET n = row"
 
 
 @cache
-def remove_nodes(label: str) -> str:
-    """`$ids`: the nodes to delete, with their relationships."""
-    return f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}}) DETACH DELETE n"
+def remove_nodes(label: str, ids: str = "ids") -> str:
+    """Delete the nodes with these ids and their relationships."""
+    return f"UNWIND ${_name(ids)} AS wanted MATCH (n:{_name(label)} {{id: wanted}}) DETACH DELETE n"
 
 
 @cache
-def upsert_links(key: LinkKey) -> str:
-    """`$rows`: `{from, to, props}`; where either node is missing, nothing is made."""
+def upsert_links(key: LinkKey, rows: str = "rows") -> str:
+    """Each row `{from, to, props}` replaces all properties of the relationship between the two.
+
+    A row whose start or end does not exist makes nothing.
+    """
     kind, start, end = (_name(part) for part in key)
     return (
-        f"UNWIND $rows AS row MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
+        f"UNWIND ${_name(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" MERGE (a)-[r:{kind}]->(b) SET r = row.props"
     )
 
 
 @cache
-def remove_links(key: LinkKey) -> str:
-    """`$rows`: `{from, to}`."""
+def remove_links(key: LinkKey, rows: str = "rows") -> str:
+    """Delete the relationships between the two nodes of each row `{from, to}`."""
     kind, start, end = (_name(part) for part in key)
     return (
-        f"UNWIND $rows AS row MATCH (a:{start} {{id: row.from}})-[r:{kind}]->"
-        f"(b:{end} {{id: row.to}}) DELETE r"
+        f"UNWIND ${_name(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}})-[r:{kind}]->(b:{end} {{id: row.to}}) DELETE r"
+    )
+
+
+@cache
+def constraint(label: str) -> str:
+    """The `id` of a label's nodes is unique; the constraint is named `<label>_id`."""
+    name = _name(label)
+    return (
+        f"CREATE CONSTRAINT {name.lower()}_id IF NOT EXISTS FOR (n:{name}) REQUIRE n.id IS UNIQUE"
+    )
+
+
+@cache
+def index(label: str, declared: Index) -> str:
+    """An index over one or more properties, for equality and ranges."""
+    properties = ", ".join(f"n.{_name(name)}" for name in declared.properties)
+    return (
+        f"CREATE INDEX {_name(declared.name)} IF NOT EXISTS"
+        f" FOR (n:{_name(label)}) ON ({properties})"
+    )
+
+
+@cache
+def index_of_last(label: str, declared: Index) -> str:
+    """An index over the last of its properties, the selective one, for equality and ranges."""
+    return (
+        f"CREATE RANGE INDEX {_name(declared.name)} IF NOT EXISTS"
+        f" FOR (n:{_name(label)}) ON (n.{_name(declared.properties[-1])})"
     )
 
 
 def schema(entities: Iterable[type[Entity]]) -> list[str]:
-    """Constraints and indexes, each harmless to repeat."""
-    labels = {cls.LABEL: cls.INDEXES for cls in entities} | PLATFORM_LABELS
-    return [
-        *(
-            f"CREATE CONSTRAINT {_name(label).lower()}_id IF NOT EXISTS"
-            f" FOR (n:{label}) REQUIRE n.id IS UNIQUE"
-            for label in labels
-        ),
-        *(
-            f"CREATE INDEX {_name(index.name)} IF NOT EXISTS FOR (n:{_name(label)})"
-            f" ON ({', '.join(f'n.{_name(name)}' for name in index.properties)})"
-            for label, indexes in labels.items()
-            for index in indexes
-        ),
-    ]
+    """All constraints and indexes as declared, each harmless to repeat."""
+    declared = tuple(entities)
+    indexes = declared_indexes(declared)
+    return [*constraints(declared), *(index(label, one) for label, one in indexes)]
+
+
+def constraints(entities: Iterable[type[Entity]]) -> list[str]:
+    """The constraints of all labels, the platform's own included."""
+    labels = [entity.LABEL for entity in entities]
+    return [constraint(label) for label in (*labels, *PLATFORM_LABELS, CHECKPOINT_LABEL)]
+
+
+def declared_indexes(entities: Iterable[type[Entity]]) -> list[tuple[str, Index]]:
+    """(label, index) of all indexes, the platform's own included."""
+    found = [(entity.LABEL, one) for entity in entities for one in entity.INDEXES]
+    return [*found, *PLATFORM_INDEXES]
 
 
 @cache
-def page_of_nodes(label: str) -> str:
-    """A page of all nodes of a label in order of id: `{id, properties}`."""
+def node_ids(label: str) -> str:
+    """A page of a label's ids in order: `{id}`, beyond `$after`, at most `$limit`."""
     return (
-        f"MATCH (n:{_name(label)}) WHERE n.id > $after"
-        " RETURN n.id AS id, properties(n) AS properties ORDER BY id LIMIT $limit"
+        f"MATCH (n:{_name(label)}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT $limit"
     )
+
+
+@cache
+def whole_nodes(label: str) -> str:
+    """The nodes with `$ids`: `{node}`."""
+    return f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}}) RETURN n AS node"
 
 
 @cache
 def links_from(label: str) -> str:
-    """The relationships that start at the nodes with `$ids`: `{start, type, end, properties}`."""
+    """What leads away from the nodes with `$ids`: `{source, type, label, target, link}`."""
     return (
         f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}})-[r]->(m)"
-        " RETURN n.id AS start, type(r) AS type, labels(m) AS labels, m.id AS end,"
-        " properties(r) AS properties"
+        " RETURN n.id AS source, type(r) AS type, labels(m)[0] AS label, m.id AS target, r AS link"
     )
+
+
+def explain(statement: str) -> str:
+    """The statement that asks for another one's plan."""
+    return f"EXPLAIN {statement}"
+
+
+class Vocabulary:
+    """The labels and relationship types that a batch may name."""
+
+    def __init__(self, entities: Iterable[type[Entity]]) -> None:
+        declared = tuple(entities)
+        self.labels = frozenset((*(e.LABEL for e in declared), *PLATFORM_LABELS))
+        types = [r.type for e in declared for r in e.RELATIONSHIPS]
+        self.types = frozenset((*types, *PLATFORM_TYPES))
+
+    def check(self, write: GraphWrite) -> None:
+        """Raise `WriteRefused` for a label or relationship type that is not declared."""
+        for label in (*write.nodes, *write.removed):
+            self._check_label(label)
+        for kind, start, end in (*write.links, *write.unlinks):
+            self._check_label(start)
+            self._check_label(end)
+            if kind not in self.types:
+                raise WriteRefused("undeclared", f"the relationship type {kind} is not declared")
+
+    def _check_label(self, label: str) -> None:
+        if label not in self.labels:
+            raise WriteRefused("undeclared", f"the label {label} is not declared")
+
+
+Part = tuple[str, str | LinkKey]
+_PARTS: dict[str, Callable[..., str]] = {
+    "nodes": upsert_nodes,
+    "removed": remove_nodes,
+    "unlinks": remove_links,
+    "links": upsert_links,
+}
+
+
+def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
+    """What a batch does, in order, without what is empty: nodes, removals, unlinks, links."""
+    for kind, changes in (
+        ("nodes", write.nodes),
+        ("removed", write.removed),
+        ("unlinks", write.unlinks),
+        ("links", write.links),
+    ):
+        for name, rows in changes.items():
+            if rows:
+                yield (kind, name), rows
+
+
+def one_statement(write: GraphWrite) -> tuple[str, Row]:
+    """A whole batch with its new position as one statement, and its parameters.
+
+    For an engine where a statement is atomic by itself and a transaction is expensive.
+    """
+    parts: list[Part] = []
+    epoch, offset = write.next
+    checkpoint = checkpoint_id(write.partition)
+    parameters: Row = {"checkpoint": checkpoint, "epoch": epoch, "offset": offset}
+    for number, (part, rows) in enumerate(steps(write)):
+        parts.append(part)
+        parameters[f"rows_{number}"] = rows
+    return _joined(tuple(parts)), parameters
+
+
+@lru_cache(maxsize=1024)
+def _joined(parts: tuple[Part, ...]) -> str:
+    texts = [_PARTS[kind](name, f"rows_{number}") for number, (kind, name) in enumerate(parts)]
+    # Counting makes exactly one row of any number of them, none included: the next part runs once.
+    return "\nWITH count(*) AS done\n".join([*texts, SET_CHECKPOINT])
 
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError(f"not a name for the graph: {text!r}")
+        raise ValueError(f"{text!r} is not a plain identifier")
     return text

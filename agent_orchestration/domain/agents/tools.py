@@ -6,8 +6,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.errors import NotFound
-from agent_orchestration.core.tool import Gateway, Output, Role, tool
-from agent_orchestration.core.types import Attempt, Cursor, Id, Key, LabelMap, Line, PageLimit
+from agent_orchestration.core.tool import Arguments, Gateway, Output, Role, tool
+from agent_orchestration.core.types import (
+    Attempt,
+    Cursor,
+    Filter,
+    Id,
+    Key,
+    LabelMap,
+    Line,
+    PageLimit,
+)
 from agent_orchestration.domain.agents.commands import (
     DrainAgent,
     Heartbeat,
@@ -29,7 +38,7 @@ Heartbeats = Annotated[
 ]
 
 
-class SkillArgument(BaseModel, extra="forbid"):
+class SkillArgument(Arguments):
     """A capability and how well the agent does it."""
 
     name: Annotated[Id, Field(description="the capability, e.g. `python`")]
@@ -42,7 +51,7 @@ Skills = Annotated[
 ]
 
 
-class LeaseArgument(BaseModel, extra="forbid"):
+class LeaseArgument(Arguments):
     """A task that the agent believes to hold."""
 
     task_id: Id
@@ -249,7 +258,7 @@ async def list_agents(
         Field(description="only in this status"),
     ] = None,
     kind: Annotated[AgentKind | None, Field(description="only of this kind")] = None,
-    label: Annotated[str | None, Field(description="key=value")] = None,
+    label: Annotated[Filter | None, Field(description="key=value")] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Agents:

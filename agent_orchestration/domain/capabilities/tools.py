@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
-from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit, Text
+from agent_orchestration.core.types import Cursor, Filter, Id, Key, Line, PageLimit, Text
 from agent_orchestration.domain.capabilities.commands import DefineCapability
 
 
@@ -58,7 +58,7 @@ async def define_capability(
 )
 async def list_capabilities(
     gateway: Gateway,
-    category: Annotated[str | None, Field(description="only this category")] = None,
+    category: Annotated[Filter | None, Field(description="only this category")] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Capabilities:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
-from agent_orchestration.core.types import Id, PageLimit, json_value
+from agent_orchestration.core.types import Filter, Id, PageLimit, json_value
 
 QueryName = Annotated[
     str, Field(description="one of the named questions", json_schema_extra={NAMED_QUERY: True})
@@ -63,11 +63,11 @@ class GraphSchema(Output):
 )
 async def get_history(
     gateway: Gateway,
-    after: Annotated[int, Field(ge=0, description="only events after this seq")] = 0,
+    after: Annotated[int, Field(ge=0, lt=2**63, description="only events after this seq")] = 0,
     task_id: Annotated[Id | None, Field(description="only about this task")] = None,
     agent_id: Annotated[Id | None, Field(description="only about this agent")] = None,
-    type: Annotated[str | None, Field(description="e.g. TaskCompleted")] = None,
-    actor: Annotated[str | None, Field(description="only what this principal caused")] = None,
+    type: Annotated[Filter | None, Field(description="e.g. TaskCompleted")] = None,
+    actor: Annotated[Filter | None, Field(description="only what this principal caused")] = None,
     limit: PageLimit = 100,
     wait_seconds: Annotated[
         float, Field(ge=0, le=50, description="wait so long for something new")

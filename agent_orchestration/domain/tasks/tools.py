@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from agent_orchestration.core.tool import Gateway, Role, tool
+from agent_orchestration.core.tool import Arguments, Gateway, Role, tool
 from agent_orchestration.core.types import (
     Cursor,
+    Filter,
     Id,
     Key,
     LabelMap,
@@ -65,15 +68,15 @@ __all__ = [
 FINISHED = ("completed", "failed", "cancelled")
 
 
-class RequirementArgument(BaseModel, extra="forbid"):
+class RequirementArgument(Arguments):
     """A required capability and its least level."""
 
     capability: Annotated[Id, Field(description="e.g. `python`")]
     level: float = Field(0.0, ge=0, le=1, description="0 to 1")
 
 
-class DependencyArgument(BaseModel, extra="forbid"):
-    """A task to wait for."""
+class DependencyArgument(Arguments):
+    """A task to wait for; its id alone will do."""
 
     task_id: Id
     on_failure: Annotated[
@@ -84,8 +87,20 @@ class DependencyArgument(BaseModel, extra="forbid"):
         ),
     ] = "block"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, value: Any) -> Any:
+        return {"task_id": value} if isinstance(value, str) else value
 
-class RetryArgument(BaseModel, extra="forbid"):
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Text or object; told apart here, so that an error names the field that is wrong."""
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+class RetryArgument(Arguments):
     """What follows a failed attempt: another one, later and later."""
 
     max_attempts: int = Field(0, ge=0, le=1_000_000, description="0: no limit")
@@ -108,7 +123,7 @@ async def create_task(
         Field(max_length=50, description='e.g. [{"capability": "python", "level": 0.5}]'),
     ] = None,
     depends_on: Annotated[
-        list[Id | DependencyArgument] | None,
+        list[DependencyArgument] | None,
         Field(max_length=1000, description="ids of tasks that must complete first"),
     ] = None,
     priority: Annotated[Priority, Field(description="1 is most urgent, 5 least")] = 3,
@@ -135,7 +150,7 @@ async def create_task(
         requires=tuple(
             RequirementSpec(one.capability, round(one.level * 1000)) for one in requires or ()
         ),
-        depends_on=tuple(_dependency(one) for one in depends_on or ()),
+        depends_on=tuple(DependencySpec(one.task_id, one.on_failure) for one in depends_on or ()),
         priority=priority,
         labels=labels or {},
         payload=json_text(payload, "payload"),
@@ -145,12 +160,6 @@ async def create_task(
     result = await gateway.submit(command, key=idempotency_key)
     answer = await task_answer(gateway, result.data["task_id"], result.seq)
     return CreatedTask(**answer, unstaffed=result.data["unstaffed"])
-
-
-def _dependency(one: str | DependencyArgument) -> DependencySpec:
-    if isinstance(one, str):
-        return DependencySpec(one)
-    return DependencySpec(one.task_id, one.on_failure)
 
 
 def _retry(retry: RetryArgument) -> RetryPolicy:
@@ -214,7 +223,7 @@ async def list_tasks(
     status: Annotated[TaskStatus | None, Field(description="only in this status")] = None,
     agent_id: Annotated[Id | None, Field(description="who holds or held it")] = None,
     capability: Annotated[Id | None, Field(description="what it requires")] = None,
-    label: Annotated[str | None, Field(description="key=value")] = None,
+    label: Annotated[Filter | None, Field(description="key=value")] = None,
     limit: PageLimit = 50,
     cursor: Cursor = None,
 ) -> Tasks:

@@ -1,0 +1,279 @@
+"""A platform under test: its log and graph can fail, stall and be looked into; time can stand."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from agent_orchestration.app import REGISTRY, Platform, wall_clock
+from agent_orchestration.backends.graph import GraphWrite
+from agent_orchestration.backends.graph.fingerprint import fingerprint
+from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.log import Stamp
+from agent_orchestration.backends.log.sqlite import SqliteLog
+from agent_orchestration.config import Config
+from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
+from agent_orchestration.core.entities import DEFAULT_TENANT, Row
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, StoredRecord
+from agent_orchestration.core.messages import Command, canonical
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline.loading import load_tenant
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS
+from tests.unit.domain import replay, snapshot
+
+PATIENCE = 20.0
+
+
+async def until(condition: Callable[[], bool], what: str = "") -> None:
+    """Let everybody else go on until the condition holds; fails after a while."""
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, f"waited in vain: {what}"
+        await asyncio.sleep(0)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") -> None:
+    """The same for a condition that has to be asked for."""
+    ends = time.monotonic() + PATIENCE
+    while not await condition():
+        assert time.monotonic() < ends, f"waited in vain: {what}"
+        await asyncio.sleep(0)
+
+
+class Gate:
+    """Open, or closed for whoever comes along; counts who waits."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.waiting = 0
+
+    def close(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def passage(self) -> None:
+        self.waiting += 1
+        try:
+            await self._open.wait()
+        finally:
+            self.waiting -= 1
+
+
+class WatchedLog(SqliteLog):
+    """The embedded log. `faults[topic]` is awaited with the number of the append to that topic;
+    it may raise instead of appending, or answer an error to raise after the append."""
+
+    def __init__(self, path: Path, topics: Any, clock: Callable[[], int] = wall_clock) -> None:
+        super().__init__(path, topics, clock)
+        self.faults: dict[str, Callable[[int], Exception | None]] = {}
+        self.gates: dict[str, Gate] = {}
+        self.appends: dict[str, int] = {}
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
+        number = self.appends[topic] = self.appends.get(topic, 0) + 1
+        if topic in self.gates:
+            await self.gates[topic].passage()
+        error = self.faults[topic](number) if topic in self.faults else None
+        stamps = await super().append(topic, partition, records)
+        if error is not None:
+            raise error
+        return stamps
+
+
+class WatchedGraph(KgliteGraph):
+    """The embedded graph. Writes pass `gate`; `refuse` may raise for a write; counts questions."""
+
+    def __init__(self, path: Path, entities: Any) -> None:
+        super().__init__(path, entities)
+        self.gate = Gate()
+        self.refuse: Callable[[GraphWrite], None] = lambda _: None
+        self.queries = 0
+
+    async def write(self, write: GraphWrite) -> None:
+        await self.gate.passage()
+        self.refuse(write)
+        await super().write(write)
+
+    async def query(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float = 5.0,
+        limit: int | None = None,
+    ) -> list[Row]:
+        self.queries += 1
+        return await super().query(statement, parameters, seconds=seconds, limit=limit)
+
+
+class World:
+    """A platform on a folder, its log and graph, and short ways to use them."""
+
+    def __init__(self, folder: Path, clock: Callable[[], int] = wall_clock) -> None:
+        self.folder = folder
+        self.log: WatchedLog
+        self.graph: WatchedGraph
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("agent_orchestration.app.SqliteLog", self._make_log)
+            patch.setattr("agent_orchestration.app.KgliteGraph", self._make_graph)
+            self.platform = Platform(Config(data=folder), clock)
+
+    def _make_log(self, path: Path, topics: Any, clock: Callable[[], int]) -> WatchedLog:
+        self.log = WatchedLog(path, topics, clock)
+        return self.log
+
+    def _make_graph(self, path: Path, entities: Any) -> WatchedGraph:
+        self.graph = WatchedGraph(path, entities)
+        return self.graph
+
+    async def __aenter__(self) -> "World":
+        try:
+            await self.platform.start()
+        except BaseException:
+            await self.platform.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.graph.gate.open()
+        await self.platform.stop()
+
+    async def call(self, tool: str, tenant: str = DEFAULT_TENANT, /, **arguments: Any) -> Any:
+        """Run a tool as the local operator of a tenant."""
+        return await self.platform.call(tool, arguments, Caller(tenant=tenant))
+
+    async def agent(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
+        """Register an agent that can do nothing in particular."""
+        arguments = {"id": name, "name": name, "kind": "function", "capabilities": [], **more}
+        return await self.call("register_agent", tenant, **arguments)
+
+    async def task(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
+        """Create a task."""
+        return await self.call("create_task", tenant, **{"id": name, "title": name, **more})
+
+    async def ready(self) -> dict[str, Any]:
+        """Wait until every partition is at work; answers the status."""
+
+        async def is_ready() -> bool:
+            return bool((await self.platform.status())["ready"])
+
+        await until_async(is_ready, "ready")
+        return await self.platform.status()
+
+    async def events(self, tenant: str = DEFAULT_TENANT) -> list[EventEnvelope]:
+        """The tenant's history, from the log."""
+        records = await self.records(EVENTS, partition_of(tenant, PARTITIONS))
+        envelopes = [EventEnvelope.from_record(r) for r in records if "ce_seq" in r.headers]
+        return [envelope for envelope in envelopes if envelope.tenant == tenant]
+
+    async def types(self, tenant: str = DEFAULT_TENANT) -> list[str]:
+        """The types of the tenant's events in order."""
+        return [envelope.type for envelope in await self.events(tenant)]
+
+    async def records(self, topic: str, partition: int | None = None) -> list[StoredRecord]:
+        """All records of a topic, or of one of its partitions."""
+        numbers = range(self.log.topics()[topic].partitions) if partition is None else [partition]
+        found: list[StoredRecord] = []
+        for number in numbers:
+            first, _ = await self.log.bounds(topic, number)
+            found += await self.log.read(topic, number, first, 1_000_000)
+        return found
+
+    async def inject(
+        self, command: Command, command_id: str, tenant: str = DEFAULT_TENANT, key: str | None = None
+    ) -> None:
+        """Append a command to the log behind the bus's back."""
+        envelope = CommandEnvelope(
+            id=command_id,
+            tenant=tenant,
+            type=type(command).__name__,
+            body=canonical(command),
+            principal=LOCAL_OPERATOR,
+            key=key,
+        )
+        partition = partition_of(tenant, PARTITIONS)
+        await self.log.append(COMMANDS, partition, [envelope.to_record()])
+
+    async def settled(self, tenant: str = DEFAULT_TENANT) -> None:
+        """Wait until what is in the log by now was decided and is in the graph."""
+        number = partition_of(tenant, PARTITIONS)
+
+        async def is_settled() -> bool:
+            _, commands = await self.log.bounds(COMMANDS, number)
+            _, events = await self.log.bounds(EVENTS, number)
+            detail = (await self.platform.status())["checks"][f"partition-{number}"]["detail"]
+            return detail == f"at command {commands}, event {events}"
+
+        await until_async(is_settled, "settled")
+
+    async def in_graph(self, tenant: str = DEFAULT_TENANT) -> TenantState:
+        """The tenant's state as the graph has it."""
+        return await load_tenant(self.graph, REGISTRY, tenant)
+
+    async def is_fold_of_log(self, tenant: str = DEFAULT_TENANT) -> None:
+        """The law: what is loaded from the graph is the fold of the log, and `seq` has no gap."""
+        await self.settled(tenant)
+        history = await self.events(tenant)
+        assert [envelope.seq for envelope in history] == list(range(1, len(history) + 1))
+        folded, loaded = replay(history, tenant), await self.in_graph(tenant)
+        assert loaded.seq == folded.seq
+        assert live(loaded) == live(folded)
+
+    async def rebuilt_equal(self) -> dict[str, Any]:
+        """Rebuild; the graph must be the same afterwards."""
+        last: dict[str, Any] = {}
+        async for last in self.platform.rebuild():
+            pass
+        assert last["equal"], last
+        return last
+
+    async def fingerprint(self) -> str:
+        """The graph's."""
+        return await fingerprint(self.graph, REGISTRY.entities.values())
+
+
+def live(state: TenantState) -> dict[str, dict[str, bytes]]:
+    """A snapshot without what need not be in memory."""
+    living = {
+        (label, entity.id)
+        for label, cls in REGISTRY.entities.items()
+        for entity in state.all(cls)
+        if entity.is_live()
+    }
+    return {
+        label: {name: body for name, body in entities.items() if (label, name) in living}
+        for label, entities in snapshot(state).items()
+    }
+
+
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: int = 1_800_000_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += round(seconds * 1000)
+
+
+def tenant_on(partition: int, number: int = 0) -> str:
+    """The name of a tenant that lives on that partition."""
+    names = (f"tenant-{n}" for n in range(1000))
+    return [n for n in names if partition_of(n, PARTITIONS) == partition][number]
