@@ -1,9 +1,10 @@
 """Composition root: which domain modules there are, and how they run on which backends."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,18 @@ from agent_orchestration.backends.graph import Graph, GraphUnreadable
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
+from agent_orchestration.backends.log import LogLost
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import Forbidden, NotFound, PlatformError, Rejected
+from agent_orchestration.core.errors import (
+    Corrupt,
+    Forbidden,
+    NotFound,
+    PlatformError,
+    Rejected,
+    Unavailable,
+)
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Role, Tool
 from agent_orchestration.domain import agents, capabilities, insight, tasks
@@ -61,6 +70,7 @@ class Platform:
         self._blobs = FolderBlobs(self._folder / "blobs")
         self._progress = Progress()
         self._partitions: dict[int, Partition] = {}
+        self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
         self._bus = CommandBus(
             self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
@@ -96,6 +106,7 @@ class Platform:
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
         _authorise(found, arguments, caller)
+        self._refuse_while_rebuilding()
         return await found.call(self._gateway(caller), arguments)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
@@ -116,16 +127,23 @@ class Platform:
 
     async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
         """See `core.dispatch.Dispatcher`."""
+        self._refuse_while_rebuilding()
+        async with self._rebuilding:
+            async with contextlib.aclosing(self._rebuild()) as steps:
+                async for step in steps:
+                    yield step
+
+    async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
         started = time.monotonic()
         numbers = frozenset(self._partitions)
         await self._revoked(numbers)
         try:
             projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
             for projector in projectors.values():
-                await projector.seek()
                 await _catch_up(projector)
             before = await fingerprint(self._graph, REGISTRY.entities.values())
             await self._graph.clear()
+            self._progress.reset()
             total = 0
             for number in projectors:
                 begin, end = await self._log.bounds(EVENTS, number)
@@ -146,6 +164,10 @@ class Platform:
             "events": total,
             "seconds": round(time.monotonic() - started, 3),
         }
+
+    def _refuse_while_rebuilding(self) -> None:
+        if self._rebuilding.locked():
+            raise Unavailable("rebuilding", "the graph is being rebuilt; repeat in a while")
 
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(
@@ -181,8 +203,16 @@ class Platform:
 
 
 async def _catch_up(projector: Projector) -> None:
-    while await projector.step():
-        pass
+    """Fold what is in the log. A graph that cannot go on is compared as it is; a log that lost
+    records stays an error, for they would be missing in the new graph."""
+    try:
+        await projector.seek()
+        while await projector.step():
+            pass
+    except LogLost:
+        raise
+    except Corrupt as error:
+        logger.warning("the graph could not follow the log before it was rebuilt: %s", error)
 
 
 def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:

@@ -86,6 +86,8 @@ class FolderDispatcher:
             await self._listener.open()
             self._announce()
         if self._serve:
+            # Importing the server takes most of a second: not in the middle of the work.
+            await asyncio.gather(*self._background)
             self._background.append(asyncio.create_task(self._watch()))
 
     async def stop(self) -> None:

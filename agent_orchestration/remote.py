@@ -124,7 +124,9 @@ def _gone(reason: str) -> OwnerGone:
 
 def _body(arguments: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(
+            dict(arguments), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
     except RecursionError:
         problem = "are nested too deeply; flatten them"
     except UnicodeEncodeError:

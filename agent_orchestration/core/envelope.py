@@ -54,7 +54,8 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
         """Under what the outcome is remembered: the caller's key in its scope, or the id."""
         if self.key is None:
             return f"id:{self.id}"
-        return f"key:{self.principal.id}:{self.type}:{self.key}"
+        # The type holds no colon and the length says where the principal ends: nobody meets another.
+        return f"key:{self.type}:{len(self.principal.id)}:{self.principal.id}:{self.key}"
 
     @property
     def body_hash(self) -> str:

@@ -6,21 +6,22 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from agent_orchestration.core.entities import Entity
-from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.core.errors import Corrupt, Rejected
 from agent_orchestration.core.messages import (
     Command,
     CommandContext,
     Event,
     EventContext,
     Nothing,
+    canonical,
 )
 from agent_orchestration.core.state import StateIndex, TenantState
 from agent_orchestration.core.tool import NAMED_QUERY, Tool
@@ -39,6 +40,18 @@ DEFAULTS: dict[str, Any] = {
     "after_name": "",
     "available": False,
 }
+
+
+#: What the parameters are that are not text.
+TYPES: dict[str, Any] = {
+    "limit": Annotated[int, msgspec.Meta(ge=1, le=1000)],
+    "after": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
+    "available": bool,
+    "ids": list[str],
+    "names": list[str],
+    "levels": dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]],
+}
+_TEXT = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 def snake_case(name: str) -> str:
@@ -133,6 +146,28 @@ class Query(msgspec.Struct, frozen=True):
     def _optional(self, name: str) -> Any:
         return None if f"${name} IS NULL" in self.statement else REQUIRED
 
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A caller's parameters with the defaults; `Rejected` for unknown, missing or bad ones."""
+        known = self.parameters
+        if unknown := sorted(set(given) - set(known)):
+            takes = ", ".join(known) or "none"
+            raise _bad_parameter("unknown", f"{self.name} takes {takes}, not {unknown[0]!r}")
+        values = {**known, **given}
+        for name, value in values.items():
+            if value is REQUIRED:
+                raise _bad_parameter("missing", f"{self.name} needs {name}")
+            if value is None and known[name] is None:
+                continue
+            try:
+                canonical(msgspec.convert(value, TYPES.get(name, _TEXT)))
+            except (msgspec.ValidationError, UnicodeEncodeError) as error:
+                raise _bad_parameter("invalid", f"{name}: {error}") from None
+        return values
+
+
+def _bad_parameter(what: str, problem: str) -> Rejected:
+    return Rejected(f"{what}_parameter", f"params: {problem}", field="params")
+
 
 class Registry:
     """All modules together: what the pipeline and the servers look things up in."""
@@ -201,5 +236,5 @@ class Registry:
             for step in range(version, cls.VERSION):
                 lifted = cls.UPCASTERS[step](lifted)
             return msgspec.convert(lifted, cls)
-        except (msgspec.DecodeError, KeyError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise Corrupt("unreadable_event", f"event {name} v{version}: {error}") from error

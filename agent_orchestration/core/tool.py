@@ -239,6 +239,8 @@ def _remedy(tool: Tool, found: Any) -> str:
             return "is unknown there; remove it"
         case "missing":
             return "is required"
+        case "string_unicode":
+            return "contains a lone surrogate; send valid Unicode"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object"
         case "list_type":

@@ -1,8 +1,9 @@
 """Types shared by commands and tools. Each carries its limits for msgspec and for pydantic."""
 
 import math
+from collections.abc import Iterable
 from itertools import chain
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -12,8 +13,9 @@ from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import canonical
 from agent_orchestration.core.storable import INT64
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+# In Python `$` also matches before a line break at the end, hence `(?!\n)`; JSON Schema lacks `\Z`.
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f]*(?!\n)$"
 NO_CONTROL_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 BLOB_KEY = "$blob"
 BLOB_THRESHOLD = 64 * 1024
@@ -130,23 +132,29 @@ def json_text(value: Any, field: str) -> str | None:
 
 
 def _json_problem(value: Any) -> str:
-    """What the encoder would let pass: level by level, as the nesting may be any."""
+    """What the encoder would let pass. Level by level: the nesting may be any, and millions of
+    values should not hold up everybody else."""
     level: list[Any] = [value]
     for _ in range(JSON_DEPTH + 1):
-        for one in level:
-            if isinstance(one, float) and not math.isfinite(one):
-                return "holds a number that is not finite; send null or text"
-            if isinstance(one, int) and not -INT64 <= one < INT64:
+        kinds = set(map(type, level))
+        if float in kinds and not all(math.isfinite(one) for one in level if type(one) is float):
+            return "holds a number that is not finite; send null or text"
+        if int in kinds:
+            numbers = [one for one in level if type(one) is int]
+            if min(numbers) < -INT64 or max(numbers) >= INT64:
                 return "holds an integer beyond 64 bits; send it as text"
-        inner = (one.values() if isinstance(one, dict) else one for one in level if _nests(one))
-        level = list(chain.from_iterable(inner))
-        if not level:
+        if kinds.isdisjoint(_NESTING):
             return ""
+        nesting = (one for one in level if type(one) in _NESTING)
+        level = [*chain.from_iterable(_members(one) for one in nesting)]
     return f"is nested more than {JSON_DEPTH} levels deep; flatten it, or send it as text"
 
 
-def _nests(value: Any) -> TypeGuard[dict[Any, Any] | list[Any] | tuple[Any, ...]]:
-    return isinstance(value, dict | list | tuple)
+_NESTING = frozenset({dict, list, tuple})
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return cast("dict[Any, Any]", value).values() if type(value) is dict else value
 
 
 def json_value(text: str | None) -> Any:

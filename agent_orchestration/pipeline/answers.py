@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,7 @@ from agent_orchestration.domain.tasks.index import meets
 from agent_orchestration.domain.tasks.model import Requirement
 
 Requires = tuple[Requirement, ...]
+K = TypeVar("K")
 
 
 class Answers:
@@ -46,55 +48,97 @@ class Answers:
             future.set_exception(error)
 
 
+class Hint(msgspec.Struct, frozen=True):
+    """A task that became ready."""
+
+    task_id: str
+    requires: Requires
+
+
 class ClaimWaiter(msgspec.Struct, eq=False):
-    """An agent that waits for work. `levels` is None while it is at capacity, or unknown."""
+    """A waiting claim.
+
+    `levels` is what its agent can do, as of the last claim that found nothing; None before, and
+    while the agent is `full`. `hint` is what it was woken for, `followed` what it claims for now.
+    """
 
     tenant: str
     agent_id: str
     wake: asyncio.Event
     levels: Mapping[str, int] | None = None
-    woken_for: Requires | None = None
+    full: bool = False
+    hint: Hint | None = None
+    followed: Hint | None = None
 
 
 class ReadyHints:
-    """Parked claims: each task that becomes ready wakes one waiter that could do it.
+    """Waiting claims: each task that becomes ready wakes one waiter that could do it.
 
-    Hints may be lost or come in vain: a waiter always claims anew, and gives its hint on when it
-    goes away without having claimed.
+    What is told here comes in the order in which commands were decided, so nothing falls between
+    a claim that found nothing and what was made ready after it. A hint that a waiter has no use
+    for goes to the next one.
     """
 
     def __init__(self) -> None:
         self._waiters: defaultdict[str, dict[ClaimWaiter, None]] = defaultdict(dict)
+        self._of_agent: defaultdict[tuple[str, str], dict[ClaimWaiter, None]] = defaultdict(dict)
 
     def park(self, tenant: str, agent_id: str) -> ClaimWaiter:
-        """Register before claiming, so that no hint falls between claim and wait."""
+        """Register before claiming."""
         waiter = ClaimWaiter(tenant, agent_id, asyncio.Event())
         self._waiters[tenant][waiter] = None
+        self._of_agent[tenant, agent_id][waiter] = None
         return waiter
 
-    def leave(self, waiter: ClaimWaiter, *, served: bool) -> None:
-        """The waiter goes; a hint it did not use goes to the next one."""
-        waiters = self._waiters[waiter.tenant]
-        waiters.pop(waiter, None)
-        if not waiters:
-            del self._waiters[waiter.tenant]
-        if waiter.woken_for is not None and not served:
-            self.task_ready(waiter.tenant, waiter.woken_for)
+    def follow(self, waiter: ClaimWaiter) -> None:
+        """The waiter was woken and claims anew."""
+        waiter.wake.clear()
+        waiter.followed, waiter.hint = waiter.hint, None
 
-    def task_ready(self, tenant: str, requires: Requires) -> None:
-        """A task with these requirements became ready."""
+    def in_vain(self, waiter: ClaimWaiter, levels: Mapping[str, int] | None) -> None:
+        """The claim found nothing, with these `levels`; None: the agent was full. A task that it
+        could have taken is gone, another one is for somebody else."""
+        hint, waiter.followed = waiter.followed, None
+        if hint is not None and (levels is None or not meets(levels, hint.requires)):
+            self.task_ready(waiter.tenant, hint)
+
+    def leave(self, waiter: ClaimWaiter, claimed: str | None) -> None:
+        """The waiter goes, with the id of the task that it claimed, or with none."""
+        _drop(self._waiters, waiter.tenant, waiter)
+        _drop(self._of_agent, (waiter.tenant, waiter.agent_id), waiter)
+        for hint in (waiter.followed, waiter.hint):
+            if hint is not None and hint.task_id != claimed:
+                self.task_ready(waiter.tenant, hint)
+
+    def task_ready(self, tenant: str, hint: Hint) -> None:
+        """A task became ready."""
         for waiter in self._waiters.get(tenant, ()):
-            if waiter.woken_for is None and self._fits(waiter, requires):
-                waiter.woken_for = requires
+            fits = waiter.levels is not None and meets(waiter.levels, hint.requires)
+            if fits and waiter.hint is None:
+                waiter.hint = hint
                 waiter.wake.set()
                 return
 
-    def agent_changed(self, tenant: str, agent_id: str) -> None:
-        """The agent has room again, or can do other things."""
-        for waiter in self._waiters.get(tenant, ()):
-            if waiter.agent_id == agent_id:
+    def found_nothing(self, tenant: str, agent_id: str, levels: Mapping[str, int] | None) -> None:
+        """A claim of the agent was decided, with these `levels`; None: the agent is full."""
+        for waiter in self._of_agent.get((tenant, agent_id), ()):
+            waiter.levels = levels
+            waiter.full = levels is None
+
+    def agent_changed(self, tenant: str, agent_id: str, levels: Mapping[str, int]) -> None:
+        """The agent has room, and can do this."""
+        for waiter in self._of_agent.get((tenant, agent_id), ()):
+            if waiter.full or waiter.levels not in (None, levels):
                 waiter.wake.set()
 
-    @staticmethod
-    def _fits(waiter: ClaimWaiter, requires: Requires) -> bool:
-        return waiter.levels is not None and meets(waiter.levels, requires)
+    def wake_all(self) -> None:
+        """Anything may have happened."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.wake.set()
+
+
+def _drop(waiters: dict[K, dict[ClaimWaiter, None]], key: K, waiter: ClaimWaiter) -> None:
+    del waiters[key][waiter]
+    if not waiters[key]:
+        del waiters[key]

@@ -90,24 +90,22 @@ class CommandBus:
             return await self.submit(command, caller, key=key)
         deadline = time.monotonic() + seconds
         waiter = self._hints.park(caller.tenant, agent_id)
-        served = False
+        claimed: str | None = None
         try:
             while True:
                 result = await self.submit(command, caller, key=key)
-                served = result.status == "accepted"
-                remaining = deadline - time.monotonic()
-                if served or remaining <= 0:
+                if result.status == "accepted":
+                    claimed = result.data["task_id"]
                     return result
-                waiter.levels = result.data.get("levels")
-                waiter.woken_for = None
+                self._hints.in_vain(waiter, result.data.get("levels"))
                 try:
-                    async with asyncio.timeout(remaining):
+                    async with asyncio.timeout(deadline - time.monotonic()):
                         await waiter.wake.wait()
                 except TimeoutError:
                     return result
-                waiter.wake.clear()
+                self._hints.follow(waiter)
         finally:
-            self._hints.leave(waiter, served=served)
+            self._hints.leave(waiter, claimed)
 
     async def send(self, command: Command, caller: Caller, command_id: str) -> None:
         """Submit under a given id and don't wait for the outcome (for the timer)."""
@@ -135,15 +133,13 @@ class CommandBus:
         self, command: Command, caller: Caller, key: str | None, command_id: str | None = None
     ) -> CommandEnvelope:
         name = type(command).__name__
-        body = self._checked(name, command_body(command))
-        if len(body) > BLOB_THRESHOLD:
-            body = command_body(await self._with_blobs(command))
-        if len(body) > RECORD_LIMIT:
-            raise Rejected(
-                "too_large",
-                f"the request has {len(body)} bytes beside its payload; at most {RECORD_LIMIT}"
-                " are allowed",
-            )
+        large = _large_fields(command)
+        # Checked without them first, so that nothing refused leaves a blob behind.
+        rest = msgspec.structs.replace(command, **dict.fromkeys(large, "null"))
+        body = self._checked(name, command_body(rest))
+        if large:
+            references = {field: await self._stored(data) for field, data in large.items()}
+            body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
             id=command_id or str(uuid.uuid4()),
             tenant=caller.tenant,
@@ -157,10 +153,11 @@ class CommandBus:
 
     def _checked(self, name: str, body: bytes) -> bytes:
         """What the log may hold is decided here, before the append."""
-        if len(body) > REQUEST_LIMIT:
+        if len(body) > RECORD_LIMIT:
             raise Rejected(
                 "too_large",
-                f"the request has {len(body)} bytes; at most {REQUEST_LIMIT} are allowed",
+                f"the request has {len(body)} bytes beside large JSON values; at most"
+                f" {RECORD_LIMIT} are allowed, send it in several calls",
             )
         try:
             self._registry.decode_command(name, body)
@@ -168,16 +165,9 @@ class CommandBus:
             raise Rejected("invalid_argument", str(error)) from None
         return body
 
-    async def _with_blobs(self, command: Command) -> Command:
-        """The command with its large JSON fields put into the blob store."""
-        references: dict[str, str] = {}
-        for name in json_fields(type(command)):
-            value = getattr(command, name)
-            if value is not None and len(value) > BLOB_THRESHOLD:
-                data = value.encode()
-                reference = {BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}
-                references[name] = canonical(reference).decode()
-        return msgspec.structs.replace(command, **references)
+    async def _stored(self, data: bytes) -> str:
+        """Put a large field into the blob store; the reference that takes its place."""
+        return canonical({BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}).decode()
 
     async def _outcome(self, envelope: CommandEnvelope, partition: int) -> CommandResult:
         future = self._answers.expect(envelope.id)
@@ -209,3 +199,19 @@ class CommandBus:
             except PlatformError as error:
                 for command_id, _ in posted:
                     self._answers.fail(command_id, error)
+
+
+def _large_fields(command: Command) -> dict[str, bytes]:
+    """The JSON fields that are too large for the log, encoded."""
+    found: dict[str, bytes] = {}
+    for name in json_fields(type(command)):
+        data = (getattr(command, name) or "").encode()
+        if len(data) > REQUEST_LIMIT:
+            raise Rejected(
+                "too_large",
+                f"{name}: has {len(data)} bytes; at most {REQUEST_LIMIT} are allowed",
+                field=name,
+            )
+        if len(data) > BLOB_THRESHOLD:
+            found[name] = data
+    return found

@@ -16,6 +16,7 @@ from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.loading import load_entities, load_receipts, load_tenant
+from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, SYSTEM_EVENTS
@@ -33,8 +34,8 @@ Borrowed = tuple[TenantState, type[Entity], str]
 class Observer(Protocol):
     """Who is told of every settled command: the timer, and whoever waits for work."""
 
-    def settled(self, asked: Asked, folded: Folded | None, state: TenantState, /) -> None:
-        """The command's outcome is final; `folded` is its event, if it led to one."""
+    def settled(self, outcome: Outcome, state: TenantState, /) -> None:
+        """The command's outcome is final. Told in the order of the commands."""
         ...
 
 
@@ -56,8 +57,10 @@ class CommandProcessor:
         self._registry = services.registry
         self._progress = services.progress
         self._bus = services.bus
+        self._hints = services.hints
         self._projector = projector
         self._partition = partition
+        self._partitions = services.log.topics()[COMMANDS].partitions
         self._observers = observers
         self._decider = Decider(services.registry)
         self._states: dict[str, TenantState] = {}
@@ -70,7 +73,15 @@ class CommandProcessor:
 
     async def run(self) -> None:
         """Decide for ever. Raises `Corrupt` where going on would be wrong."""
+        try:
+            await self._run()
+        finally:
+            for task in self._loading.values():
+                task.cancel()
+
+    async def _run(self) -> None:
         await self._take_over()
+        in_doubt = False
         while True:
             records = await self._log.read(COMMANDS, self._partition, self.next, BATCH)
             if not records:
@@ -79,10 +90,14 @@ class CommandProcessor:
                 continue
             try:
                 await self._decide(records)
+                in_doubt = False
             except Unavailable as error:
+                if in_doubt:
+                    raise  # the second time in a row: only a pause can help
                 # Whether the events were appended is unknown: what is in memory may be ahead of
                 # the log. Take the partition over from ourselves, as a new owner would.
                 logger.warning("events of partition %d are in doubt: %s", self._partition, error)
+                in_doubt = True
                 await self._take_over()
 
     async def state(self, tenant: str) -> TenantState:
@@ -127,16 +142,24 @@ class CommandProcessor:
         known = committed is not None and committed[0] == self._log.epoch
         self.next = committed[1] if committed and known else begin
         self.taken_over.set()
+        # Of what was decided before, nobody here may have heard.
+        self._hints.wake_all()
 
     async def _decide(self, records: Sequence[StoredRecord]) -> None:
-        asked = [one for record in records if (one := await self._asked(record)) is not None]
-        borrowed = await self._load_needs(asked)
+        asked = [self._asked(record) for record in records]
+        borrowed = await self._load_needs([one for one in asked if isinstance(one, Asked)])
         outcomes: list[Outcome] = []
-        following = records[-1].offset + 1
-        for one in asked:
-            outcomes.append(self._decider.decide(self._states[one.envelope.tenant], one))
-            if outcomes[-1].spoiled:
-                following = one.position[1] + 1
+        following = self.next
+        for record, one in zip(records, asked, strict=True):
+            if isinstance(one, Asked):
+                state = self._states.get(one.envelope.tenant)
+                if state is None:
+                    break  # quarantined while we were loading: read again from here
+                outcomes.append(self._decider.decide(state, one))
+            else:
+                await send_dead_letter(self._log, record, one)
+            following = record.offset + 1
+            if outcomes and outcomes[-1].spoiled:
                 break
         events = [o.folded.envelope.to_record() for o in outcomes if o.folded is not None]
         if events:
@@ -149,13 +172,16 @@ class CommandProcessor:
         if asyncio.get_running_loop().time() - self._committed_at > COMMIT_EVERY_SECONDS:
             await self._commit_position()
 
-    async def _asked(self, record: StoredRecord) -> Asked | None:
+    def _asked(self, record: StoredRecord) -> Asked | str:
+        """The command, or why the record holds none for this partition."""
         try:
             envelope = CommandEnvelope.from_record(record)
             command = self._registry.decode_command(envelope.type, envelope.body)
         except (ValueError, msgspec.DecodeError) as error:
-            await send_dead_letter(self._log, record, str(error))
-            return None
+            return str(error)
+        # Two partitions that decide for one tenant would give it two histories.
+        if partition_of(envelope.tenant, self._partitions) != self._partition:
+            return f"tenant {envelope.tenant} belongs to another partition"
         return Asked(envelope, command, (self._log.epoch, record.offset), record.timestamp)
 
     async def _load_needs(self, asked: Iterable[Asked]) -> list[Borrowed]:
@@ -196,7 +222,7 @@ class CommandProcessor:
                 if outcome.folded is not None:
                     self._finished[state.tenant].append(outcome.folded)
                 for observer in self._observers:
-                    observer.settled(outcome.asked, outcome.folded, state)
+                    observer.settled(outcome, state)
             result = outcome.result
             self._bus.delivered(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
         for outcome in outcomes:

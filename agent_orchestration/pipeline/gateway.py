@@ -7,9 +7,9 @@ from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import entity_id, node_id, shape_of
-from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.core.messages import Command, CommandResult
-from agent_orchestration.core.module import REQUIRED, Query, Registry
+from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
@@ -66,6 +66,14 @@ class CallerGateway:
             {**bound, "tenant": self.tenant},
             seconds=QUERY_SECONDS,
         )
+        if not found and not reached:
+            # What was asked for may be in the part that is not there yet.
+            raise Unavailable(
+                "graph_behind",
+                f"the request was accepted as event {at_least}, and the graph is at {seq}: nothing"
+                " is lost, read again in a while",
+                seq=at_least,
+            )
         rows = Rows(self._bare(row) for row in found)
         rows.seq, rows.stale = seq, not reached
         return rows
@@ -80,7 +88,7 @@ class CallerGateway:
                 f"name: there is no question {name!r}; known: {known}",
                 field="name",
             )
-        return await self.ask(name, **_complete(query, parameters))
+        return await self.ask(name, **query.complete(parameters))
 
     async def changed(self, after: int, seconds: float) -> float:
         """See `core.tool.Gateway`."""
@@ -181,22 +189,3 @@ _TENANT = {
     "description": "A tenant and how far its history goes.",
     "properties": {"id": "text", "seq": "integer", "at": "datetime", "next_due": "datetime"},
 }
-
-
-def _complete(query: Query, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with their defaults; `Rejected` for unknown or missing ones."""
-    known = query.parameters
-    if unknown := sorted(set(parameters) - set(known)):
-        raise Rejected(
-            "unknown_parameter",
-            f"params: {query.name} takes {', '.join(known) or 'none'}, not {', '.join(unknown)}",
-            field="params",
-        )
-    given = {**known, **parameters}
-    if missing := [name for name, value in given.items() if value is REQUIRED]:
-        raise Rejected(
-            "missing_parameter",
-            f"params: {query.name} needs {', '.join(missing)}",
-            field="params",
-        )
-    return given

@@ -51,12 +51,13 @@ async def load_entities(
 ) -> list[tuple[type[Entity], str]]:
     """Load those entities that are not in memory; the others are newer there.
 
-    Answers the missing ones: they are not live, and may leave memory again when done.
+    Answers what was loaded: it is not live, and may leave memory again when done.
     """
     missing: dict[type[Entity], list[str]] = defaultdict(list)
     for cls, wanted_id in wanted:
         if not state.has(cls, wanted_id):
             missing[cls].append(node_id(state.tenant, wanted_id))
+    loaded: list[tuple[type[Entity], str]] = []
     for cls, ids in missing.items():
         parameters = {"ids": sorted(set(ids))}
         rows = await graph.query(load_statements.nodes_by_id(cls), parameters)
@@ -66,7 +67,8 @@ async def load_entities(
                 statement = load_statements.links_by_id(cls, relationship)
                 links.append((relationship.type, await graph.query(statement, parameters)))
             _put(state, cls, rows, links)
-    return [(cls, entity_id(state.tenant, node)) for cls, ids in missing.items() for node in ids]
+            loaded += [(cls, entity_id(state.tenant, found["row"]["id"])) for found in rows]
+    return loaded
 
 
 async def load_receipts(graph: Graph, state: TenantState, keys: Iterable[str]) -> None:

@@ -5,13 +5,13 @@ import logging
 from typing import Any, cast
 
 from agent_orchestration.core.errors import Corrupt, PlatformError, Unavailable
-from agent_orchestration.core.folding import Folded
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.commands import ClaimTask
 from agent_orchestration.domain.tasks.model import Task
-from agent_orchestration.pipeline.answers import ReadyHints
+from agent_orchestration.pipeline.answers import Hint, ReadyHints
 from agent_orchestration.pipeline.command_processor import CommandProcessor
-from agent_orchestration.pipeline.deciding import Asked
+from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.timer import Timer
@@ -26,17 +26,21 @@ class HintGiver:
     def __init__(self, hints: ReadyHints) -> None:
         self._hints = hints
 
-    def settled(self, _asked: Asked, folded: Folded | None, state: TenantState) -> None:
-        """Tasks that became ready, and agents that have room."""
+    def settled(self, outcome: Outcome, state: TenantState) -> None:
+        """Claims without work, tasks that became ready, and agents that have room."""
+        command, folded = outcome.asked.command, outcome.folded
+        if isinstance(command, ClaimTask) and outcome.result.status == "nothing":
+            levels = outcome.result.data.get("levels")
+            self._hints.found_nothing(state.tenant, command.agent_id, levels)
         if folded is None:
             return
         for touched in folded.touched.values():
             entity = touched.entity
             if isinstance(entity, Task):
                 if entity.status == "ready":
-                    self._hints.task_ready(state.tenant, entity.requires)
+                    self._hints.task_ready(state.tenant, Hint(entity.id, entity.requires))
             elif isinstance(entity, Agent) and entity.active < entity.max_concurrency:
-                self._hints.agent_changed(state.tenant, entity.id)
+                self._hints.agent_changed(state.tenant, entity.id, entity.levels)
 
 
 class Partition:
@@ -81,7 +85,7 @@ class Partition:
             try:
                 await self._run()
             except* Unavailable as errors:
-                tries = 0 if self._services.clock() - started > 60_000 else tries + 1
+                tries = 1 if self._services.clock() - started > 60_000 else tries + 1
                 pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
                 logger.warning("partition %d waits %.1f s: %s", self.number, pause, _first(errors))
                 await asyncio.sleep(pause)
@@ -103,10 +107,13 @@ class Partition:
         timer = Timer(services, processor, self.number)
         observers.append(timer)
         self.projector, self.processor = projector, processor
-        async with asyncio.TaskGroup() as group:
-            group.create_task(projector.run())
-            group.create_task(processor.run())
-            group.create_task(timer.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(projector.run())
+                group.create_task(processor.run())
+                group.create_task(timer.run())
+        finally:
+            self.projector = self.processor = None
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BaseException:

@@ -28,6 +28,10 @@ class Progress:
             elif not future.done():
                 future.set_result(None)
 
+    def reset(self) -> None:
+        """The graph begins anew."""
+        self._seq.clear()
+
     async def reached(self, tenant: str, seq: int, seconds: float) -> bool:
         """Wait until the graph has reached `seq`; False on time-out."""
         if self._seq.get(tenant, 0) >= seq:

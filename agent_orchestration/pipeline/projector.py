@@ -45,6 +45,8 @@ class Projector:
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
         self.position: Position = (services.log.epoch, 0)
+        #: Malformed records before this offset are in `dead_letters` already.
+        self._looked_at = 0
         self._moved = asyncio.Event()
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
@@ -88,6 +90,7 @@ class Projector:
 
     def _at(self, offset: int) -> None:
         self.position = (self._log.epoch, offset)
+        self._looked_at = max(self._looked_at, offset)
         self._moved.set()
 
     async def _fold(self, records: Sequence[StoredRecord]) -> None:
@@ -124,7 +127,9 @@ class Projector:
         try:
             envelope = EventEnvelope.from_record(record)
         except ValueError as error:
-            await send_dead_letter(self._log, record, str(error))
+            if record.offset >= self._looked_at:
+                await send_dead_letter(self._log, record, str(error))
+                self._looked_at = record.offset + 1
             return
         state = await self._state(envelope.tenant)
         if state.quarantined:

@@ -6,7 +6,6 @@ import logging
 from agent_orchestration.backends.graph import load_statements
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Unavailable
-from agent_orchestration.core.folding import Folded
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.core.tool import Role
@@ -15,7 +14,7 @@ from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.command_processor import CommandProcessor
-from agent_orchestration.pipeline.deciding import Asked
+from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.due import Due, command_for, due_until, next_due, next_of
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.services import Services
@@ -70,9 +69,9 @@ class Timer:
                     "the timer of partition %d will try again: %s", self._partition, error
                 )
 
-    def settled(self, asked: Asked, folded: Folded | None, state: TenantState) -> None:
+    def settled(self, outcome: Outcome, state: TenantState) -> None:
         """Signs of life, and new deadlines."""
-        command, at = asked.command, asked.timestamp
+        command, at = outcome.asked.command, outcome.asked.timestamp
         if isinstance(command, Heartbeat | ClaimTask):
             self._seen[state.tenant, command.agent_id] = at
         if isinstance(command, Heartbeat):
@@ -81,8 +80,8 @@ class Timer:
                 if task and task.held_by(command.agent_id) and task.attempt == lease.attempt:
                     key = (state.tenant, task.id, task.attempt)
                     self._renewed[key] = at + task.lease_seconds * 1000
-        if folded is not None:
-            due = next_of(state, folded)
+        if outcome.folded is not None:
+            due = next_of(state, outcome.folded)
             if due is not None and due < self._tenants.get(state.tenant, due + 1):
                 self._tenants[state.tenant] = due
                 self._wake.set()
@@ -115,12 +114,16 @@ class Timer:
         await self._processor.passed(end)
         for tenant in [tenant for tenant, due in self._tenants.items() if due <= now]:
             state = await self._processor.state(tenant)
-            waiting = [await self._handle(state, due, now) for due in due_until(state, now)]
-            following = next_due(state)
+            following = None if state.quarantined else next_due(state)
             if following is None:
-                self._tenants.pop(tenant, None)
-            else:
-                self._tenants[tenant] = max(following, min(waiting, default=following))
+                del self._tenants[tenant]
+                continue
+            waiting = [await self._handle(state, due, now) for due in due_until(state, now)]
+            if waiting:
+                # Behind those that were over by the facts there may be others, due before them.
+                look = min(waiting)
+                following = min((d[0] for d in due_until(state, look) if d[0] > now), default=look)
+            self._tenants[tenant] = following
         self._prune(now)
 
     async def _handle(self, state: TenantState, due: Due, now: int) -> int:

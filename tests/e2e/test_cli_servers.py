@@ -114,18 +114,21 @@ def test_the_main_module_is_the_server_with_settings_from_the_environment(tmp_pa
         process.kill()
 
 
-async def test_mcp_speaks_only_the_protocol_and_joins(folder: Path, data: tuple[str, str]) -> None:
+async def test_mcp_speaks_only_the_protocol_and_joins(tmp_path: Path) -> None:
     transport = StdioTransport(
         PROGRAM[0],
-        [*PROGRAM[1:], "mcp", *data, "--tools", "all"],
-        env=environment(folder, {"LOG_LEVEL": "DEBUG"}),
-        cwd=str(folder),
+        [*PROGRAM[1:], "mcp", "--data", "data", "--tools", "all"],
+        env=environment(tmp_path, {"LOG_LEVEL": "DEBUG"}),
+        cwd=str(tmp_path),
         keep_alive=False,
     )
-    async with Client(transport) as client:
-        assert {tool.name for tool in await client.list_tools()} == set(REGISTRY.tools)
-        shown: Any = (await client.call_tool("get_task", {"task_id": "first"})).structured_content
-        assert shown["task"]["title"] == "First \N{SNOWMAN}"
+    with server(tmp_path):
+        words = ["id=first", "title=First \N{SNOWMAN}", "--data", "data"]
+        answer(tmp_path, "call", "create_task", *words)
+        async with Client(transport) as client:
+            assert {tool.name for tool in await client.list_tools()} == set(REGISTRY.tools)
+            shown: Any = await client.call_tool("get_task", {"task_id": "first"})
+            assert shown.structured_content["task"]["title"] == "First \N{SNOWMAN}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals for another process")

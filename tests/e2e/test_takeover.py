@@ -26,6 +26,7 @@ from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from tests.e2e.program import (
     PATIENCE,
     PROGRAM,
+    ROOT,
     answer,
     environment,
     run,
@@ -55,14 +56,12 @@ async def create(on: FolderDispatcher, title: str) -> dict[str, Any]:
 
 
 async def titles(on: FolderDispatcher) -> list[str]:
-    found: list[str] = []
-    cursor = None
-    while True:
+    page = await on.call("list_tasks", {"limit": 200}, LOCAL)
+    found = [task["title"] for task in page["tasks"]]
+    while cursor := page.get("next_cursor"):
         page = await on.call("list_tasks", {"limit": 200, "cursor": cursor}, LOCAL)
         found += [task["title"] for task in page["tasks"]]
-        cursor = page.get("next_cursor")
-        if cursor is None:
-            return sorted(found)
+    return sorted(found)
 
 
 async def seqs(on: FolderDispatcher) -> list[int]:
@@ -74,9 +73,9 @@ async def seqs(on: FolderDispatcher) -> list[int]:
     return found
 
 
-def owner_pid(folder: Path) -> int | None:
+def owner_pid(folder: Path) -> int:
     owner = DataFolder(folder / "data").owner()
-    return owner.pid if owner else None
+    return owner.pid if owner else 0
 
 
 # --- joining -------------------------------------------------------------------------------------
@@ -210,13 +209,33 @@ async def test_a_desktop_client_goes_on_when_the_owner_is_killed(tmp_path: Path)
     )
     with server(tmp_path) as (owner, _):
         async with Client(transport) as client:
-            await client.call_tool("create_task", {"id": "before", "title": "Before"})
+            await client.call_tool("create_task", {"id": "a", "title": "Before"})
             owner.kill()
-            await client.call_tool("create_task", {"id": "after", "title": "After"})
+            await client.call_tool("create_task", {"id": "b", "title": "After"})
             found = (await client.call_tool("list_tasks")).structured_content
             assert found is not None
-            assert [task["id"] for task in found["tasks"]] == ["after", "before"]
+            assert [task["id"] for task in found["tasks"]] == ["a", "b"]
             assert owner_pid(tmp_path) not in (owner.pid, os.getpid())
+
+
+def test_a_workflow_is_finished_though_the_owner_is_killed_in_the_middle(tmp_path: Path) -> None:
+    sample = ROOT / "agent_orchestration" / "examples" / "album.json"
+    with server(tmp_path) as (owner, _), server(tmp_path):
+        words = ["run", str(sample), "--speed", "5", "--data", "data", "--json"]
+        with started(tmp_path, *words, stderr=subprocess.PIPE) as workflow:
+            completed = "MATCH (t:Task) WHERE t.status = 'completed' RETURN count(t) AS n"
+
+            def under_way() -> bool:
+                assert workflow.poll() is None, workflow.communicate()
+                return answer(tmp_path, "query", completed, "--data", "data")["rows"][0]["n"] > 0
+
+            wait_for(under_way, "a task to be completed")
+            owner.kill()
+            assert workflow.poll() is None
+            _, errors = workflow.communicate(timeout=PATIENCE)
+            assert workflow.returncode == 0, errors
+        counts = answer(tmp_path, "query", "--name", "tasks_by_status", "--data", "data")["rows"]
+        assert [row["status"] for row in counts] == ["completed"]
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -277,6 +296,6 @@ def test_the_owner_file_of_a_dead_process_is_ignored(tmp_path: Path) -> None:
     with server(tmp_path) as (owner, _):
         owner.kill()
         owner.wait()
-    assert owner_pid(tmp_path) is not None
+    assert owner_pid(tmp_path) == owner.pid
     answer(tmp_path, "call", "create_task", "title=x", "--data", "data")
-    assert owner_pid(tmp_path) != os.getpid()
+    assert owner_pid(tmp_path) == 0

@@ -34,7 +34,7 @@ async def test_a_read_waits_for_the_graph(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.task("t")
         world.graph.gate.close()
-        call = asyncio.ensure_future(world.call("cancel_task", task_id="t"))
+        call = asyncio.create_task(world.call("cancel_task", task_id="t"))
         await until(lambda: world.graph.gate.waiting > 0, "the projector at the gate")
         assert await world.types() == ["TaskCreated", "TaskCancelled"]
         assert not call.done()

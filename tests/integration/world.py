@@ -29,6 +29,12 @@ from tests.unit.domain import replay, snapshot
 PATIENCE = 20.0
 
 
+async def others_go_on() -> None:
+    """Let everybody else go on for a while."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], bool], what: str = "") -> None:
     """Let everybody else go on until the condition holds; fails after a while."""
     ends = time.monotonic() + PATIENCE
@@ -157,7 +163,7 @@ class World:
 
     async def agent(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
         """Register an agent that can do nothing in particular."""
-        arguments = {"id": name, "name": name, "kind": "function", "capabilities": [], **more}
+        arguments: dict[str, Any] = {"id": name, "name": name, "kind": "function", "capabilities": [], **more}
         return await self.call("register_agent", tenant, **arguments)
 
     async def task(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:

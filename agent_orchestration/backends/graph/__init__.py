@@ -83,7 +83,7 @@ class Graph(Protocol):
         `Rejected` for a statement that fails or passes its limits, `Unavailable` without graph."""
         ...
 
-    async def explain_is_read(self, statement: str) -> bool:
+    async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
         """Whether the engine's plan of the statement only reads the graph. Raises like `query`."""
         ...
 

@@ -57,6 +57,8 @@ def _id(row: Row) -> str:
 
 def _plain(value: Any) -> Any:
     """One form for what two engines may give in several: no nulls in maps, times in UTC."""
+    if isinstance(value, str | int | float):
+        return value
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     if isinstance(value, dict):

@@ -86,9 +86,11 @@ class KgliteGraph:
                 for statement in statements.constraints(self._entities):
                     session.execute(statement)
                 for label, index in statements.declared_indexes(self._entities):
-                    # Inserting into kglite's index over several properties takes time in
-                    # proportion to its size, and answers no ranges.
-                    session.execute(statements.index_of_last(label, index))
+                    # kglite's index over several properties takes time in proportion to its size
+                    # for each insertion; that over ranges, where many nodes have one value.
+                    one = len(index.properties) == 1
+                    build = statements.index if one else statements.index_of_last
+                    session.execute(build(label, index))
         except PlatformError:
             session.close()
             raise
@@ -185,10 +187,10 @@ class KgliteGraph:
         ]
         return rows, time.perf_counter() - began
 
-    async def explain_is_read(self, statement: str) -> bool:
+    async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
         """See `Graph`. Not sufficient alone: kglite hides parts of some plans."""
         try:
-            rows = await self.query(statements.explain(statement), {})
+            rows = await self.query(statements.explain(statement), parameters)
         except _WouldWrite:
             return False
         return only_reads(str(row["operation"]) for row in rows)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
-from agent_orchestration.core.types import Filter, Id, PageLimit, json_value
+from agent_orchestration.core.types import Filter, Id, PageLimit, Text, json_value
 
 QueryName = Annotated[
     str, Field(description="one of the named questions", json_schema_extra={NAMED_QUERY: True})
@@ -155,7 +155,7 @@ async def run_named_query(
 @tool(title="Read with Cypher", role=Role.OPERATOR, toolsets=("inspect",), read_only=True)
 async def read_cypher(
     gateway: Gateway,
-    query: Annotated[str, Field(description="one read-only statement, 8 KiB at most")],
+    query: Annotated[Text, Field(description="one read-only statement, 8 KiB at most")],
     params: Annotated[dict[str, Any] | None, Field(description="its $parameters")] = None,
 ) -> Answer:
     """Run your own read-only Cypher on the graph: MATCH, WHERE, WITH, UNWIND, RETURN, ORDER BY,

@@ -59,6 +59,8 @@ class ReadyTasks(StateIndex[Task]):
             if not group:
                 del self._groups[lead]
             return
+        if len(bucket.heap) > 2 * len(bucket.orders) + 64:
+            bucket.heap = sorted(bucket.orders.values())
         while bucket.orders.get(bucket.heap[0][2]) != bucket.heap[0]:
             heapq.heappop(bucket.heap)
 

@@ -254,14 +254,14 @@ async def wait_for_tasks(
     seconds: Annotated[float, Field(ge=0, le=50, description="at most so long")] = 30.0,
 ) -> WaitedTasks:
     """Wait until all of these tasks are finished, or the time is over; call again to go on."""
-    remaining, seq = seconds, 0
+    remaining, seq, asked = seconds, 0, sorted(set(ids))
     while True:
-        rows = await gateway.ask("task_statuses", ids=ids)
+        rows = await gateway.ask("task_statuses", ids=asked)
         found = [TaskLine.model_validate(row) for row in rows]
         finished = all(task.status in FINISHED for task in found)
         before, seq = seq, rows.seq
         if finished or remaining <= 0:
-            unknown = sorted(set(ids) - {task.id for task in found})
+            unknown = sorted({*asked} - {task.id for task in found})
             return WaitedTasks(
                 tasks=found, finished=finished and not unknown, unknown=unknown, seq=seq
             )

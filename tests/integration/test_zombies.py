@@ -1,0 +1,90 @@
+"""Two owners of one partition, as after a pause that its group took for death."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.partition import Partition
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.topology import PARTITIONS
+from tests.integration.world import Clock, World, live, until
+from tests.unit.domain import replay
+
+HOME = partition_of("default", PARTITIONS)
+
+
+def other_process(world: World, clock: Clock) -> Services:
+    """What another process has, on the same log and graph."""
+    answers, hints = Answers(), ReadyHints()
+    blobs = FolderBlobs(world.folder / "blobs")
+    bus = CommandBus(world.log, blobs, REGISTRY, answers, hints)
+    return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock)
+
+
+async def one_history(world: World) -> None:
+    """However often an event is in the log: one per `seq`, and the graph is their fold."""
+    await world.settled()
+    first: dict[int, str] = {}
+    history = [e for e in await world.events() if e.digest == first.setdefault(e.seq, e.digest)]
+    assert len(history) == len(await world.events())
+    once = list({e.seq: e for e in history}.values())
+    assert [e.seq for e in once] == list(range(1, len(once) + 1))
+    assert live(await world.in_graph()) == live(replay(once))
+
+
+async def work(world: World, name: str) -> None:
+    """A worker's day."""
+    await world.agent(name)
+    for number in range(15):
+        await world.task(f"{name}-{number}")
+        claim = await world.call("claim_task", agent_id=name, wait_seconds=5)
+        held = {"task_id": claim["task"]["id"], "agent_id": name, "attempt": claim["attempt"]}
+        await world.call("complete_task", **held)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_two_owners_write_one_history(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    clock = Clock()
+    async with World(tmp_path, clock) as world:
+        day = asyncio.gather(*(work(world, f"w{n}") for n in range(4)))
+        zombies: list[Partition] = []
+        while not day.done():
+            zombie = Partition(other_process(world, clock), HOME)
+            zombies.append(zombie)
+            zombie.start()
+            for _ in range(chance.randrange(400)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.7:
+                await zombie.stop()
+        await day
+        for zombie in zombies:
+            assert zombie.failure is None
+            await zombie.stop()
+        assert (await world.platform.status())["ready"]
+        await one_history(world)
+        types = {e.seq: e.type for e in await world.events()}
+        assert list(types.values()).count("TaskCompleted") == 60
+
+
+async def test_racing_projectors_fold_every_event_once(tmp_path: Path) -> None:
+    clock = Clock()
+    async with World(tmp_path, clock) as world:
+        await world.ready()
+        zombie = Projector(other_process(world, clock), HOME)
+        racing = asyncio.create_task(zombie.run())
+        await asyncio.gather(*(work(world, f"w{n}") for n in range(4)))
+        await until(lambda: zombie.position[1] == 4 + 4 * 15 * 3, "the zombie is up to date")
+        racing.cancel()
+        await asyncio.wait([racing])
+        await world.is_fold_of_log()
+        await world.rebuilt_equal()

@@ -1,0 +1,260 @@
+"""From the numbers of a move to a command that makes sense now, most of the time."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from agent_orchestration.core.messages import Command, canonical
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.commands import (
+    DrainAgent,
+    ExpireAgent,
+    Heartbeat,
+    Lease,
+    RegisterAgent,
+    RetireAgent,
+    SkillClaim,
+    UpdateAgent,
+)
+from agent_orchestration.domain.capabilities.commands import DefineCapability
+from agent_orchestration.domain.tasks.commands import (
+    AssignTask,
+    CancelTask,
+    ClaimTask,
+    CompleteTask,
+    CreateTask,
+    DependencySpec,
+    ExpireLease,
+    FailTask,
+    ReleaseTask,
+    ReportProgress,
+    RequirementSpec,
+    StartTask,
+)
+from agent_orchestration.domain.tasks.model import HELD, EdgePolicy, RetryPolicy, Task
+from agent_orchestration.pipeline.due import command_for, due_until
+
+
+class Move(msgspec.Struct, frozen=True):
+    """What might be asked next; what its numbers mean depends on the kind."""
+
+    kind: str
+    task: int = 0
+    agent: int = 0
+    number: int = 0
+    seconds: int = 0
+    text: str = "plain"
+
+    @property
+    def task_id(self) -> str:
+        return f"t{self.task}"
+
+    @property
+    def agent_id(self) -> str:
+        return f"a{self.agent}"
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the caller gives an idempotency key."""
+        return self.number % 4 == 3
+
+    def line(self, length: int = 256) -> str:
+        """The text without control characters."""
+        return "".join(c for c in self.text if c >= " ")[:length]
+
+    def json(self) -> str:
+        """The text as JSON, with what else JSON can hold."""
+        deep: Any = self.text[:9]
+        for _ in range(self.number):
+            deep = [deep]
+        value = {"text": f"\x00{self.text}", "n": 2**63 - 1, "f": 0.1, "deep": deep}
+        return canonical(value).decode()
+
+
+POLICIES: tuple[EdgePolicy, ...] = ("block", "cancel", "continue")
+RETRIES = (
+    RetryPolicy(),
+    RetryPolicy(initial_ms=0),
+    RetryPolicy(max_attempts=1),
+    RetryPolicy(initial_ms=30_000, max_attempts=2, non_retryable=("fatal",)),
+)
+CAPABILITIES = ("c0", "c1", "c2")
+Make = Callable[[TenantState, Move, int], Command]
+
+
+def _levels(number: int) -> list[tuple[str, int]]:
+    """Some of the capabilities, at some levels."""
+    return [(name, number % 11 * 100) for i, name in enumerate(CAPABILITIES) if number >> i & 1]
+
+
+def _labels(move: Move) -> Mapping[str, str]:
+    return {move.line(64).replace("=", "") or "key": move.line()}
+
+
+def _some(state: TenantState, move: Move) -> str:
+    """Mostly the id of a task that exists, unfinished ones first."""
+    known = sorted((not task.is_live(), task.id) for task in state.all(Task))
+    return known[move.task * 2 % len(known)][1] if known and move.number else move.task_id
+
+
+def _register(_state: TenantState, move: Move, _now: int) -> Command:
+    return RegisterAgent(
+        agent_id=None if move.number == 29 else move.agent_id,
+        name=move.line(),
+        kind="llm",
+        skills=tuple(SkillClaim(name, level) for name, level in _levels(move.number)),
+        labels=dict(_labels(move)),
+        max_concurrency=move.number % 3 + 1,
+        heartbeat_seconds=move.seconds or None,
+    )
+
+
+def _update(_state: TenantState, move: Move, _now: int) -> Command:
+    skills = tuple(SkillClaim(name, level) for name, level in _levels(move.number))
+    return UpdateAgent(
+        agent_id=move.agent_id,
+        name=move.line() if move.number % 2 else None,
+        skills=skills if move.number % 3 else None,
+        labels=dict(_labels(move)) if move.number % 5 else None,
+        max_concurrency=move.number % 4 or None,
+        heartbeat_seconds=move.seconds or None,
+    )
+
+
+def _drain(_state: TenantState, move: Move, _now: int) -> Command:
+    return DrainAgent(agent_id=move.agent_id, draining=move.number % 2 == 0)
+
+
+def _retire(_state: TenantState, move: Move, _now: int) -> Command:
+    return RetireAgent(agent_id=move.agent_id, force=move.number % 2 == 0)
+
+
+def _heartbeat(state: TenantState, move: Move, _now: int) -> Command:
+    leases = [Lease(task.id, task.attempt) for task in state.all(Task) if task.attempt]
+    return Heartbeat(agent_id=move.agent_id, leases=(*leases, Lease(move.task_id, 7)))
+
+
+def _expire_agent(_state: TenantState, move: Move, _now: int) -> Command:
+    return ExpireAgent(agent_id=move.agent_id)
+
+
+def _define(_state: TenantState, move: Move, _now: int) -> Command:
+    return DefineCapability(
+        name=CAPABILITIES[move.number % 3],
+        category=move.line() if move.number % 2 else None,
+        description=move.text if move.number % 3 else None,
+    )
+
+
+def _create(state: TenantState, move: Move, _now: int) -> Command:
+    known = sorted(task.id for task in state.all(Task))
+    wanted = known[move.task :][: move.number % 4] if move.number else [move.task_id, "ghost"]
+    edges = [DependencySpec(one, POLICIES[(move.number + i) % 3]) for i, one in enumerate(wanted)]
+    return CreateTask(
+        task_id=None if move.number % 7 == 6 else move.task_id,
+        title=move.line(500),
+        description=move.text,
+        requires=tuple(RequirementSpec(name, lv // 2) for name, lv in _levels(move.number // 3)),
+        depends_on=tuple(edges),
+        priority=move.number % 5 + 1,
+        labels=dict(_labels(move)),
+        payload=move.json() if move.number % 2 else None,
+        lease_seconds=move.seconds or 60,
+        retry=RETRIES[move.number % len(RETRIES)],
+    )
+
+
+def _claim(_state: TenantState, move: Move, _now: int) -> Command:
+    start, lease = move.number % 3 != 2, move.seconds or None
+    return ClaimTask(agent_id=move.agent_id, start=start, lease_seconds=lease)
+
+
+def _assign(state: TenantState, move: Move, _now: int) -> Command:
+    return AssignTask(task_id=_some(state, move), agent_id=move.agent_id)
+
+
+def _lease(state: TenantState, move: Move) -> tuple[str, str, int]:
+    """Task, agent and attempt: mostly those of a held task, sometimes stale or made up."""
+    held = [task for task in state.all(Task) if task.status in HELD and task.assignment]
+    if not held or move.number == 0:
+        return move.task_id, move.agent_id, move.agent + 1
+    task = held[move.task % len(held)]
+    assert task.assignment is not None
+    attempt = max(task.attempt - (move.number == 1), 1)
+    return task.id, task.assignment.agent_id, attempt
+
+
+def _start(state: TenantState, move: Move, _now: int) -> Command:
+    task, agent, attempt = _lease(state, move)
+    return StartTask(task_id=task, agent_id=agent, attempt=attempt)
+
+
+def _progress(state: TenantState, move: Move, _now: int) -> Command:
+    task, agent, attempt = _lease(state, move)
+    return ReportProgress(task_id=task, agent_id=agent, attempt=attempt, progress=move.json())
+
+
+def _complete(state: TenantState, move: Move, _now: int) -> Command:
+    task, agent, attempt = _lease(state, move)
+    return CompleteTask(task_id=task, agent_id=agent, attempt=attempt, result=move.json())
+
+
+def _fail(state: TenantState, move: Move, _now: int) -> Command:
+    task, agent, attempt = _lease(state, move)
+    return FailTask(
+        task_id=task,
+        agent_id=agent,
+        attempt=attempt,
+        error=move.text,
+        error_type="fatal" if move.number % 4 == 2 else move.line(),
+        retryable=move.number % 5 != 4,
+        retry_after_ms=move.seconds * 1000 if move.number % 3 == 2 else None,
+    )
+
+
+def _cancel(state: TenantState, move: Move, _now: int) -> Command:
+    return CancelTask(task_id=_some(state, move), reason=move.line() if move.number % 2 else None)
+
+
+def _expire_lease(state: TenantState, move: Move, _now: int) -> Command:
+    task, _, attempt = _lease(state, move)
+    return ExpireLease(task_id=task, attempt=attempt)
+
+
+def _release(state: TenantState, move: Move, _now: int) -> Command:
+    task_id = _some(state, move)
+    task = state.get(Task, task_id)
+    return ReleaseTask(task_id=task_id, attempt=max(task.attempt if task else 0, 1))
+
+
+def _due(state: TenantState, move: Move, now: int) -> Command:
+    """What the timer would ask for."""
+    due = due_until(state, now)
+    return command_for(due[0]) if due else ReleaseTask(task_id=move.task_id, attempt=1)
+
+
+MAKE: dict[str, Make] = {
+    "register": _register,
+    "update": _update,
+    "drain": _drain,
+    "retire": _retire,
+    "heartbeat": _heartbeat,
+    "expire agent": _expire_agent,
+    "define": _define,
+    "create": _create,
+    "claim": _claim,
+    "claim more": _claim,
+    "assign": _assign,
+    "start": _start,
+    "progress": _progress,
+    "complete": _complete,
+    "complete more": _complete,
+    "fail": _fail,
+    "cancel": _cancel,
+    "expire lease": _expire_lease,
+    "release": _release,
+    "due": _due,
+    "due more": _due,
+}
+"""Kind of move -> what makes its command; two names make a kind twice as likely."""

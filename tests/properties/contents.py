@@ -1,0 +1,117 @@
+"""What the indexes hold, and what they should answer, found by looking at everything."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.core.deadlines import Deadlines
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.domain.agents.index import AgentsByCapability, Silence
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.index import (
+    Dependents,
+    ReadyTasks,
+    TaskDeadlines,
+    TasksByAgent,
+    meets,
+)
+from agent_orchestration.domain.tasks.model import HELD, Dependency, Task
+from agent_orchestration.pipeline.due import Due
+
+
+def index_contents(state: TenantState) -> dict[str, Any]:
+    """What every index has filed, without what it would skip anyway."""
+    ready: dict[Any, Any] = {}
+    for lead, groups in vars(state.index(ReadyTasks))["_groups"].items():
+        for requires, bucket in groups.items():
+            assert bucket.heap[0] == min(bucket.orders.values())
+            assert set(bucket.heap) >= set(bucket.orders.values())
+            ready[lead, requires] = dict(bucket.orders)
+    return {
+        "ready": ready,
+        "dependents": _plain(vars(state.index(Dependents))["_waiting"]),
+        "holders": _plain(vars(state.index(TasksByAgent))["_held"]),
+        "capabilities": _plain(vars(state.index(AgentsByCapability))["_agents"]),
+        "tasks due": _entries(state.index(TaskDeadlines).deadlines),
+        "agents due": _entries(state.index(Silence).deadlines),
+    }
+
+
+def _plain(filed: Mapping[str, Any]) -> dict[str, Any]:
+    assert all(filed.values()), "an empty entry stayed"
+    return {key: type(value)(value) for key, value in filed.items()}
+
+
+def _entries(deadlines: Deadlines[Any]) -> dict[str, Any]:
+    return dict(vars(deadlines)["_entries"])
+
+
+def recomputed(state: TenantState) -> dict[str, Any]:
+    """The contents of indexes made anew from the entities."""
+    fresh = REGISTRY.new_state(state.tenant)
+    for cls in REGISTRY.entities.values():
+        for entity in state.all(cls):
+            fresh.load(entity)
+    return index_contents(fresh)
+
+
+def best_ready(state: TenantState, levels: Mapping[str, int]) -> str | None:
+    """The task to claim next."""
+    ready = [t for t in state.all(Task) if t.status == "ready" and meets(levels, t.requires)]
+    return min(ready, key=lambda t: (t.priority, t.created_seq, t.id)).id if ready else None
+
+
+def unstaffed(state: TenantState, requires: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """The capabilities that keep everybody from doing it."""
+    needed = sorted(requires)
+    agents = [agent.levels for agent in state.all(Agent) if agent.retired_at is None]
+
+    def able(*needs: tuple[str, int]) -> bool:
+        return any(all(has.get(n, -1) >= level for n, level in needs) for has in agents)
+
+    lacking = tuple(name for name, level in needed if not able((name, level)))
+    return lacking or (() if not needed or able(*needed) else tuple(n for n, _ in needed))
+
+
+def held_by(state: TenantState, agent_id: str) -> frozenset[str]:
+    """The tasks that an agent holds."""
+    return frozenset(task.id for task in state.all(Task) if task.held_by(agent_id))
+
+
+def waiting_for(state: TenantState, task_id: str) -> tuple[tuple[str, Dependency], ...]:
+    """The blocked tasks that wait for anything and name this task."""
+    found = [
+        (task.id, edge)
+        for task in state.all(Task)
+        if task.status == "blocked" and task.waiting_on
+        for edge in task.depends_on
+        if edge.task_id == task_id
+    ]
+    return tuple(sorted(found))
+
+
+def all_due(state: TenantState) -> list[Due]:
+    """Every deadline, in order."""
+    due: list[Due] = []
+    for task in state.all(Task):
+        if task.status in HELD and task.lease_until is not None:
+            due.append((task.lease_until, "lease", task.id, task.attempt))
+        if task.status == "blocked" and task.retry_at is not None:
+            due.append((task.retry_at, "retry", task.id, task.attempt))
+    for agent in state.all(Agent):
+        if agent.heartbeat_seconds is not None and agent.status not in ("offline", "retired"):
+            due.append((agent.seen_at + agent.heartbeat_seconds * 1000, "silence", agent.id, 0))
+    return sorted(due)
+
+
+def unmet(state: TenantState, task: Task) -> list[str]:
+    """The dependencies that keep a task waiting: unfinished ones, and those whose bad end is not
+    to be overlooked."""
+    found: list[str] = []
+    for edge in task.depends_on:
+        other = state.get(Task, edge.task_id)
+        assert other is not None
+        ended_badly = other.status in ("failed", "cancelled")
+        if other.is_live() or (ended_badly and edge.on_failure != "continue"):
+            found.append(other.id)
+    return found

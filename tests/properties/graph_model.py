@@ -1,0 +1,179 @@
+"""A `Graph` in dicts that knows the loading statements by their text, and a reader of the log
+that folds events into a graph in batches of any size, some of them twice."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    Graph,
+    GraphWrite,
+    LinkKey,
+    Position,
+    load_statements,
+)
+from agent_orchestration.core.entities import Entity, Relationship, Row, shape_of
+from agent_orchestration.core.envelope import EventEnvelope
+from agent_orchestration.core.folding import Folded, fold, tenant_row
+from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline.due import next_due
+from agent_orchestration.pipeline.loading import load_entities, load_tenant
+from agent_orchestration.pipeline.rows import BatchRows
+
+Answer = Callable[[Mapping[str, Any]], list[Row]]
+
+
+class GraphModel:
+    """Nodes by label and id, relationships by kind and ends."""
+
+    def __init__(self) -> None:
+        self.nodes: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+        self.links: defaultdict[LinkKey, dict[tuple[str, str], Row]] = defaultdict(dict)
+        self.positions: dict[int, Position] = {}
+        self._answers: dict[str, Answer] = {
+            load_statements.TENANT: lambda p: self._rows("Tenant", [p["tenant"]]),
+            load_statements.TENANT_SEQ: self._tenant_seq,
+            load_statements.RECENT_RECEIPTS: self._recent_receipts,
+        }
+        for cls in REGISTRY.entities.values():
+            self._declare(cls)
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def clear(self) -> None:
+        self.nodes.clear()
+        self.links.clear()
+        self.positions.clear()
+
+    async def position(self, partition: int) -> Position | None:
+        return self.positions.get(partition)
+
+    async def write(self, write: GraphWrite) -> None:
+        if self.positions.get(write.partition) != write.held:
+            raise CheckpointMoved("moved", "another writer")
+        for label, rows in write.nodes.items():
+            self.nodes[label].update({row["id"]: dict(row) for row in rows})
+        for key, rows in write.unlinks.items():
+            for row in rows:
+                self.links[key].pop((row["from"], row["to"]), None)
+        for (kind, start, end), rows in write.links.items():
+            for row in rows:
+                assert row["from"] in self.nodes[start]
+                assert row["to"] in self.nodes[end]
+                self.links[kind, start, end][row["from"], row["to"]] = dict(row["props"])
+        self.positions[write.partition] = write.next
+
+    async def query(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float = 5.0,
+        limit: int | None = None,
+    ) -> list[Row]:
+        return self._answers[statement](parameters)
+
+    def _declare(self, cls: type[Entity]) -> None:
+        self._answers[load_statements.live_nodes(cls)] = lambda p: self._rows(
+            cls.LABEL, self._live(cls, p["tenant"])
+        )
+        self._answers[load_statements.nodes_by_id(cls)] = lambda p: self._rows(cls.LABEL, p["ids"])
+        for relationship in cls.RELATIONSHIPS:
+            self._declare_link(cls, relationship)
+
+    def _declare_link(self, cls: type[Entity], relationship: Relationship) -> None:
+        key = (relationship.type, cls.LABEL, relationship.to)
+
+        def found(ids: Sequence[str]) -> list[Row]:
+            return [
+                {"id": start, "target": end, "props": dict(props)}
+                for (start, end), props in self.links[key].items()
+                if start in ids
+            ]
+
+        live, by_id = load_statements.live_links, load_statements.links_by_id
+        self._answers[live(cls, relationship)] = lambda p: found(self._live(cls, p["tenant"]))
+        self._answers[by_id(cls, relationship)] = lambda p: found(p["ids"])
+
+    def _live(self, cls: type[Entity], tenant: str) -> list[str]:
+        shape, rows = shape_of(cls), self.nodes[cls.LABEL].values()
+        its = [row for row in rows if row["tenant"] == tenant]
+        return [row["id"] for row in its if shape.load(tenant, row, {}).is_live()]
+
+    def _rows(self, label: str, ids: Sequence[str]) -> list[Row]:
+        nodes = self.nodes[label]
+        return [{"row": dict(nodes[one])} for one in ids if one in nodes]
+
+    def _tenant_seq(self, parameters: Mapping[str, Any]) -> list[Row]:
+        return [{"seq": f["row"]["seq"]} for f in self._rows("Tenant", [parameters["tenant"]])]
+
+    def _recent_receipts(self, parameters: Mapping[str, Any]) -> list[Row]:
+        names = ("seq", "at", "body_hash", "data")
+        return [
+            {"key": row["receipt_key"], **{name: row[name] for name in names}}
+            for row in self.nodes["Event"].values()
+            if row["tenant"] == parameters["tenant"] and row["at"] > parameters["since"]
+        ]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """How the log is read: so many new events, after so many old ones; some come once more at the
+    end. A reader that restarts forgets what it had in memory."""
+
+    size: int = 1
+    overlap: int = 0
+    twice: int = 0
+    restart: bool = False
+
+
+class Reader:
+    """Folds one tenant's history into a graph as the projector does."""
+
+    def __init__(self, graph: Graph, tenant: str) -> None:
+        self._graph = graph
+        self._tenant = tenant
+        self._state: TenantState | None = None
+
+    async def read(self, history: Sequence[EventEnvelope], plan: Sequence[Batch]) -> None:
+        """The whole history, batch by batch, the plan over and over."""
+        place = number = 0
+        while place < len(history):
+            batch = plan[number % len(plan)]
+            number += 1
+            if batch.restart:
+                self._state = None
+            events = history[max(place - batch.overlap, 0) : place + batch.size]
+            place += batch.size
+            await self._fold([*events, *events[len(events) - batch.twice :]])
+
+    async def _fold(self, events: Sequence[EventEnvelope]) -> None:
+        state = self._state or await load_tenant(self._graph, REGISTRY, self._tenant)
+        self._state = state
+        folded: list[Folded] = [
+            fold(REGISTRY, state, envelope) for envelope in events if envelope.seq > state.seq
+        ]
+        rows = BatchRows()
+        rows.add(state, folded)
+        held = await self._graph.position(0)
+        write = rows.write(0, held, (1, (held or (1, 0))[1] + len(events)))
+        write.nodes["Tenant"] = [tenant_row(state, next_due(state))]
+        await self._graph.write(write)
+        for one in folded:
+            for cls, entity_id in one.touched:
+                state.evict(cls, entity_id)
+
+
+async def everything(graph: Graph, like: TenantState) -> TenantState:
+    """The tenant loaded from the graph, with every finished entity of another state as well."""
+    state = await load_tenant(graph, REGISTRY, like.tenant)
+    wanted = [(cls, one.id) for cls in REGISTRY.entities.values() for one in like.all(cls)]
+    await load_entities(graph, state, wanted)
+    return state
+
+

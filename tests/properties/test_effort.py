@@ -1,0 +1,106 @@
+"""How much a decision looks at: what it is about, however much else there is. Counted, not timed."""
+
+import pytest
+
+from agent_orchestration.core.messages import Command
+from agent_orchestration.domain.agents.model import Agent, Skill
+from agent_orchestration.domain.tasks.model import Assignment, Dependency, Requirement, Task
+from tests.unit.domain import START, Domain
+from tests.unit.examples import (
+    assign,
+    claim,
+    complete,
+    edge,
+    fail,
+    heartbeat,
+    progress,
+    task,
+)
+
+GROUPS = 20
+"""So many different sets of requirements do the ready tasks have."""
+FEW, MANY = 100, 10_000
+
+
+def company(live: int) -> Domain:
+    """Ann, a colleague per hundred tasks, and live tasks in all statuses."""
+    domain = Domain()
+    state = domain.state
+    skills = tuple(sorted(Skill(f"c{n}", 500) for n in range(GROUPS)))
+    state.load(Agent(id="ann", name="Ann", kind="llm", skills=skills, active=1, max_concurrency=9))
+    state.load(held_task("mine", "ann", 0))
+    for number in range(live // 100):
+        agent_id = f"agent-{number}"
+        state.load(Agent(id=agent_id, name="x", kind="llm", active=25, max_concurrency=99))
+        for one in range(25):
+            state.load(held_task(f"held-{number}-{one}", agent_id, number))
+    for number in range(live // 2):
+        requires = (Requirement(f"c{number % GROUPS}", number % 2 * 500),)
+        state.load(live_task(f"ready-{number}", number, requires=requires))
+    for number in range(live // 4):
+        edges = (Dependency(f"held-{number // 25}-{number % 25}", "block"),)
+        state.load(
+            live_task(
+                f"blocked-{number}", number, status="blocked", depends_on=edges, waiting_on=1
+            )
+        )
+    assert sum(1 for _ in state.all(Task)) == live + 1
+    return domain
+
+
+def live_task(task_id: str, seq: int, **facts: object) -> Task:
+    return Task(**{"id": task_id, "title": "x", "status": "ready", "created_seq": seq, **facts})  # type: ignore[arg-type]
+
+
+def held_task(task_id: str, agent_id: str, seq: int) -> Task:
+    return live_task(
+        task_id,
+        seq,
+        status="running",
+        attempt=1,
+        lease_until=START + 60_000,
+        assignment=Assignment(agent_id, 1, START),
+    )
+
+
+@pytest.fixture(scope="module")
+def few() -> Domain:
+    return company(FEW)
+
+
+@pytest.fixture(scope="module")
+def many() -> Domain:
+    return company(MANY)
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        (claim(), 2 + 2 * GROUPS),  # the agent, the task, one task of each group
+        (complete("mine"), 2),
+        (fail("mine"), 2),
+        (progress("mine"), 1),
+        (heartbeat(mine=1), 2),
+        (assign("ready-1"), 2),
+        (task("new"), 1),
+        (task("new", {"c0": 500}), 1 + 1),
+        (task("new", {"c0": 400, "c1": 400}), 1 + 3),
+        (task("new", after=["mine", edge("ready-1", "cancel"), "blocked-1"]), 1 + 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Command) else None,
+)
+def test_a_decision_looks_at_as_little_among_many_tasks_as_among_few(
+    few: Domain, many: Domain, command: Command, most: int
+) -> None:
+    assert few.examined(command) == many.examined(command) <= most
+
+
+def test_claiming_a_thousand_tasks_looks_at_each_group_once_a_time() -> None:
+    domain = company(2000)
+    ann = domain.agent()
+    ann.max_concurrency = 10_000
+    for _ in range(1000):
+        before = domain.state.examined
+        domain.given(claim())
+        assert domain.state.examined - before <= 2 + 2 * GROUPS
+    assert domain.nothing(claim())["reason"] == "no_ready_task"

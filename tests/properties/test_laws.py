@@ -1,0 +1,135 @@
+"""What holds after every event, whatever was asked."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from hypothesis import given, settings
+
+from agent_orchestration.core.messages import Event
+from agent_orchestration.core.state import GENESIS, TenantState
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.events import (
+    TaskAssigned,
+    TaskClaimed,
+    TaskCompleted,
+    TaskCreated,
+    TaskFailed,
+    TaskProgressed,
+    TaskStarted,
+)
+from agent_orchestration.domain.tasks.index import meets
+from agent_orchestration.domain.tasks.model import HELD, Task
+from agent_orchestration.pipeline.deciding import Outcome
+from tests.properties.commands import Move
+from tests.properties.contents import unmet
+from tests.properties.histories import History, moves
+from tests.unit.domain import replay, snapshot
+
+TAKEN = (TaskClaimed, TaskAssigned)
+SAID = (TaskStarted, TaskProgressed, TaskCompleted, TaskFailed)
+
+
+@settings(max_examples=100)
+@given(moves(most=80))
+def test_agents_and_tasks_agree_after_every_event(made: list[Move]) -> None:
+    history = History()
+
+    def check(outcome: Outcome) -> None:
+        if outcome.folded is not None:
+            _check_agents(history.state, outcome.folded.event)
+            _check_tasks(history.state)
+
+    history.play(made, each=check)
+
+
+def _check_agents(state: TenantState, event: Event) -> None:
+    for agent in state.all(Agent):
+        its = [task for task in state.all(Task) if task.held_by(agent.id)]
+        assert agent.active == len(its)
+        assert agent.retired_at is None or agent.active == 0
+    if isinstance(event, TAKEN):
+        agent, task = state.get(Agent, event.agent_id), state.get(Task, event.task_id)
+        assert agent is not None
+        assert task is not None
+        assert agent.active <= agent.max_concurrency
+        assert not agent.draining
+        assert meets(agent.levels, task.requires)
+
+
+def _check_tasks(state: TenantState) -> None:
+    for task in state.all(Task):
+        held = task.status in HELD
+        finished = not task.is_live()
+        assert (task.finished_at is not None) == finished
+        assert (task.lease_until is not None) == held
+        assert task.retry_at is None or task.status == "blocked"
+        if held:
+            assert task.assignment is not None
+        if task.assignment is not None:
+            assert task.assignment.attempt == task.attempt
+            assert held or finished
+        if task.is_live():
+            waits = unmet(state, task)
+            assert task.waiting_on == len(waits), (task, waits)
+            assert (task.status == "blocked") == bool(waits or task.retry_at is not None)
+        if task.status == "completed":
+            assert task.waiting_on == 0
+        assert task.max_attempts == 0 or task.status != "failed" or task.attempt >= 1
+
+
+@settings(max_examples=100)
+@given(moves(most=80))
+def test_each_attempt_has_one_holder_and_nobody_else_is_listened_to(made: list[Move]) -> None:
+    holders: dict[str, list[str]] = defaultdict(list)
+    ended: set[tuple[str, int]] = set()
+    created: set[str] = set()
+    for folded in History().play(made).folded:
+        event = folded.event
+        if isinstance(event, TaskCreated):
+            assert event.task_id not in created
+            created.add(event.task_id)
+        if isinstance(event, TAKEN):
+            holders[event.task_id].append(event.agent_id)
+            assert event.attempt == len(holders[event.task_id])
+        if isinstance(event, SAID):
+            assert event.attempt == len(holders[event.task_id])
+            assert event.agent_id == holders[event.task_id][-1]
+            assert (event.task_id, event.attempt) not in ended
+        if isinstance(event, TaskCompleted | TaskFailed):
+            ended.add((event.task_id, event.attempt))
+
+
+@settings(max_examples=60)
+@given(moves())
+def test_a_history_is_an_unbroken_chain(made: list[Move]) -> None:
+    history = History().play(made)
+    envelopes = history.envelopes
+    assert [one.seq for one in envelopes] == list(range(1, len(envelopes) + 1))
+    assert envelopes[0].prev == GENESIS
+    for before, after in pairwise(envelopes):
+        assert after.prev == before.digest
+        assert after.at >= before.at
+        assert after.command_position > before.command_position
+    assert history.state.prev == envelopes[-1].digest
+    assert len({one.digest for one in envelopes}) == len(envelopes)
+    assert len({one.id for one in envelopes}) == len(envelopes)
+
+
+@settings(max_examples=60)
+@given(moves())
+def test_the_history_alone_tells_the_state(made: list[Move]) -> None:
+    history = History().play(made)
+    assert snapshot(replay(history.envelopes, "acme")) == snapshot(history.state)
+
+
+@settings(max_examples=40)
+@given(moves())
+def test_when_all_deadlines_are_over_nobody_holds_anything(made: list[Move]) -> None:
+    """The timer alone brings every tenant to rest."""
+    history = History().play(made)
+    for _ in range(1000):
+        outcome = history.move(Move("due", seconds=301))
+        if outcome.folded is None:
+            break
+    assert all(task.status not in HELD for task in history.state.all(Task))
+    assert all(task.retry_at is None for task in history.state.all(Task))
