@@ -12,4 +12,4 @@ CREATE INDEX task_status_index IF NOT EXISTS FOR (n:Task) ON (n.status);
 CREATE INDEX tenant_next_due_index IF NOT EXISTS FOR (n:Tenant) ON (n.next_due);
 CREATE INDEX event_receipt_key_index IF NOT EXISTS FOR (n:Event) ON (n.receipt_key);
 CREATE INDEX event_tenant_seq_index IF NOT EXISTS FOR (n:Event) ON (n.tenant, n.seq);
-CREATE INDEX event_command_id_index IF NOT EXISTS FOR (n:Event) ON (n.command_id);
+CREATE INDEX event_tenant_at_index IF NOT EXISTS FOR (n:Event) ON (n.tenant, n.at);

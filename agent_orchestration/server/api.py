@@ -114,7 +114,9 @@ def parse_arguments(body: bytes) -> dict[str, Any]:
     try:
         arguments = msgspec.json.decode(body or b"{}")
     except RecursionError:
-        raise Malformed("json_too_deep", "body: nested too deeply; flatten it") from None
+        raise Malformed(
+            "json_too_deep", "body: nested too deeply; flatten it", field="body"
+        ) from None
     except ValueError as error:
         raise Malformed("malformed_json", f"body: {error}; {_JSON_HELP}", field="body") from None
     if not isinstance(arguments, dict):

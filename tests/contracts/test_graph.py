@@ -209,6 +209,17 @@ async def test_properties_that_nobody_stored_are_not_there(graph: Graph) -> None
     }
 
 
+@pytest.mark.parametrize("title", ["job", "Job_job", "Job", ""])
+async def test_a_map_of_all_properties_lacks_none(graph: Graph, title: str) -> None:
+    await put(graph, nodes={"Job": [{"id": "job", "tenant": "default", "title": title}]})
+    for statement in (
+        "MATCH (n:Job) RETURN properties(n) AS p",
+        "MATCH (n:Job) RETURN n {.*} AS p",
+    ):
+        [row] = await graph.query(statement, {})
+        assert row["p"].items() >= {"id": "job", "tenant": "default", "title": title}.items()
+
+
 async def test_the_same_id_under_two_labels_is_two_nodes(graph: Graph) -> None:
     job = {"id": "x", "tenant": "default", "title": "x"}
     await put(graph, nodes={"Person": [person("x")], "Job": [job]})

@@ -20,7 +20,7 @@ PLATFORM_INDEXES = (
     ("Tenant", Index("tenant_next_due_index", ("next_due",))),
     ("Event", Index("event_receipt_key_index", ("receipt_key",))),
     ("Event", Index("event_tenant_seq_index", ("tenant", "seq"))),
-    ("Event", Index("event_command_id_index", ("command_id",))),
+    ("Event", Index("event_tenant_at_index", ("tenant", "at"))),
 )
 
 READ_CHECKPOINT = (

@@ -95,8 +95,9 @@ def retire_agent(
     if held and not command.force:
         raise Rejected(
             "agent_has_work",
-            f"agent {agent.id} holds {len(held)} tasks ({', '.join(held[:5])}); drain it and wait,"
-            " or retire it with force=true to give them back",
+            f"agent_id: agent {agent.id} holds {len(held)} tasks ({', '.join(held[:5])}); drain it"
+            " and wait, or retire it with force=true to give them back",
+            field="agent_id",
             agent_id=agent.id,
             task_ids=list(held[:20]),
         )

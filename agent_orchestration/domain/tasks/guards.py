@@ -49,7 +49,8 @@ def running_task(state: TenantState, command: AttemptCommand) -> Task:
     if task.status != "running":
         raise Rejected(
             "not_started",
-            f"task {task.id} is {task.status}; call start_task first",
+            f"task_id: task {task.id} is {task.status}; call start_task first",
+            field="task_id",
             task_id=task.id,
         )
     return task
@@ -79,7 +80,9 @@ def wrong_status(task: Task, what: str, needed: str) -> Rejected:
     """The refusal of what the task's status does not allow."""
     return Rejected(
         "wrong_status",
-        f"task {task.id} is {task.status} and cannot be {what}; it would have to be {needed}",
+        f"task_id: task {task.id} is {task.status} and cannot be {what}; it would have to be"
+        f" {needed}",
+        field="task_id",
         task_id=task.id,
         status=task.status,
     )

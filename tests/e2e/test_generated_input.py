@@ -1,0 +1,71 @@
+"""Calls generated from the tools' own schemas: whatever comes in, what comes out is typed."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.cli.tool_help import sample_arguments
+from agent_orchestration.config import Config
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.errors import Conflict, NotFound, Rejected
+from agent_orchestration.core.tool import Tool
+from tests.e2e.bad_values import VALID, malformed
+from tests.e2e.check_log import check_folder
+
+GENERATED = 1200
+
+
+async def outcome(platform: Platform, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The answer or the error, as JSON that any client can read."""
+    try:
+        answer = await platform.call(tool.name, arguments, Caller())
+    except (Rejected, NotFound, Conflict) as error:
+        answer = error.to_dict()
+        if not answer.get("field") and answer["code"] != "invalid_argument":
+            raise
+    json.dumps(answer, allow_nan=False)
+    return answer
+
+
+def is_valid(tool: Tool, arguments: dict[str, Any]) -> bool:
+    """Whether the listed schema accepts the arguments; what is no JSON, it does not."""
+    validator: Any = jsonschema.Draft202012Validator(tool.input_schema)
+    try:
+        return validator.is_valid(json.loads(json.dumps(arguments, allow_nan=False)))
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_generated_calls_are_answered_or_refused_with_a_typed_error(
+    tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    tools = sorted(REGISTRY.tools.values(), key=lambda tool: tool.name)
+    platform = Platform(Config(data=tmp_path))
+    refused = accepted = 0
+    try:
+        await platform.start()
+        for _ in range(GENERATED // 3):
+            tool = chance.choice(tools)
+            valid = {**sample_arguments(tool), **VALID.get(tool.name, {})}
+            arguments = malformed(tool, valid, chance)
+            if "seconds" in tool.arguments.model_fields:
+                arguments.setdefault("seconds", 0)
+            if isinstance(arguments.get("wait_seconds"), int | float):
+                arguments["wait_seconds"] = min(0, arguments["wait_seconds"])
+            answer = await outcome(platform, tool, arguments)
+            refused, accepted = refused + ("error" in answer), accepted + ("error" not in answer)
+        assert refused > GENERATED / 6
+        assert accepted > 0
+        assert (await platform.status())["ready"]
+        steps = [step async for step in platform.rebuild()]
+        assert steps[-1]["equal"]
+    finally:
+        await platform.stop()
+    assert check_folder(tmp_path)["violations"] == []
