@@ -32,6 +32,7 @@ from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.gateway import CallerGateway
 from agent_orchestration.pipeline.partition import Partition
+from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
@@ -178,6 +179,7 @@ class Platform:
             registry=REGISTRY,
             progress=self._progress,
             read_cypher=self._read_cypher,
+            caught_up=self._caught_up,
         )
 
     async def _read_cypher(
@@ -187,6 +189,18 @@ class Platform:
         if tenant != self._tenant:
             raise Forbidden("not_your_graph", f"tenant {tenant} may not read the graph with Cypher")
         return await self._cypher.run(query, parameters, tenant)
+
+    async def _caught_up(self, tenant: str, seconds: float) -> bool:
+        """See `CallerGateway`; a call that was under way when a rebuild began waits for its end."""
+        number = partition_of(tenant, self._log.topics()[EVENTS].partitions)
+        if number not in self._partitions:
+            try:
+                async with asyncio.timeout(seconds), self._rebuilding:
+                    pass
+            except TimeoutError:
+                return False
+        partition = self._partitions.get(number)
+        return partition is not None and await partition.caught_up(seconds)
 
     def _failure(self, partition: int) -> PlatformError | None:
         found = self._partitions.get(partition)

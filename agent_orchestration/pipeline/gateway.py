@@ -16,6 +16,7 @@ from agent_orchestration.pipeline.progress import Progress
 
 CATCH_UP_SECONDS = 10.0
 QUERY_SECONDS = 10.0
+CaughtUp = Callable[[str, float], Awaitable[bool]]
 ReadCypher = Callable[[str, Mapping[str, Any], str], Awaitable[list[dict[str, Any]]]]
 
 
@@ -33,6 +34,7 @@ class CallerGateway:
         registry: Registry,
         progress: Progress,
         read_cypher: ReadCypher,
+        caught_up: CaughtUp,
     ) -> None:
         self.tenant = caller.tenant
         self.principal = caller.principal
@@ -43,6 +45,7 @@ class CallerGateway:
         self._registry = registry
         self._progress = progress
         self._read_cypher = read_cypher
+        self._caught_up = caught_up
 
     async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
         """See `core.tool.Gateway`."""
@@ -58,7 +61,7 @@ class CallerGateway:
 
     async def ask(self, name: str, *, at_least: int = 0, **parameters: Any) -> Rows:
         """See `core.tool.Gateway`."""
-        reached = await self._progress.reached(self.tenant, at_least, CATCH_UP_SECONDS)
+        reached = await self._reached(at_least)
         seq = await self._seq()
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
         found = await self._graph.query(
@@ -68,10 +71,10 @@ class CallerGateway:
         )
         if not found and not reached:
             # What was asked for may be in the part that is not there yet.
+            accepted = f"the request was accepted as event {at_least}, and " if at_least else ""
             raise Unavailable(
                 "graph_behind",
-                f"the request was accepted as event {at_least}, and the graph is at {seq}: nothing"
-                " is lost, read again in a while",
+                f"{accepted}the graph is still at {seq}: nothing is lost, read again in a while",
                 seq=at_least,
             )
         rows = Rows(self._bare(row) for row in found)
@@ -96,8 +99,9 @@ class CallerGateway:
 
     async def read_cypher(self, query: str, parameters: Mapping[str, Any]) -> Rows:
         """See `core.tool.Gateway`."""
+        reached = await self._reached(0)
         rows = Rows(await self._read_cypher(query, parameters, self.tenant))
-        rows.seq = await self._seq()
+        rows.seq, rows.stale = await self._seq(), not reached
         return rows
 
     async def read_blob(self, digest: str) -> bytes:
@@ -142,6 +146,11 @@ class CallerGateway:
             ],
             "dialect": "Cypher as both engines speak it; alias every returned expression",
         }
+
+    async def _reached(self, at_least: int) -> bool:
+        """Whether the graph has what this process found in the log, and `at_least`, in time."""
+        caught_up = await self._caught_up(self.tenant, CATCH_UP_SECONDS)
+        return caught_up and await self._progress.reached(self.tenant, at_least, CATCH_UP_SECONDS)
 
     async def _seq(self) -> int:
         seq = self._progress.seq(self.tenant)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any, cast
 
-from agent_orchestration.core.errors import Corrupt, PlatformError, Unavailable
+from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
@@ -52,6 +52,7 @@ class Partition:
         self.failure: PlatformError | None = None
         self._services = services
         self._task: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
         self.projector: Projector | None = None
         self.processor: CommandProcessor | None = None
 
@@ -64,6 +65,17 @@ class Partition:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def caught_up(self, seconds: float) -> bool:
+        """Wait until the graph has what the log had when this process took the partition over.
+        False where that takes longer, or never comes."""
+        if not self._caught_up.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._caught_up.wait()
+            except TimeoutError:
+                return False
+        return self.failure is None
 
     @property
     def working(self) -> bool:
@@ -84,18 +96,22 @@ class Partition:
             started = self._services.clock()
             try:
                 await self._run()
-            except* Unavailable as errors:
-                tries = 1 if self._services.clock() - started > 60_000 else tries + 1
-                pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
-                logger.warning("partition %d waits %.1f s: %s", self.number, pause, _first(errors))
-                await asyncio.sleep(pause)
             except* Exception as errors:
-                self._give_up(_first(cast("BaseExceptionGroup[Any]", errors)))
+                causes = _causes(cast("BaseExceptionGroup[Any]", errors))
+                lasting = [error for error in causes if not _passes(error)]
+                if lasting:
+                    self._give_up(lasting[0])
+                else:
+                    tries = 1 if self._services.clock() - started > 60_000 else tries + 1
+                    pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
+                    logger.warning("partition %d waits %.1f s: %s", self.number, pause, causes[0])
+                    await asyncio.sleep(pause)
 
     def _give_up(self, error: BaseException) -> None:
         if not isinstance(error, PlatformError):
             error = Corrupt("internal", f"{type(error).__name__}: {error}")
         self.failure = error
+        self._caught_up.set()
         logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
 
     async def _run(self) -> None:
@@ -112,12 +128,25 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
+                await processor.taken_over.wait()
+                self._caught_up.set()
         finally:
             self.projector = self.processor = None
 
 
-def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
-    first = errors.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[Any]", first))
-    return first
+def _causes(errors: BaseExceptionGroup[Any]) -> list[BaseException]:
+    """What is inside the groups."""
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            found += _causes(cast("BaseExceptionGroup[Any]", error))
+        else:
+            found.append(error)
+    return found
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether trying again may help: log or graph were away, or the graph took too long for one
+    of our own questions."""
+    slow = isinstance(error, Rejected) and error.code == "query_too_slow"
+    return slow or isinstance(error, Unavailable)

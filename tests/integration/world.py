@@ -27,6 +27,8 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS
 from tests.unit.domain import replay, snapshot
 
 PATIENCE = 20.0
+#: Between two looks at a condition the threads of the graph get their turn.
+POLL = 0.0005
 
 
 async def others_go_on() -> None:
@@ -40,7 +42,7 @@ async def until(condition: Callable[[], bool], what: str = "") -> None:
     ends = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < ends, f"waited in vain: {what}"
-        await asyncio.sleep(0)
+        await asyncio.sleep(POLL)
 
 
 async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") -> None:
@@ -48,7 +50,7 @@ async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") 
     ends = time.monotonic() + PATIENCE
     while not await condition():
         assert time.monotonic() < ends, f"waited in vain: {what}"
-        await asyncio.sleep(0)
+        await asyncio.sleep(POLL)
 
 
 class Gate:

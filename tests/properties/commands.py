@@ -95,7 +95,7 @@ def _labels(move: Move) -> Mapping[str, str]:
 def _some(state: TenantState, move: Move) -> str:
     """Mostly the id of a task that exists, unfinished ones first."""
     known = sorted((not task.is_live(), task.id) for task in state.all(Task))
-    return known[move.task * 2 % len(known)][1] if known and move.number else move.task_id
+    return known[move.task * 2 % len(known)][1] if known else move.task_id
 
 
 def _register(_state: TenantState, move: Move, _now: int) -> Command:
@@ -148,14 +148,17 @@ def _define(_state: TenantState, move: Move, _now: int) -> Command:
 
 
 def _create(state: TenantState, move: Move, _now: int) -> Command:
-    known = sorted(task.id for task in state.all(Task))
-    wanted = known[move.task :][: move.number % 4] if move.number else [move.task_id, "ghost"]
+    known = sorted((not task.is_live(), task.id) for task in state.all(Task))
+    wanted = [task_id for _, task_id in known[move.task // 3 :]][: move.number % 4]
+    if move.number == 0:
+        wanted = [move.task_id, "ghost"]
     edges = [DependencySpec(one, POLICIES[(move.number + i) % 3]) for i, one in enumerate(wanted)]
+    requires = _levels(move.number // 3) if move.number % 3 == 2 else []
     return CreateTask(
-        task_id=None if move.number % 7 == 6 else move.task_id,
+        task_id=move.task_id if move.number % 7 == 6 else None,
         title=move.line(500),
         description=move.text,
-        requires=tuple(RequirementSpec(name, lv // 2) for name, lv in _levels(move.number // 3)),
+        requires=tuple(RequirementSpec(name, level // 2) for name, level in requires),
         depends_on=tuple(edges),
         priority=move.number % 5 + 1,
         labels=dict(_labels(move)),
@@ -178,7 +181,7 @@ def _lease(state: TenantState, move: Move) -> tuple[str, str, int]:
     """Task, agent and attempt: mostly those of a held task, sometimes stale or made up."""
     held = [task for task in state.all(Task) if task.status in HELD and task.assignment]
     if not held or move.number == 0:
-        return move.task_id, move.agent_id, move.agent + 1
+        return _some(state, move), move.agent_id, move.agent + 1
     task = held[move.task % len(held)]
     assert task.assignment is not None
     attempt = max(task.attempt - (move.number == 1), 1)
@@ -244,17 +247,25 @@ MAKE: dict[str, Make] = {
     "define": _define,
     "create": _create,
     "claim": _claim,
-    "claim more": _claim,
     "assign": _assign,
     "start": _start,
     "progress": _progress,
     "complete": _complete,
-    "complete more": _complete,
     "fail": _fail,
     "cancel": _cancel,
     "expire lease": _expire_lease,
     "release": _release,
     "due": _due,
-    "due more": _due,
 }
-"""Kind of move -> what makes its command; two names make a kind twice as likely."""
+"""Kind of move -> what makes its command."""
+OFTEN = ("create", "claim", "complete") * 5 + ("assign", "start", "fail", "cancel", "due") * 2
+"""The kinds that make a history go on."""
+HOLDERS = ("start", "progress", "complete", "fail", "expire lease")
+"""The kinds that mean something where a task is held."""
+
+
+def command(state: TenantState, move: Move, now: int) -> Command:
+    """What a move means now; what only holders say becomes a claim where there is none."""
+    held = any(task.status in HELD for task in state.all(Task))
+    kind = "claim" if move.kind in HOLDERS and not held and move.number % 4 else move.kind
+    return MAKE[kind](state, move, now)

@@ -13,7 +13,6 @@ from agent_orchestration.domain.tasks.index import (
     ReadyTasks,
     TaskDeadlines,
     TasksByAgent,
-    meets,
 )
 from agent_orchestration.domain.tasks.model import HELD, Dependency, Task
 from agent_orchestration.pipeline.due import Due
@@ -57,7 +56,14 @@ def recomputed(state: TenantState) -> dict[str, Any]:
 
 def best_ready(state: TenantState, levels: Mapping[str, int]) -> str | None:
     """The task to claim next."""
-    ready = [t for t in state.all(Task) if t.status == "ready" and meets(levels, t.requires)]
+
+    def able(task: Task) -> bool:
+        return all(
+            need.capability in levels and levels[need.capability] >= need.level
+            for need in task.requires
+        )
+
+    ready = [task for task in state.all(Task) if task.status == "ready" and able(task)]
     return min(ready, key=lambda t: (t.priority, t.created_seq, t.id)).id if ready else None
 
 

@@ -49,7 +49,7 @@ def decided(state: TenantState, command: Command, at: int) -> Any:
     return type(outcome).__name__, canonical(outcome)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(moves(most=40))
 def test_deciding_changes_nothing(made: list[Move]) -> None:
     history = History()
@@ -61,7 +61,7 @@ def test_deciding_changes_nothing(made: list[Move]) -> None:
         history.ask(command)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(moves(), moves(most=20), st.randoms(use_true_random=False))
 def test_decisions_do_not_depend_on_the_order_of_loading(
     made: list[Move], asked: list[Move], random: Any
@@ -78,7 +78,7 @@ def test_decisions_do_not_depend_on_the_order_of_loading(
         )
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(moves(most=60))
 def test_forgetting_what_is_finished_changes_nothing(made: list[Move]) -> None:
     """One history remembers all; the other forgets at once, and loads what a command needs."""
@@ -110,7 +110,7 @@ def digest(outcome: Outcome) -> str | None:
     return outcome.folded.envelope.digest if outcome.folded else None
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(moves(most=60))
 def test_indexes_are_those_that_one_would_make_anew(made: list[Move]) -> None:
     history = History()
@@ -124,7 +124,7 @@ LEVELS = st.dictionaries(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(moves(), st.lists(LEVELS, min_size=1, max_size=8))
 def test_indexes_answer_what_looking_at_everything_would(
     made: list[Move], levels: list[dict[str, int]]
@@ -148,7 +148,7 @@ def test_indexes_answer_what_looking_at_everything_would(
         assert due_until(state, at) == [one for one in due if one[0] <= at]
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(moves(most=40))
 def test_an_event_changes_only_what_it_says_it_touched(made: list[Move]) -> None:
     history = History()

@@ -51,7 +51,7 @@ async def assert_loads_back(graph: Graph, folded: TenantState) -> None:
     assert snapshot(await everything(graph, folded)) == snapshot(folded)
 
 
-@settings(max_examples=50)
+@settings(max_examples=80)
 @given(moves(), BATCHES, st.sampled_from(["acme", "default"]))
 def test_what_is_loaded_is_what_was_folded(
     made: list[Move], plan: list[Batch], tenant: str
@@ -76,7 +76,7 @@ def non_empty(graph: GraphModel) -> dict[Any, Any]:
     return {key: links for key, links in graph.links.items() if links}
 
 
-@settings(max_examples=12)
+@settings(max_examples=20)
 @given(moves(HOSTILE, 30), moves(most=20), BATCHES)
 def test_the_embedded_graph_gives_back_what_was_folded(
     made: list[Move], others: list[Move], plan: list[Batch]
@@ -109,7 +109,7 @@ async def assert_events_are_kept(graph: Graph, history: History) -> None:
     assert found == [event_row(folded) for folded in history.folded]
 
 
-@settings(max_examples=12)
+@settings(max_examples=20)
 @given(moves(most=30), BATCHES)
 def test_a_graph_that_is_closed_and_opened_again_is_the_same(
     made: list[Move], plan: list[Batch]

@@ -29,7 +29,7 @@ TAKEN = (TaskClaimed, TaskAssigned)
 SAID = (TaskStarted, TaskProgressed, TaskCompleted, TaskFailed)
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(moves(most=80))
 def test_agents_and_tasks_agree_after_every_event(made: list[Move]) -> None:
     history = History()
@@ -77,7 +77,7 @@ def _check_tasks(state: TenantState) -> None:
         assert task.max_attempts == 0 or task.status != "failed" or task.attempt >= 1
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(moves(most=80))
 def test_each_attempt_has_one_holder_and_nobody_else_is_listened_to(made: list[Move]) -> None:
     holders: dict[str, list[str]] = defaultdict(list)

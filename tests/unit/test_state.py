@@ -175,6 +175,11 @@ def test_what_is_due_names_the_command_that_makes_it_happen() -> None:
     ]
 
 
+def test_a_task_that_was_not_started_is_due_as_well() -> None:
+    domain = Domain().given(agent(), task(), claim(start=False))
+    assert due_until(domain.state, START + 60_000) == [(START + 60_000, "lease", "parse", 1)]
+
+
 def test_what_happened_is_due_no_more() -> None:
     domain = Domain().given(agent(heartbeat_seconds=90), task(), claim()).pass_seconds(90)
     for due in due_until(domain.state, domain.now):

@@ -88,6 +88,7 @@ def test_age_counts_from_creation_and_not_from_becoming_ready() -> None:
         ({"python": 1000}, {"python": 1000, "sql": 1}, False),
         ({"python": 1000, "sql": 1}, {"python": 1000, "sql": 1}, True),
         ({"sql": 1, "zig": 1}, {"go": 1, "zig": 1}, False),
+        ({"go": 1}, {"go": 1, "zig": 0}, False),
     ],
 )
 def test_requirements_are_met_by_level_and_altogether(

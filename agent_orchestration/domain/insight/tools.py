@@ -5,7 +5,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
-from agent_orchestration.core.types import Filter, Id, PageLimit, Text, json_value
+from agent_orchestration.core.types import (
+    Filter,
+    Id,
+    PageLimit,
+    Text,
+    json_text,
+    json_value,
+)
 
 QueryName = Annotated[
     str, Field(description="one of the named questions", json_schema_extra={NAMED_QUERY: True})
@@ -149,7 +156,7 @@ async def run_named_query(
 ) -> Answer:
     """Ask one of the prepared questions by name; `get_graph_schema` lists them."""
     rows = await gateway.ask_named(name, params or {})
-    return _answer(rows, rows.seq)
+    return _answer(rows)
 
 
 @tool(title="Read with Cypher", role=Role.OPERATOR, toolsets=("inspect",), read_only=True)
@@ -164,8 +171,9 @@ async def read_cypher(
     Example: MATCH (a:Agent)-[:HAS_CAPABILITY]->(c:Capability) RETURN c.name AS capability,
     count(a) AS agents ORDER BY agents DESC. Alias every returned expression.
     """
+    json_text(params, "params")  # refuses what no graph could be asked with
     rows = await gateway.read_cypher(query, params or {})
-    return _answer(rows, rows.seq)
+    return _answer(rows)
 
 
 @tool(
@@ -179,5 +187,6 @@ async def get_graph_schema(gateway: Gateway) -> GraphSchema:
     return GraphSchema(**gateway.describe())
 
 
-def _answer(rows: list[dict[str, Any]], seq: int) -> Answer:
-    return Answer(columns=list(rows[0]) if rows else [], rows=rows, seq=seq)
+def _answer(rows: Rows) -> Answer:
+    columns = list(rows[0]) if rows else []
+    return Answer(columns=columns, rows=rows, seq=rows.seq, stale=rows.stale or None)
