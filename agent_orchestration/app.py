@@ -129,10 +129,9 @@ class Platform:
     async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
         """See `core.dispatch.Dispatcher`."""
         self._refuse_while_rebuilding()
-        async with self._rebuilding:
-            async with contextlib.aclosing(self._rebuild()) as steps:
-                async for step in steps:
-                    yield step
+        async with self._rebuilding, contextlib.aclosing(self._rebuild()) as steps:
+            async for step in steps:
+                yield step
 
     async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
         started = time.monotonic()

@@ -15,7 +15,12 @@ from agent_orchestration.core.folding import Folded
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
-from agent_orchestration.pipeline.loading import load_entities, load_receipts, load_tenant
+from agent_orchestration.pipeline.loading import (
+    graph_seq,
+    load_entities,
+    load_receipts,
+    load_tenant,
+)
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
@@ -190,14 +195,23 @@ class CommandProcessor:
             by_tenant[one.envelope.tenant].append(one)
         borrowed: list[Borrowed] = []
         for tenant, its in by_tenant.items():
+            borrowed += await self._load_tenant_needs(tenant, its)
+        return borrowed
+
+    async def _load_tenant_needs(self, tenant: str, asked: Sequence[Asked]) -> list[Borrowed]:
+        needs = [need for one in asked for need in one.command.needs()]
+        keys = [one.envelope.receipt_key for one in asked if one.envelope.key is not None]
+        while True:
             state = await self.state(tenant)
             self._evict(state)
-            needs = [need for one in its for need in one.command.needs()]
             loaded = await load_entities(self._graph, state, needs)
-            borrowed += [(state, cls, entity_id) for cls, entity_id in loaded]
-            keys = [one.envelope.receipt_key for one in its if one.envelope.key is not None]
-            await load_receipts(self._graph, state, keys)
-        return borrowed
+            receipts = await load_receipts(self._graph, state, keys)
+            if not loaded and not receipts:
+                return []
+            if await graph_seq(self._graph, tenant) <= state.seq:
+                return [(state, cls, entity_id) for cls, entity_id in loaded]
+            # Another owner of the partition is ahead of us, and what was loaded is of its time.
+            self.forget(tenant)
 
     def _evict(self, state: TenantState) -> None:
         """Forget what is finished and in the graph, so that memory follows the live work."""

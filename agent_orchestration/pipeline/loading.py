@@ -35,8 +35,7 @@ async def load_tenant(graph: Graph, registry: Registry, tenant: str) -> TenantSt
         for entity in registry.entities.values():
             await _load_live(graph, state, entity)
         await _load_receipts(graph, state)
-        rows = await graph.query(load_statements.TENANT_SEQ, {"tenant": tenant})
-        if (rows[0]["seq"] if rows else 0) == state.seq:
+        if await graph_seq(graph, tenant) == state.seq:
             break
     if state.rules > RULES:
         raise Corrupt(
@@ -71,12 +70,21 @@ async def load_entities(
     return loaded
 
 
-async def load_receipts(graph: Graph, state: TenantState, keys: Iterable[str]) -> None:
-    """Load the receipts of client keys that are not in memory."""
+async def load_receipts(graph: Graph, state: TenantState, keys: Iterable[str]) -> int:
+    """Load the receipts of client keys that are not in memory; how many there were."""
     wanted = sorted(set(keys) - state.receipts.keys())
-    if wanted:
-        parameters = {"tenant": state.tenant, "keys": wanted}
-        _remember(state, await graph.query(load_statements.RECEIPTS_BY_KEY, parameters))
+    if not wanted:
+        return 0
+    parameters = {"tenant": state.tenant, "keys": wanted}
+    rows = await graph.query(load_statements.RECEIPTS_BY_KEY, parameters)
+    _remember(state, rows)
+    return len(rows)
+
+
+async def graph_seq(graph: Graph, tenant: str) -> int:
+    """The tenant's `seq` in the graph."""
+    rows = await graph.query(load_statements.TENANT_SEQ, {"tenant": tenant})
+    return rows[0]["seq"] if rows else 0
 
 
 async def _load_clock(graph: Graph, state: TenantState) -> None:

@@ -52,6 +52,7 @@ class Partition:
         self.failure: PlatformError | None = None
         self._services = services
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self._caught_up = asyncio.Event()
         self.projector: Projector | None = None
         self.processor: CommandProcessor | None = None
@@ -62,6 +63,7 @@ class Partition:
 
     async def stop(self) -> None:
         """End work; what is in memory is dropped."""
+        self._stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -92,20 +94,23 @@ class Partition:
 
     async def _keep_running(self) -> None:
         tries = 0
-        while self.failure is None:
+        # A task group that fails while it is cancelled tells of the failure only, so the end that
+        # was asked for is remembered here.
+        while self.failure is None and not self._stopping:
             started = self._services.clock()
+            causes: list[BaseException] = []
             try:
                 await self._run()
             except* Exception as errors:
                 causes = _causes(cast("BaseExceptionGroup[Any]", errors))
-                lasting = [error for error in causes if not _passes(error)]
-                if lasting:
-                    self._give_up(lasting[0])
-                else:
-                    tries = 1 if self._services.clock() - started > 60_000 else tries + 1
-                    pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
-                    logger.warning("partition %d waits %.1f s: %s", self.number, pause, causes[0])
-                    await asyncio.sleep(pause)
+            lasting = [error for error in causes if not _passes(error)]
+            if lasting:
+                self._give_up(lasting[0])
+            elif not self._stopping:
+                tries = 1 if self._services.clock() - started > 60_000 else tries + 1
+                pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS)) - 1]
+                logger.warning("partition %d waits %.1f s: %s", self.number, pause, causes[0])
+                await asyncio.sleep(pause)
 
     def _give_up(self, error: BaseException) -> None:
         if not isinstance(error, PlatformError):

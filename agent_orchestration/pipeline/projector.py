@@ -79,8 +79,20 @@ class Projector:
                 await self._fold(records)
             except CheckpointMoved:
                 logger.warning("another projector moved partition %d on", self._partition)
+                passed = self.position[1]
                 await self.seek()
+                await self._announce(passed)
         return len(records)
+
+    async def _announce(self, offset: int) -> None:
+        """From there on another projector folded: load its tenants, so that whoever waits here
+        for one of those events learns that the graph has it."""
+        while offset < self.position[1]:
+            records = await self._log.read(EVENTS, self._partition, offset, BATCH)
+            for record in records:
+                if record.offset < self.position[1] and "ce_tenant" in record.headers:
+                    await self._state(record.headers["ce_tenant"])
+            offset = records[-1].offset + 1
 
     async def passed(self, offset: int) -> None:
         """Wait until every event before `offset` is in the graph."""
@@ -144,6 +156,7 @@ class Projector:
         if state is None:
             state = await load_tenant(self._graph, self._registry, tenant)
             self._states[tenant] = state
+            self._progress.advance(tenant, state.seq)
         return state
 
     async def _check_repeated(

@@ -24,8 +24,12 @@ async def filled(folder: Path, names: list[str]) -> str:
         return await world.fingerprint()
 
 
+def files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
 def graph_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("graph.kgl*"))
+    return files(folder, "graph.kgl*")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"\x00" * 4096])
@@ -47,7 +51,7 @@ async def test_what_was_set_aside_is_kept(tmp_path: Path) -> None:
     await filled(tmp_path, ["a"])
     (tmp_path / "graph.kgl").write_bytes(b"garbage")
     async with World(tmp_path):
-        [kept] = tmp_path.glob("unreadable-*-graph.kgl")
+        [kept] = files(tmp_path, "unreadable-*-graph.kgl")
         assert kept.read_bytes() == b"garbage"
 
 
@@ -80,7 +84,7 @@ def truncate_log(folder: Path, topic: str, keep: int) -> None:
     """Lose the default tenant's last records, as a restored backup would."""
     with sqlite3.connect(folder / "log.sqlite") as db:
         db.execute(
-            "DELETE FROM records WHERE partition = ? AND \"offset\" >= ? AND topic_id ="
+            'DELETE FROM records WHERE partition = ? AND "offset" >= ? AND topic_id ='
             " (SELECT topic_id FROM topics WHERE name = ?)",
             (HOME, keep, topic),
         )
@@ -118,7 +122,7 @@ async def test_a_rebuild_does_not_hide_that_the_log_lost_records(tmp_path: Path)
 
 async def test_another_log_stops_everything_until_the_graph_is_rebuilt(tmp_path: Path) -> None:
     await filled(tmp_path, ["a", "b"])
-    for path in tmp_path.glob("log.sqlite*"):
+    for path in files(tmp_path, "log.sqlite*"):
         path.unlink()
     async with World(tmp_path) as world:
 

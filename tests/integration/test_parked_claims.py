@@ -166,13 +166,13 @@ async def test_a_waiter_cancelled_before_it_claims_passes_its_hint_on(tmp_path: 
         for name in ("ann", "bob"):
             await world.agent(name)
         first, second = await parked(world, "ann", "bob")
-        create = asyncio.create_task(world.task("t"))
-        before = world.log.appends[EVENTS]
-        while world.log.appends[EVENTS] == before:
-            await asyncio.sleep(0)
-        # The event is there and the first waiter woken, but it has not run yet.
-        first.cancel()
-        await create
+
+        def cancel(number: int) -> None:
+            # The waiter is woken after this append, and has not run by then.
+            first.cancel()
+
+        world.log.faults[EVENTS] = cancel
+        await world.task("t")
         assert (await second)["task"]["id"] == "t"
 
 
@@ -181,9 +181,7 @@ async def test_a_task_created_while_the_claim_is_decided_is_not_missed(tmp_path:
         await world.agent("ann")
         for number in range(20):
             # Both commands are in one batch, the claim first.
-            claim = asyncio.create_task(
-                world.call("claim_task", agent_id="ann", wait_seconds=5)
-            )
+            claim = asyncio.create_task(world.call("claim_task", agent_id="ann", wait_seconds=5))
             create = asyncio.create_task(world.task(f"t{number}"))
             answer = await claim
             assert answer.get("attempt") == 1, (number, answer)
@@ -288,9 +286,7 @@ async def complete_some(world: World, chance: random.Random) -> None:
         await world.call("complete_task", **held)
 
 
-async def nobody_waits_in_vain(
-    world: World, waiting: list[tuple[str, asyncio.Task[Any]]]
-) -> None:
+async def nobody_waits_in_vain(world: World, waiting: list[tuple[str, asyncio.Task[Any]]]) -> None:
     """Soon there is no waiting claim that would find something."""
 
     async def none_in_vain() -> bool:

@@ -16,7 +16,9 @@ async def busy_history(world: World, tenant: str, rounds: int = 10) -> None:
     await world.agent("ann", tenant, capabilities=[{"name": "python", "level": 0.7}])
     await world.agent("bob", tenant, max_concurrency=3, labels={"team": "b"})
     for n in range(rounds):
-        await world.task(f"a{n}", tenant, payload={"n": n, "deep": [{"x": None}]}, priority=1 + n % 5)
+        await world.task(
+            f"a{n}", tenant, payload={"n": n, "deep": [{"x": None}]}, priority=1 + n % 5
+        )
         await world.task(f"b{n}", tenant, depends_on=[{"task_id": f"a{n}", "on_failure": "cancel"}])
         await world.task(f"c{n}", tenant, requires=[{"capability": "python", "level": 0.5}])
         for agent in ("ann", "bob"):
@@ -82,7 +84,9 @@ async def test_calls_during_a_rebuild_are_answered_or_unavailable(tmp_path: Path
             while not over.is_set():
                 number += 1
                 try:
-                    answer = await world.task(f"{name}-{number}", idempotency_key=f"k{number}{name}")
+                    answer = await world.task(
+                        f"{name}-{number}", idempotency_key=f"k{number}{name}"
+                    )
                     created.add(answer["task"]["id"])
                 except Unavailable as error:
                     refused.append(error)
@@ -152,7 +156,7 @@ async def test_a_waiting_claim_outlives_a_rebuild(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.agent("ann")
         claim = asyncio.create_task(world.call("claim_task", agent_id="ann", wait_seconds=30))
-        await until(lambda: world.log.appends.get("commands", 0) == 2, "claimed")
+        await until(lambda: world.log.appends["commands"] == 2, "claimed")
         await world.settled()
         await world.rebuilt_equal()
 

@@ -72,8 +72,7 @@ async def test_nothing_is_decided_before_the_graph_has_every_event(tmp_path: Pat
         await world.agent("ann")
         await world.task("a")
         await world.call("claim_task", agent_id="ann")
-    for path in tmp_path.glob("graph.kgl*"):
-        path.unlink()
+    delete_graph(tmp_path)
     world = World(tmp_path)
     world.graph.gate.close()
     async with world:
@@ -88,6 +87,11 @@ async def test_nothing_is_decided_before_the_graph_has_every_event(tmp_path: Pat
         with pytest.raises(Rejected, match="exists"):
             await again
         await world.is_fold_of_log()
+
+
+def delete_graph(folder: Path) -> None:
+    for path in folder.glob("graph.kgl*"):
+        path.unlink()
 
 
 async def test_what_one_batch_made_and_ended_stays_known_until_the_graph_has_it(

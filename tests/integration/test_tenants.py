@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS
 from tests.integration.world import World
 
 TENANTS = ("default", *(f"tenant-{n}" for n in range(9)))
-TOOLS = (
+TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("list_tasks", {}),
     ("list_agents", {}),
     ("get_task", {"task_id": "second"}),

@@ -8,6 +8,7 @@ import pytest
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.core.errors import Rejected
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.partition import Partition
@@ -15,7 +16,7 @@ from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
-from agent_orchestration.pipeline.topology import PARTITIONS
+from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
 from tests.integration.world import Clock, World, live, until
 from tests.unit.domain import replay
 
@@ -45,7 +46,14 @@ async def work(world: World, name: str) -> None:
     """A worker's day."""
     await world.agent(name)
     for number in range(15):
-        await world.task(f"{name}-{number}")
+        needs = [f"{name}-{number - 1}"] if number else []
+        made = {"depends_on": needs, "idempotency_key": f"{name}-{number}"}
+        await asyncio.gather(
+            *(world.task(f"{name}-{number}", **made) for _ in range(2)),
+            world.call("get_overview"),
+        )
+        with pytest.raises(Rejected):
+            await world.task(f"{name}-{number}")
         claim = await world.call("claim_task", agent_id=name, wait_seconds=5)
         held = {"task_id": claim["task"]["id"], "agent_id": name, "attempt": claim["attempt"]}
         await world.call("complete_task", **held)
@@ -59,13 +67,12 @@ async def test_two_owners_write_one_history(tmp_path: Path, seed: int) -> None:
         day = asyncio.gather(*(work(world, f"w{n}") for n in range(4)))
         zombies: list[Partition] = []
         while not day.done():
-            zombie = Partition(other_process(world, clock), HOME)
-            zombies.append(zombie)
-            zombie.start()
-            for _ in range(chance.randrange(400)):
-                await asyncio.sleep(0)
-            if chance.random() < 0.7:
-                await zombie.stop()
+            zombies.append(Partition(other_process(world, clock), HOME))
+            zombies[-1].start()
+            appended = world.log.appends[EVENTS] + chance.randrange(10, 60)
+            await until(lambda n=appended: day.done() or world.log.appends[EVENTS] >= n, "work")
+            if len(zombies) > 2:
+                await zombies.pop(0).stop()
         await day
         for zombie in zombies:
             assert zombie.failure is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -83,10 +84,11 @@ class WatchedLog(SqliteLog):
         super().__init__(path, topics, clock)
         self.faults: dict[str, Callable[[int], Exception | None]] = {}
         self.gates: dict[str, Gate] = {}
-        self.appends: dict[str, int] = {}
+        self.appends = Counter[str]()
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
-        number = self.appends[topic] = self.appends.get(topic, 0) + 1
+        self.appends[topic] += 1
+        number = self.appends[topic]
         if topic in self.gates:
             await self.gates[topic].passage()
         error = self.faults[topic](number) if topic in self.faults else None
@@ -165,7 +167,13 @@ class World:
 
     async def agent(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
         """Register an agent that can do nothing in particular."""
-        arguments: dict[str, Any] = {"id": name, "name": name, "kind": "function", "capabilities": [], **more}
+        arguments: dict[str, Any] = {
+            "id": name,
+            "name": name,
+            "kind": "function",
+            "capabilities": [],
+            **more,
+        }
         return await self.call("register_agent", tenant, **arguments)
 
     async def task(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
@@ -201,7 +209,11 @@ class World:
         return found
 
     async def inject(
-        self, command: Command, command_id: str, tenant: str = DEFAULT_TENANT, key: str | None = None
+        self,
+        command: Command,
+        command_id: str,
+        tenant: str = DEFAULT_TENANT,
+        key: str | None = None,
     ) -> None:
         """Append a command to the log behind the bus's back."""
         envelope = CommandEnvelope(
@@ -242,11 +254,9 @@ class World:
 
     async def rebuilt_equal(self) -> dict[str, Any]:
         """Rebuild; the graph must be the same afterwards."""
-        last: dict[str, Any] = {}
-        async for last in self.platform.rebuild():
-            pass
-        assert last["equal"], last
-        return last
+        steps = [step async for step in self.platform.rebuild()]
+        assert steps[-1]["equal"], steps[-1]
+        return steps[-1]
 
     async def fingerprint(self) -> str:
         """The graph's."""

@@ -154,11 +154,14 @@ def _create(state: TenantState, move: Move, _now: int) -> Command:
         wanted = [move.task_id, "ghost"]
     edges = [DependencySpec(one, POLICIES[(move.number + i) % 3]) for i, one in enumerate(wanted)]
     requires = _levels(move.number // 3) if move.number % 3 == 2 else []
+    level = move.task % 4 * 200
+    # In another order than they are created in.
+    named = f"{'zyxwvutsrq'[move.task]}{move.number}"
     return CreateTask(
-        task_id=move.task_id if move.number % 7 == 6 else None,
+        task_id=None if move.number % 7 == 6 else named,
         title=move.line(500),
         description=move.text,
-        requires=tuple(RequirementSpec(name, level // 2) for name, level in requires),
+        requires=tuple(RequirementSpec(name, level) for name, _ in requires),
         depends_on=tuple(edges),
         priority=move.number % 5 + 1,
         labels=dict(_labels(move)),
@@ -185,7 +188,7 @@ def _lease(state: TenantState, move: Move) -> tuple[str, str, int]:
     task = held[move.task % len(held)]
     assert task.assignment is not None
     attempt = max(task.attempt - (move.number == 1), 1)
-    return task.id, task.assignment.agent_id, attempt
+    return task.id, move.agent_id if move.number == 2 else task.assignment.agent_id, attempt
 
 
 def _start(state: TenantState, move: Move, _now: int) -> Command:

@@ -104,9 +104,11 @@ def all_due(state: TenantState) -> list[Due]:
             due.append((task.lease_until, "lease", task.id, task.attempt))
         if task.status == "blocked" and task.retry_at is not None:
             due.append((task.retry_at, "retry", task.id, task.attempt))
-    for agent in state.all(Agent):
-        if agent.heartbeat_seconds is not None and agent.status not in ("offline", "retired"):
-            due.append((agent.seen_at + agent.heartbeat_seconds * 1000, "silence", agent.id, 0))
+    due += [
+        (agent.seen_at + agent.heartbeat_seconds * 1000, "silence", agent.id, 0)
+        for agent in state.all(Agent)
+        if agent.heartbeat_seconds is not None and agent.status not in ("offline", "retired")
+    ]
     return sorted(due)
 
 

@@ -37,7 +37,12 @@ class GraphModel:
         self._answers: dict[str, Answer] = {
             load_statements.TENANT: lambda p: self._rows("Tenant", [p["tenant"]]),
             load_statements.TENANT_SEQ: self._tenant_seq,
-            load_statements.RECENT_RECEIPTS: self._recent_receipts,
+            load_statements.RECENT_RECEIPTS: lambda p: self._receipts(
+                lambda row: row["tenant"] == p["tenant"] and row["at"] > p["since"]
+            ),
+            load_statements.RECEIPTS_BY_KEY: lambda p: self._receipts(
+                lambda row: row["tenant"] == p["tenant"] and row["receipt_key"] in p["keys"]
+            ),
         }
         for cls in REGISTRY.entities.values():
             self._declare(cls)
@@ -79,6 +84,9 @@ class GraphModel:
     ) -> list[Row]:
         return self._answers[statement](parameters)
 
+    async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
+        return statement in self._answers
+
     def _declare(self, cls: type[Entity]) -> None:
         self._answers[load_statements.live_nodes(cls)] = lambda p: self._rows(
             cls.LABEL, self._live(cls, p["tenant"])
@@ -113,12 +121,12 @@ class GraphModel:
     def _tenant_seq(self, parameters: Mapping[str, Any]) -> list[Row]:
         return [{"seq": f["row"]["seq"]} for f in self._rows("Tenant", [parameters["tenant"]])]
 
-    def _recent_receipts(self, parameters: Mapping[str, Any]) -> list[Row]:
+    def _receipts(self, wanted: Callable[[Row], bool]) -> list[Row]:
         names = ("seq", "at", "body_hash", "data")
         return [
             {"key": row["receipt_key"], **{name: row[name] for name in names}}
-            for row in self.nodes["Event"].values()
-            if row["tenant"] == parameters["tenant"] and row["at"] > parameters["since"]
+            for row in sorted(self.nodes["Event"].values(), key=lambda row: row["seq"])
+            if wanted(row)
         ]
 
 
@@ -175,5 +183,3 @@ async def everything(graph: Graph, like: TenantState) -> TenantState:
     wanted = [(cls, one.id) for cls in REGISTRY.entities.values() for one in like.all(cls)]
     await load_entities(graph, state, wanted)
     return state
-
-

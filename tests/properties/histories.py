@@ -53,10 +53,10 @@ def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStr
 
 
 OPENING = [
-    Move("register", agent=0, number=17),
-    Move("register", agent=1, number=8, seconds=30),
+    Move("register", agent=0, number=15),
+    Move("register", agent=1, number=9, seconds=30),
     Move("register", agent=2, number=7),
-    *(Move("create", number=number) for number in (4, 1, 7, 10, 15, 3)),
+    *(Move("create", task=5, number=number) for number in (4, 1, 7, 10, 15, 3)),
     Move("claim", agent=0),
 ]
 """What every history begins with, so that there is something to do."""

@@ -1,6 +1,7 @@
 """Decisions: they change nothing, and depend on nothing but the facts."""
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from hypothesis import given, settings
@@ -9,9 +10,15 @@ from hypothesis import strategies as st
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.messages import Command, CommandContext, Principal, canonical
-from agent_orchestration.core.state import TenantState
+from agent_orchestration.core.state import TenantState, Touched
+from agent_orchestration.domain.agents.index import AgentsByCapability
+from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TasksByAgent
+from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.deciding import Outcome
+from agent_orchestration.pipeline.due import due_until, next_due
 from tests.properties.commands import Move
 from tests.properties.contents import (
     all_due,
@@ -30,13 +37,6 @@ from tests.properties.histories import (
     moves,
 )
 from tests.unit.domain import snapshot
-from agent_orchestration.domain.agents.index import AgentsByCapability
-from agent_orchestration.domain.agents.model import Agent
-from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TasksByAgent
-from agent_orchestration.domain.tasks.model import Task
-from agent_orchestration.pipeline.due import due_until, next_due
-
-T = TypeVar("T", bound=Entity)
 
 
 def decided(state: TenantState, command: Command, at: int) -> Any:
@@ -73,9 +73,7 @@ def test_decisions_do_not_depend_on_the_order_of_loading(
     assert index_contents(loaded) == index_contents(history.state)
     for move in asked:
         command = history.command(move)
-        assert decided(loaded, command, history.now) == decided(
-            history.state, command, history.now
-        )
+        assert decided(loaded, command, history.now) == decided(history.state, command, history.now)
 
 
 @settings(max_examples=80)
@@ -120,7 +118,7 @@ def test_indexes_are_those_that_one_would_make_anew(made: list[Move]) -> None:
 
 
 LEVELS = st.dictionaries(
-    st.sampled_from(["c0", "c1", "c2", "c9"]), st.integers(0, 10).map(lambda n: n * 100)
+    st.sampled_from(["c0", "c1", "c2"]), st.integers(0, 10).map(lambda n: n * 100)
 )
 
 
@@ -155,7 +153,7 @@ def test_an_event_changes_only_what_it_says_it_touched(made: list[Move]) -> None
     for move in made:
         before = {(type(e), e.id): msgspec.structs.replace(e) for e in entities(history.state)}
         outcome = history.move(move)
-        touched = outcome.folded.touched if outcome.folded else {}
+        touched: Mapping[TouchedKey, Touched] = outcome.folded.touched if outcome.folded else {}
         for entity in entities(history.state):
             key = type(entity), entity.id
             if key not in touched:

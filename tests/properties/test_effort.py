@@ -1,4 +1,4 @@
-"""How much a decision looks at: what it is about, however much else there is. Counted, not timed."""
+"""How much a decision looks at, counted and not timed: however much there is, what it is about."""
 
 import pytest
 
@@ -40,9 +40,7 @@ def company(live: int) -> Domain:
     for number in range(live // 4):
         edges = (Dependency(f"held-{number // 25}-{number % 25}", "block"),)
         state.load(
-            live_task(
-                f"blocked-{number}", number, status="blocked", depends_on=edges, waiting_on=1
-            )
+            live_task(f"blocked-{number}", number, status="blocked", depends_on=edges, waiting_on=1)
         )
     assert sum(1 for _ in state.all(Task)) == live + 1
     return domain

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from agent_orchestration.core.messages import Event
 from agent_orchestration.core.state import GENESIS, TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.tasks.commands import AttemptCommand, ExpireLease, ReleaseTask
 from agent_orchestration.domain.tasks.events import (
     TaskAssigned,
     TaskClaimed,
@@ -83,8 +84,12 @@ def test_each_attempt_has_one_holder_and_nobody_else_is_listened_to(made: list[M
     holders: dict[str, list[str]] = defaultdict(list)
     ended: set[tuple[str, int]] = set()
     created: set[str] = set()
-    for folded in History().play(made).folded:
-        event = folded.event
+    for outcome in History().play(made).outcomes:
+        if outcome.folded is None:
+            continue
+        event, command = outcome.folded.event, outcome.asked.command
+        if isinstance(command, AttemptCommand | ExpireLease | ReleaseTask):
+            assert command.attempt == len(holders[command.task_id])
         if isinstance(event, TaskCreated):
             assert event.task_id not in created
             created.add(event.task_id)

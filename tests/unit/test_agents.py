@@ -12,7 +12,6 @@ from agent_orchestration.domain.agents.commands import (
     UpdateAgent,
 )
 from agent_orchestration.domain.agents.events import (
-    AgentCameOnline,
     AgentDrained,
     AgentRegistered,
     AgentResumed,
@@ -22,8 +21,7 @@ from agent_orchestration.domain.agents.events import (
 )
 from agent_orchestration.domain.agents.model import Skill
 from agent_orchestration.domain.capabilities.model import Capability
-from agent_orchestration.domain.tasks.commands import CancelTask
-from agent_orchestration.domain.tasks.events import TaskAssigned, TaskClaimed
+from agent_orchestration.domain.tasks.events import TaskClaimed
 from tests.unit.domain import START, Domain
 from tests.unit.examples import (
     agent,
@@ -31,7 +29,6 @@ from tests.unit.examples import (
     claim,
     complete,
     edge,
-    fail,
     heartbeat,
     task,
 )
@@ -41,12 +38,6 @@ RETIRE = RetireAgent(agent_id="ann")
 FORCE = RetireAgent(agent_id="ann", force=True)
 DRAIN = DrainAgent(agent_id="ann")
 RESUME = DrainAgent(agent_id="ann", draining=False)
-
-
-def verdicts(answer: dict[str, object]) -> dict[str, str]:
-    leases = answer["leases"]
-    assert isinstance(leases, list | tuple)
-    return {lease["task_id"]: lease["verdict"] for lease in leases}
 
 
 # ── registering
@@ -231,97 +222,12 @@ def test_an_unknown_agent_is_not_found(command: Command) -> None:
     assert error.code == "unknown_agent"
 
 
-# ── signs of life
-
-
-def test_a_heartbeat_says_what_to_do_with_each_lease() -> None:
-    domain = Domain().given(agent(at_once=9), agent("bob"), *(task(name) for name in "abcde"))
-    domain.given(*(assign(name) for name in "abcd"), assign("e", "bob"))
-    domain.given(CancelTask(task_id="b"), *fail_and_claim_again("c"))
-    answer = domain.nothing(heartbeat(a=1, b=1, c=1, d=2, e=1, f=1))
-    assert verdicts(answer) == {
-        "a": "continue",
-        "b": "cancel",  # cancelled meanwhile
-        "c": "fenced",  # an attempt that failed
-        "d": "fenced",  # an attempt that never was
-        "e": "fenced",  # held by somebody else
-        "f": "fenced",  # no such task
-    }
-    assert answer["agent_id"] == "ann"
-
-
-def fail_and_claim_again(task_id: str) -> tuple[Command, Command]:
-    return fail(task_id, retry_after_ms=0), assign(task_id)
-
-
-def test_a_completed_task_needs_no_more_signs_of_life() -> None:
-    domain = Domain().given(agent(), task(), claim(), complete())
-    assert verdicts(domain.nothing(heartbeat(parse=1))) == {"parse": "fenced"}
-
-
-def test_a_silent_agent_goes_offline_when_its_time_is_over() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=30)).pass_seconds(29.999)
-    assert domain.nothing(EXPIRE) == {}
-    domain.pass_seconds(0.001)
-    assert domain.event(EXPIRE, AgentWentOffline).agent_id == "ann"
-    assert (domain.agent().status, domain.agent().offline_at) == ("offline", START + 30_000)
-    assert domain.nothing(EXPIRE) == {}
-
-
-def test_an_agent_that_promised_nothing_never_goes_offline() -> None:
-    domain = Domain().given(agent()).pass_seconds(1e6)
-    assert domain.nothing(EXPIRE) == {}
-
-
-def test_a_retired_agent_does_not_go_offline() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=1), RETIRE).pass_seconds(10)
-    assert domain.nothing(EXPIRE) == {}
-
-
-def test_going_offline_leaves_the_tasks_to_their_leases() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=30), task(), claim())
-    domain.pass_seconds(31).given(EXPIRE)
-    assert domain.task().held_by("ann")
-
-
-def test_an_offline_agent_comes_back_with_a_heartbeat_that_is_answered_all_the_same() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=30), task(), claim())
-    domain.pass_seconds(31).given(EXPIRE)
-    event = domain.event(heartbeat(parse=1), AgentCameOnline)
-    assert verdicts(event.reply()) == {"parse": "continue"}
-    assert (domain.agent().status, domain.agent().seen_at) == ("busy", START + 31_000)
-    assert domain.nothing(EXPIRE) == {}
-
-
-def test_coming_back_with_thousands_of_leases_is_answered() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=1)).pass_seconds(1).given(EXPIRE)
-    leases = {f"task-{number:012d}": 1 for number in range(3000)}
-    event = domain.event(heartbeat(**leases), AgentCameOnline)
-    assert set(verdicts(event.reply()).values()) == {"fenced"}
-
-
-def test_claiming_is_a_sign_of_life() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=30), task())
-    domain.pass_seconds(31).given(EXPIRE, claim())
-    assert (domain.agent().status, domain.agent().seen_at) == ("busy", START + 31_000)
-
-
-def test_being_given_work_is_no_sign_of_life() -> None:
-    domain = Domain().given(agent(heartbeat_seconds=30), task())
-    domain.pass_seconds(31).given(EXPIRE)
-    assert domain.event(assign(), TaskAssigned).agent_id == "ann"
-    assert (domain.agent().status, domain.agent().active) == ("offline", 1)
-    assert domain.agent().seen_at == START
-
-
 def test_the_status_follows_from_the_facts() -> None:
     domain = Domain().given(agent(heartbeat_seconds=5), task(), task("next", after=["parse"]))
-    seen: list[str] = []
-    for command in (claim(), DRAIN, complete(), RESUME):
-        seen.append(domain.given(command).agent().status)
-    domain.pass_seconds(5).given(EXPIRE)
-    seen.append(domain.agent().status)
-    assert seen == ["busy", "draining", "draining", "idle", "offline"]
+    commands = (claim(), DRAIN, complete(), RESUME)
+    seen = [domain.given(command).agent().status for command in commands]
+    assert seen == ["busy", "draining", "draining", "idle"]
+    assert domain.pass_seconds(5).given(EXPIRE).agent().status == "offline"
     assert domain.given(RETIRE).agent().status == "retired"
 
 

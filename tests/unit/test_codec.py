@@ -229,9 +229,7 @@ def test_without_a_key_the_command_id_is_the_key() -> None:
 def test_keys_of_different_callers_and_tools_never_meet() -> None:
     def key(principal: str, command: str, key: str) -> str:
         who = Principal(principal, "admin")
-        return msgspec.structs.replace(
-            COMMAND, principal=who, type=command, key=key
-        ).receipt_key
+        return msgspec.structs.replace(COMMAND, principal=who, type=command, key=key).receipt_key
 
     keys = [
         key("a", "CreateTask", "k"),

@@ -131,7 +131,9 @@ def test_dependencies_must_exist() -> None:
 def test_a_completed_dependency_is_met_from_the_start(policy: str) -> None:
     domain = ended("completed")
     command = CreateTask(
-        task_id="next", title="x", depends_on=(DependencySpec("parse", policy),)  # type: ignore[arg-type]
+        task_id="next",
+        title="x",
+        depends_on=(DependencySpec("parse", policy),),  # type: ignore[arg-type]
     )
     assert domain.event(command, TaskCreated).unmet == ()
     assert (domain.task("next").status, domain.task("next").waiting_on) == ("ready", 0)

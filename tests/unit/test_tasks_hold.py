@@ -75,8 +75,7 @@ def outcome(domain: Domain, command: Command) -> str:
         ),
         (
             fail(),
-            ["fenced", "fenced", "TaskFailed", "TaskFailed"]
-            + ["wrong_status", "nothing", "wrong_status"],
+            [*["fenced"] * 2, *["TaskFailed"] * 2, "wrong_status", "nothing", "wrong_status"],
         ),
         (CANCEL, [*["TaskCancelled"] * 4, "wrong_status", "wrong_status", "nothing"]),
     ],

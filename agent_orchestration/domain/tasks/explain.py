@@ -6,6 +6,8 @@ from agent_orchestration.core.tool import Gateway
 from agent_orchestration.domain.tasks.views import Explanation, TaskView, WaitsFor, event_view
 
 Reading = tuple[str, str | None, list[WaitsFor]]
+STEPS = 20
+MOST = 50
 
 
 async def explanation(gateway: Gateway, task: TaskView, seq: int) -> Explanation:
@@ -41,7 +43,7 @@ async def _reading(gateway: Gateway, task: TaskView) -> Reading:
 
 
 async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
-    rows = await gateway.ask("unfinished_dependencies", task_id=task.id)
+    rows = await _unfinished(gateway, task.id)
     waits = [
         WaitsFor(
             what="dependency",
@@ -67,6 +69,21 @@ async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
         f"complete {', '.join(open_ids[:5])}",
         waits,
     )
+
+
+async def _unfinished(gateway: Gateway, task_id: str) -> list[dict[str, Any]]:
+    """What the task waits for, through up to `STEPS` steps, nearest first. Step by step, because
+    the paths through a plan can be more than anybody can follow."""
+    found: dict[str, dict[str, Any]] = {}
+    ids = [task_id]
+    for steps in range(1, STEPS + 1):
+        rows = await gateway.ask("unfinished_dependencies", ids=ids, limit=MOST)
+        ids = [row["id"] for row in rows if row["id"] not in found]
+        for row in rows:
+            found.setdefault(row["id"], {**row, "steps": steps})
+        if not ids or len(found) >= MOST:
+            break
+    return list(found.values())[:MOST]
 
 
 async def _ready(gateway: Gateway, task: TaskView) -> Reading:

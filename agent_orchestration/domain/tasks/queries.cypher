@@ -30,11 +30,12 @@ OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
 RETURN t.id AS id, t.title AS title, t.status AS status, t.priority AS priority, t.attempt AS attempt,
        t.reason AS reason, a.id AS agent_id, t.waiting_on AS waiting_on, t.created_at AS created_at
 
-// unfinished_dependencies: What a task still waits for, through any number of steps, nearest first.
-MATCH p = (t:Task {id: $task_id})-[:DEPENDS_ON*1..20]->(o:Task)
+// unfinished_dependencies: What some tasks still wait for directly.
+UNWIND $ids AS wanted
+MATCH (t:Task {id: wanted})-[:DEPENDS_ON]->(o:Task)
 WHERE t.tenant = $tenant AND o.status <> 'completed'
-RETURN o.id AS id, o.title AS title, o.status AS status, o.reason AS reason, min(length(p)) AS steps
-ORDER BY steps, id LIMIT 50
+RETURN DISTINCT o.id AS id, o.title AS title, o.status AS status, o.reason AS reason
+ORDER BY id LIMIT $limit
 
 // unstaffed_tasks: Open tasks that require a capability no agent has at that level.
 MATCH (t:Task {tenant: $tenant})-[r:REQUIRES]->(c:Capability)
