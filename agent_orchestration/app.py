@@ -17,6 +17,7 @@ from agent_orchestration.backends.log import LogLost
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import (
     Corrupt,
     Forbidden,
@@ -65,7 +66,6 @@ class Platform:
                 field="backend",
             )
         self._folder = Path(config.data)
-        self._tenant = config.tenant
         self._log = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
         self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
         self._blobs = FolderBlobs(self._folder / "blobs")
@@ -184,8 +184,8 @@ class Platform:
     async def _read_cypher(
         self, query: str, parameters: Mapping[str, Any], tenant: str
     ) -> list[dict[str, Any]]:
-        """A caller's own Cypher sees the whole graph, so only the installation's own tenant may."""
-        if tenant != self._tenant:
+        """A caller's own Cypher sees the whole graph, so only the default tenant may."""
+        if tenant != DEFAULT_TENANT:
             raise Forbidden("not_your_graph", f"tenant {tenant} may not read the graph with Cypher")
         return await self._cypher.run(query, parameters, tenant)
 

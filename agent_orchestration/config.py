@@ -21,9 +21,7 @@ from pydantic import (
 )
 
 from agent_orchestration.config_problems import explain
-from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import PlatformError, Rejected
-from agent_orchestration.core.types import Id
 
 Backend = Literal["embedded", "kafka-neo4j"]
 Environment = Literal["development", "staging", "production"]
@@ -161,7 +159,6 @@ class Config(_Section):
     """All settings, checked. Secrets are masked wherever it is printed."""
 
     backend: Annotated[Backend, BeforeValidator(_lower)] = "embedded"
-    tenant: Id = DEFAULT_TENANT
     data: Annotated[Path, BeforeValidator(_folder)] = Field(
         default_factory=lambda: Path.home() / ".agent-orchestration"
     )

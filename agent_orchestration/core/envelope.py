@@ -54,7 +54,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
         """Under what the outcome is remembered: the caller's key in its scope, or the id."""
         if self.key is None:
             return f"id:{self.id}"
-        # The type holds no colon and the length says where the principal ends: nobody meets another.
+        # The type has no colon and the length says where the principal ends: no two keys meet.
         return f"key:{self.type}:{len(self.principal.id)}:{self.principal.id}:{self.key}"
 
     @property

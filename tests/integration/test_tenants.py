@@ -28,7 +28,7 @@ TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("wait_for_tasks", {"ids": ["first"], "seconds": 0}),
     ("run_named_query", {"name": "agent_load"}),
     ("run_named_query", {"name": "longest_running"}),
-    ("run_named_query", {"name": "unfinished_dependencies", "params": {"task_id": "second"}}),
+    ("run_named_query", {"name": "unfinished_dependencies", "params": {"ids": ["second"]}}),
     ("run_named_query", {"name": "blocking_tasks"}),
     ("heartbeat", {"agent_id": "ann", "leases": [{"task_id": "first", "attempt": 1}]}),
 )

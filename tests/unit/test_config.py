@@ -28,11 +28,7 @@ def test_without_file_and_environment_everything_has_its_default(
     monkeypatch.chdir(tmp_path)
     config = load_config(environ={})
     assert config == Config()
-    assert (config.backend, config.tenant, config.environment) == (
-        "embedded",
-        "default",
-        "development",
-    )
+    assert (config.backend, config.environment) == ("embedded", "development")
     assert config.data == Path.home() / ".agent-orchestration"
     assert (config.server.host, config.server.port, config.server.timeout) == (
         "127.0.0.1",
@@ -87,14 +83,14 @@ def test_the_file_is_found_by_option_then_variable_then_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, "tenant: here")
+    write(tmp_path, "openai: {default_model: here}")
     named, given = tmp_path / "named.yaml", tmp_path / "given.yaml"
-    named.write_text("tenant: named")
-    given.write_text("tenant: given")
+    named.write_text("openai: {default_model: named}")
+    given.write_text("openai: {default_model: given}")
     variable = {"AGENT_ORCHESTRATION_CONFIG": str(named)}
-    assert load_config(environ={}).tenant == "here"
-    assert load_config(environ=variable).tenant == "named"
-    assert load_config(given, environ=variable).tenant == "given"
+    assert load_config(environ={}).openai.default_model == "here"
+    assert load_config(environ=variable).openai.default_model == "named"
+    assert load_config(given, environ=variable).openai.default_model == "given"
 
 
 def test_an_empty_file_an_empty_section_and_an_empty_variable_mean_the_defaults(
@@ -224,7 +220,7 @@ def test_the_other_backend_is_known_and_not_available() -> None:
 def test_an_unreadable_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_config(tmp_path / "absent.yaml", environ={})
-    (tmp_path / "latin.yaml").write_bytes(b"tenant: \xff")
+    (tmp_path / "latin.yaml").write_bytes(b"environment: \xff")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_config(tmp_path / "latin.yaml", environ={})
 
