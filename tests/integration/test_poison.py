@@ -9,8 +9,8 @@ import pytest
 from agent_orchestration.backends.graph import GraphWrite, WriteRefused
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.domain.tasks.commands import CreateTask
-from agent_orchestration.pipeline.topology import EVENTS, SYSTEM_EVENTS
-from tests.integration.world import Gate, World, live, tenant_on, until
+from agent_orchestration.pipeline.topology import COMMANDS, SYSTEM_EVENTS
+from tests.integration.world import World, live, others_go_on, tenant_on, until
 
 BAD, GOOD = tenant_on(0, 0), tenant_on(0, 1)
 
@@ -109,12 +109,11 @@ async def test_a_quarantine_while_another_tenant_is_loaded(tmp_path: Path) -> No
         await world.inject(CreateTask(title="x", task_id="poison"), "c1", BAD)
         await until(lambda: world.graph.gate.waiting == 1, "the poison before the graph")
         # One batch of both; to load the good tenant, which is new here, the graph must go on.
-        gate = world.log.gates[EVENTS] = Gate()
-        gate.close()
         bad = asyncio.create_task(world.task("after", BAD))
         good = asyncio.create_task(world.task("after", GOOD))
-        await asyncio.wait([bad, good], timeout=0)
-        gate.open()
+        appended = world.log.appends[COMMANDS] + 1
+        await until(lambda: world.log.appends[COMMANDS] == appended, "both in the log")
+        await others_go_on()
         world.graph.gate.open()
         assert (await good)["task"]["id"] == "after"
         with pytest.raises(Unavailable):

@@ -141,12 +141,18 @@ async def test_an_abandoned_rebuild_is_finished_by_the_projector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent_orchestration.pipeline.projector.BATCH", 5)
+    monkeypatch.setattr("agent_orchestration.pipeline.gateway.CATCH_UP_SECONDS", 0.01)
     async with World(tmp_path) as world:
         await busy_history(world, "default")
         before = await world.fingerprint()
         steps: Any = world.platform.rebuild()
         assert (await anext(steps))["done"] == 5
+        world.graph.gate.close()
         await steps.aclose()
+        meanwhile = await world.call("list_agents")
+        assert meanwhile["stale"]
+        assert (await world.call("get_agent", agent_id="ann"))["seq"] == 5
+        world.graph.gate.open()
         await world.settled()
         assert await world.fingerprint() == before
         await world.task("later")

@@ -9,7 +9,7 @@ from agent_orchestration.core.errors import Rejected
 from agent_orchestration.domain.tasks.commands import CancelTask, ClaimTask, CreateTask
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS
-from tests.integration.world import Gate, World, until, until_async
+from tests.integration.world import Gate, World, others_go_on, until, until_async
 
 HOME = partition_of("default", PARTITIONS)
 
@@ -120,6 +120,33 @@ async def test_what_one_batch_made_and_ended_stays_known_until_the_graph_has_it(
         assert (await world.call("get_task", task_id="t"))["task"]["status"] == "cancelled"
         created = [e for e in await world.events() if e.type == "TaskCreated"]
         assert len(created) == 3
+        await world.is_fold_of_log()
+
+
+async def test_a_decision_that_cannot_be_stored_changes_nothing(tmp_path: Path) -> None:
+    """It is evolved in memory before that is found out: the state has to be loaded again, with
+    what was decided before and is not in the graph yet."""
+    names = [f"t{number:03}" + "x" * 120 for number in range(540)]
+    async with World(tmp_path) as world:
+        await world.agent("ann", max_concurrency=1000)
+        await asyncio.gather(*(world.task(name) for name in names))
+        await asyncio.gather(*(world.call("claim_task", agent_id="ann") for _ in names))
+        await world.settled()
+        world.graph.gate.close()
+        await world.inject(CreateTask(task_id="before", title="x"), "c1")
+        retire = asyncio.create_task(world.call("retire_agent", agent_id="ann", force=True))
+        await world.inject(CreateTask(task_id="before", title="y"), "c2")
+        await world.inject(CreateTask(task_id="after", title="z"), "c3")
+        await until(lambda: world.graph.gate.waiting == 1, "the projector at the gate")
+        await others_go_on()
+        world.graph.gate.open()
+        with pytest.raises(Rejected, match="at most") as refused:
+            await retire
+        assert refused.value.code == "not_storable"
+        await world.settled()
+        assert (await world.types())[-2:] == ["TaskCreated"] * 2
+        agent = (await world.call("get_agent", agent_id="ann"))["agent"]
+        assert (agent["status"], agent["active"]) == ("busy", 540)
         await world.is_fold_of_log()
 
 

@@ -48,10 +48,9 @@ async def work(world: World, name: str) -> None:
     for number in range(15):
         needs = [f"{name}-{number - 1}"] if number else []
         made = {"depends_on": needs, "idempotency_key": f"{name}-{number}"}
-        await asyncio.gather(
-            *(world.task(f"{name}-{number}", **made) for _ in range(2)),
-            world.call("get_overview"),
-        )
+        calls = [world.task(f"{name}-{number}", **made) for _ in range(2)]
+        answers = await asyncio.gather(*calls, world.call("get_overview"))
+        assert not any(answer.get("stale") for answer in answers)
         with pytest.raises(Rejected):
             await world.task(f"{name}-{number}")
         claim = await world.call("claim_task", agent_id=name, wait_seconds=5)

@@ -70,9 +70,7 @@ class Log(Protocol):
         promises. Raises `Unavailable` (nothing written) or `OutcomeUnknown`."""
         ...
 
-    async def read(
-        self, topic: str, partition: int, offset: int, limit: int
-    ) -> list[StoredRecord]:
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
         """At most `limit` records from `offset` on, ascending; empty at the end. Raises `LogLost`
         when `offset` is before the partition's first record or beyond its end."""
         ...
