@@ -121,13 +121,16 @@ class CommandBus:
         return partition_of(tenant, self._log.topics()[COMMANDS].partitions)
 
     def _admit(self, partition: int, command: Command) -> None:
-        failure = self._failed(partition)
-        if failure is not None:
-            raise Unavailable("partition_stopped", failure.reason)
+        self._refuse_stopped(partition)
         if type(command).URGENT:
             return
         if len(self._answers) >= WAITING_LIMIT or self._lag[partition] >= LAG_LIMIT:
             raise Busy("busy", "too many commands are waiting; repeat in a second", retry_after=1)
+
+    def _refuse_stopped(self, partition: int) -> None:
+        failure = self._failed(partition)
+        if failure is not None:
+            raise Unavailable("partition_stopped", failure.reason)
 
     async def _envelope(
         self, command: Command, caller: Caller, key: str | None, command_id: str | None = None
@@ -174,6 +177,7 @@ class CommandBus:
         record = envelope.to_record()
         try:
             for patience in PATIENCE_SECONDS:
+                self._refuse_stopped(partition)
                 self._post(partition, envelope.id, record)
                 await asyncio.wait([future], timeout=patience)
                 if future.done():

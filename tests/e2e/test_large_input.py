@@ -9,7 +9,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import TextResourceContents
 
 from tests.e2e.bad_values import nested
-from tests.e2e.server_process import ERAS, Server, call, checked_log, post, running
+from tests.e2e.server_process import (
+    ERAS,
+    Server,
+    call,
+    checked_log,
+    post,
+    running,
+    stdio_client,
+)
 
 pytestmark = pytest.mark.process
 
@@ -77,6 +85,16 @@ async def test_over_mcp_every_json_field_takes_nine_megabytes(server: Server, er
         blobs = (made["task"]["payload"], reported["task"]["progress"], done["task"]["result"])
         assert len({blob["$blob"] for blob in blobs}) == 1, "the same content is kept once"
         [content] = await client.read_resource(f"blob://{blobs[0]['$blob']}")
+        assert isinstance(content, TextResourceContents)
+        assert json.loads(content.text) == large
+
+
+async def test_a_process_that_joined_passes_nine_megabytes_on(server: Server) -> None:
+    """Many small numbers: any space added between them would make it too large."""
+    large = [1] * (9 * MIB // 2)
+    async with stdio_client(server.folder) as client:
+        made = await call(client, "create_task", title="T", payload=large)
+        [content] = await client.read_resource(f"blob://{made['task']['payload']['$blob']}")
         assert isinstance(content, TextResourceContents)
         assert json.loads(content.text) == large
 

@@ -1,4 +1,4 @@
-"""Many processes on one data folder: one owner, all answered, and nothing lost when it is killed."""
+"""Many processes on one data folder: one owner, all answered, nothing lost when it is killed."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import pytest
 from fastmcp import Client
 
 from agent_orchestration.data_folder import DataFolder
-from tests.e2e.program import PATIENCE, ROOT, answer, started, wait_for
+from tests.e2e.program import PATIENCE, ROOT, answer, started
 from tests.e2e.server_process import call, checked_log, running, stdio_client
 
 pytestmark = pytest.mark.process
@@ -163,50 +163,23 @@ def garbage(path: Path) -> None:
     path.write_bytes(random.Random(1).randbytes(50_000))
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def cut_in_half(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def bent(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 64] = bytes(64)
-    path.write_bytes(content)
-
-
-def gone(path: Path) -> None:
-    path.unlink()
-
-
-@pytest.mark.parametrize("harm", [garbage, empty, cut_in_half, bent, gone])
-@pytest.mark.parametrize("file", ["graph.kgl", "graph.kgl-wal"])
-def test_a_graph_that_is_harmed_is_made_anew_from_the_log(
-    tmp_path: Path, harm: Callable[[Path], None], file: str
+def test_a_graph_of_garbage_is_set_aside_and_made_anew_before_anybody_reads_it(
+    tmp_path: Path,
 ) -> None:
     with started(tmp_path, "run", SAMPLE, "--speed", "1e6", "--json", *DATA) as replay:
         assert replay.wait(PATIENCE) == 0
     before = answer(tmp_path, "call", "get_overview", *DATA)
-    history = answer(tmp_path, "query", "--name", "history", "limit=1000", *DATA)["rows"]
-    target = tmp_path / "data" / file
-    if not target.exists():
-        pytest.skip(f"there is no {file} after an orderly end")
-    harm(target)
+    assert before["tasks"] == {"completed": 13}
+    garbage(tmp_path / "data" / "graph.kgl")
     assert answer(tmp_path, "call", "get_overview", *DATA) == before
-    assert answer(tmp_path, "query", "--name", "history", "limit=1000", *DATA)["rows"] == history
+    assert len(list((tmp_path / "data").glob("unreadable-*-graph.kgl"))) == 1
     assert answer(tmp_path, "rebuild", *DATA)["equal"]
     checked_log(tmp_path)
 
 
-def test_many_processes_that_find_garbage_make_the_graph_anew_once(tmp_path: Path) -> None:
+async def test_many_processes_that_find_garbage_make_the_graph_anew_once(tmp_path: Path) -> None:
     answer(tmp_path, "call", "create_task", "id=kept", "title=T", *DATA)
     garbage(tmp_path / "data" / "graph.kgl")
-    with running(tmp_path) as dev:
-        wait_for(lambda: owner_pid(tmp_path) == dev.pid, "an owner")
-        assert answer(tmp_path, "tasks", "get", "kept", *DATA)["title"] == "T"
-        aside = [path.name for path in (tmp_path / "data").glob("unreadable-*-graph.kgl")]
-        assert len(aside) == 1
+    shown = await asyncio.gather(*(verb(tmp_path, "tasks", "get", "kept") for _ in range(4)))
+    assert [task["title"] for task in shown] == ["T"] * 4
+    assert len(list((tmp_path / "data").glob("unreadable-*-graph.kgl"))) == 1

@@ -1,5 +1,6 @@
 """Where going on would be wrong, a partition stops and says why; the others go on."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.entities import Row
 from agent_orchestration.core.envelope import EventEnvelope
 from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import DEAD_LETTERS, EVENTS, PARTITIONS
-from tests.integration.world import WatchedGraph, World, tenant_on, until_async
+from tests.integration.world import Gate, WatchedGraph, World, tenant_on, until, until_async
 
 HOME = partition_of("default", PARTITIONS)
 ELSEWHERE = tenant_on((HOME + 1) % PARTITIONS)
@@ -104,3 +106,22 @@ async def test_a_graph_that_is_slow_for_a_while_stops_nothing(
 
 async def no_longer(slow: list[int]) -> bool:
     return slow[0] == 0
+
+
+async def test_a_call_under_way_is_told_that_the_partition_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_orchestration.pipeline.command_bus.PATIENCE_SECONDS", (0.1, 10.0))
+    async with World(tmp_path) as world:
+        await world.task("a")
+        gate = world.log.gates[EVENTS] = Gate()
+        gate.close()
+        call = asyncio.create_task(world.task("b"))
+        await until(lambda: gate.waiting == 1, "the command under way")
+        [last] = await world.events()
+        wrong = msgspec.structs.replace(last, seq=9)
+        await SqliteLog.append(world.log, EVENTS, HOME, [wrong.to_record()])
+        assert "follows" in await stopped(world)
+        with pytest.raises(Unavailable) as refused:
+            await call
+        assert refused.value.code == "partition_stopped"

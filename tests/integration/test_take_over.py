@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.messages import Principal
 from agent_orchestration.domain.tasks.commands import CancelTask, ClaimTask, CreateTask
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS
@@ -126,28 +128,31 @@ async def test_what_one_batch_made_and_ended_stays_known_until_the_graph_has_it(
 async def test_a_decision_that_cannot_be_stored_changes_nothing(tmp_path: Path) -> None:
     """It is evolved in memory before that is found out: the state has to be loaded again, with
     what was decided before and is not in the graph yet."""
-    names = [f"t{number:03}" + "x" * 120 for number in range(540)]
+    caller = Caller(principal=Principal("p" * 2000, "admin"))
     async with World(tmp_path) as world:
-        await world.agent("ann", max_concurrency=1000)
-        await asyncio.gather(*(world.task(name) for name in names))
-        await asyncio.gather(*(world.call("claim_task", agent_id="ann") for _ in names))
-        await world.settled()
+        await world.task("a")
         world.graph.gate.close()
         await world.inject(CreateTask(task_id="before", title="x"), "c1")
-        retire = asyncio.create_task(world.call("retire_agent", agent_id="ann", force=True))
-        await world.inject(CreateTask(task_id="before", title="y"), "c2")
-        await world.inject(CreateTask(task_id="after", title="z"), "c3")
+        arguments = {"id": "never", "title": "y", "idempotency_key": "k"}
+        never = asyncio.create_task(world.platform.call("create_task", arguments, caller))
+        await until(lambda: world.log.appends[COMMANDS] == 3, "three commands")
+        await world.inject(CreateTask(task_id="before", title="z"), "c2")
+        await world.inject(CreateTask(task_id="never", title="z"), "c3")
         await until(lambda: world.graph.gate.waiting == 1, "the projector at the gate")
         await others_go_on()
         world.graph.gate.open()
-        with pytest.raises(Rejected, match="at most") as refused:
-            await retire
+        with pytest.raises(Rejected, match="receipt_key") as refused:
+            await never
         assert refused.value.code == "not_storable"
         await world.settled()
-        assert (await world.types())[-2:] == ["TaskCreated"] * 2
-        agent = (await world.call("get_agent", agent_id="ann"))["agent"]
-        assert (agent["status"], agent["active"]) == ("busy", 540)
+        assert await world.types() == ["TaskCreated"] * 3
         await world.is_fold_of_log()
+        tasks = (await world.call("list_tasks"))["tasks"]
+        assert [(task["id"], task["title"]) for task in tasks] == [
+            ("a", "a"),
+            ("before", "x"),
+            ("never", "z"),
+        ]
 
 
 async def test_finished_entities_are_found_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
-from tests.integration.world import Clock, World, live, until
+from tests.integration.world import Clock, Gate, World, live, until
 from tests.unit.domain import replay
 
 HOME = partition_of("default", PARTITIONS)
@@ -94,3 +94,21 @@ async def test_racing_projectors_fold_every_event_once(tmp_path: Path) -> None:
         await asyncio.wait([racing])
         await world.is_fold_of_log()
         await world.rebuilt_equal()
+
+
+async def test_a_caller_learns_of_what_another_projector_folded(tmp_path: Path) -> None:
+    clock = Clock()
+    async with World(tmp_path, clock) as world:
+        await world.task("a")
+        held = world.graph.gate
+        held.close()
+        call = asyncio.create_task(world.call("cancel_task", task_id="a"))
+        await until(lambda: held.waiting == 1, "the projector before its write")
+        world.graph.gate = Gate()
+        zombie = Projector(other_process(world, clock), HOME)
+        await zombie.seek()
+        assert await zombie.step() == 1
+        held.open()
+        answer = await call
+        assert answer["task"]["status"] == "cancelled"
+        assert "stale" not in answer

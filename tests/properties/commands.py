@@ -55,6 +55,11 @@ class Move(msgspec.Struct, frozen=True):
         return f"a{self.agent}"
 
     @property
+    def lasting(self) -> int:
+        """Its seconds as a length of time: those of the log may also run back."""
+        return max(self.seconds, 0)
+
+    @property
     def keyed(self) -> bool:
         """Whether the caller gives an idempotency key."""
         return self.number % 4 == 3
@@ -106,7 +111,7 @@ def _register(_state: TenantState, move: Move, _now: int) -> Command:
         skills=tuple(SkillClaim(name, level) for name, level in _levels(move.number)),
         labels=dict(_labels(move)),
         max_concurrency=move.number % 3 + 1,
-        heartbeat_seconds=move.seconds or None,
+        heartbeat_seconds=move.lasting or None,
     )
 
 
@@ -118,7 +123,7 @@ def _update(_state: TenantState, move: Move, _now: int) -> Command:
         skills=skills if move.number % 3 else None,
         labels=dict(_labels(move)) if move.number % 5 else None,
         max_concurrency=move.number % 4 or None,
-        heartbeat_seconds=move.seconds or None,
+        heartbeat_seconds=move.lasting or None,
     )
 
 
@@ -166,13 +171,13 @@ def _create(state: TenantState, move: Move, _now: int) -> Command:
         priority=move.number % 5 + 1,
         labels=dict(_labels(move)),
         payload=move.json() if move.number % 2 else None,
-        lease_seconds=move.seconds or 60,
+        lease_seconds=move.lasting or 60,
         retry=RETRIES[move.number % len(RETRIES)],
     )
 
 
 def _claim(_state: TenantState, move: Move, _now: int) -> Command:
-    start, lease = move.number % 3 != 2, move.seconds or None
+    start, lease = move.number % 3 != 2, move.lasting or None
     return ClaimTask(agent_id=move.agent_id, start=start, lease_seconds=lease)
 
 
@@ -215,7 +220,7 @@ def _fail(state: TenantState, move: Move, _now: int) -> Command:
         error=move.text,
         error_type="fatal" if move.number % 4 == 2 else move.line(),
         retryable=move.number % 5 != 4,
-        retry_after_ms=move.seconds * 1000 if move.number % 3 == 2 else None,
+        retry_after_ms=move.lasting * 1000 if move.number % 3 == 2 else None,
     )
 
 

@@ -44,7 +44,7 @@ def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStr
         task=st.integers(0, 9),
         agent=st.sampled_from([0, 0, 0, 1, 1, 1, 2, 2, 3]),
         number=st.integers(0, 29),
-        seconds=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 30, 61, 301]),
+        seconds=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 30, 61, 301, -7]),
         text=texts,
     )
     # A length of its own: lists that end by chance are short.
@@ -85,7 +85,7 @@ class History:
         return self.ask(self.command(move), key=f"key {len(self.outcomes)}" if move.keyed else None)
 
     def command(self, move: Move) -> Command:
-        """What a move means now; time goes on by its seconds."""
+        """What a move means now; time goes on by its seconds, or back."""
         self.now += move.seconds * 1000
         return commands.command(self.state, move, self.now)
 

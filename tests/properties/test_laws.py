@@ -115,7 +115,9 @@ def test_a_history_is_an_unbroken_chain(made: list[Move]) -> None:
         assert after.prev == before.digest
         assert after.at >= before.at
         assert after.command_position > before.command_position
-    assert history.state.prev == envelopes[-1].digest
+    last = envelopes[-1]
+    assert (history.state.prev, history.state.at) == (last.digest, last.at)
+    assert (history.state.seq, history.state.position) == (last.seq, last.command_position)
     assert len({one.digest for one in envelopes}) == len(envelopes)
     assert len({one.id for one in envelopes}) == len(envelopes)
 

@@ -6,6 +6,7 @@ import pytest
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.deadlines import Deadlines
+from agent_orchestration.core.entities import shape_of
 from agent_orchestration.core.errors import Corrupt, Rejected
 from agent_orchestration.core.state import (
     COMMAND_MEMORY_MS,
@@ -69,6 +70,15 @@ def test_what_is_in_memory_is_newer_than_what_is_loaded() -> None:
     state.load(older)
     assert state.get(Agent, "ann") is newer
     assert state.index(AgentsByCapability).unstaffed([("python", 9)]) == ()
+
+
+def test_every_level_comes_back_from_the_graph_as_it_was() -> None:
+    shape = shape_of(Agent)
+    for level in range(1001):
+        ann = an_agent(python=level)
+        links = {"HAS_CAPABILITY": list(shape.links("t", 0, ann.skills).items())}
+        assert links["HAS_CAPABILITY"] == [("t/python", {"level": level / 1000})]
+        assert shape.load("t", shape.row("t", ann), links) == ann
 
 
 def test_an_entity_of_another_class_with_the_same_id_is_another_entity() -> None:
