@@ -187,6 +187,8 @@ class Shape:
         plain = tuple(f for f in entity.__struct_fields__ if f != "id" and f not in linked)
         self.fields = _fields(entity, plain)
         self._links = tuple((r, self._link_fields(r)) for r in entity.RELATIONSHIPS)
+        hints = get_type_hints(entity)
+        self._single = tuple(f for f in linked if get_origin(hints[f]) is not tuple)
 
     def _link_fields(self, relationship: Relationship) -> tuple[Field, ...]:
         if not relationship.properties:
@@ -241,7 +243,10 @@ class Shape:
                 for target, properties in found
             )
             values[relationship.field] = loaded
-        return _build(self.entity, values)
+        for name in self._single:
+            one = values[name]
+            values[name] = one[0] if one else None
+        return msgspec.convert(values, self.entity)
 
     @staticmethod
     def _link_back(rel: Relationship, fields: tuple[Field, ...], target: str, row: Row) -> Any:
@@ -256,16 +261,6 @@ def _flatten(hint: Any) -> list[Any]:
     for part in get_args(hint):
         found += _flatten(part)
     return found
-
-
-def _build(entity: type[Entity], values: Row) -> Entity:
-    """Build the struct; a single-valued relationship takes the only element or None."""
-    hints = get_type_hints(entity)
-    for relationship in entity.RELATIONSHIPS:
-        if get_origin(hints[relationship.field]) is not tuple:
-            one = values[relationship.field]
-            values[relationship.field] = one[0] if one else None
-    return msgspec.convert(values, entity)
 
 
 def shape_of(entity: type[Entity]) -> Shape:

@@ -59,7 +59,7 @@ def test_the_schema_has_a_constraint_for_each_label_and_every_index() -> None:
         "(n:Tenant) ON (n.next_due)",
         "(n:Event) ON (n.receipt_key)",
         "(n:Event) ON (n.tenant, n.seq)",
-        "(n:Event) ON (n.command_id)",
+        "(n:Event) ON (n.tenant, n.at)",
     ]
 
 
