@@ -1,11 +1,12 @@
 """One command, one outcome: the purely computing heart of the command processor."""
 
+import logging
 from typing import Any
 
 import msgspec
 
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, event_body
-from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Unavailable
+from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.folding import Folded, check_rows, fold
 from agent_orchestration.core.messages import (
     Command,
@@ -17,6 +18,8 @@ from agent_orchestration.core.messages import (
 )
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import Receipt, TenantState
+
+logger = logging.getLogger(__name__)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -63,8 +66,8 @@ class Decider:
             event = self._decide(state, asked, at)
         except Corrupt:
             raise
-        except PlatformError as error:
-            return self._refused(state, asked, error)
+        except Exception as error:
+            return self._refused(state, asked, _as_refusal(asked, error))
         if isinstance(event, Nothing):
             return Outcome(asked, self._result(state, asked, "nothing", event.data))
         return self._accept(state, asked, event, at)
@@ -82,8 +85,9 @@ class Decider:
             check_rows(folded)
         except Corrupt:
             raise
-        except PlatformError as error:
-            return msgspec.structs.replace(self._refused(state, asked, error), spoiled=True)
+        except Exception as error:
+            refused = self._refused(state, asked, _as_refusal(asked, error))
+            return msgspec.structs.replace(refused, spoiled=True)
         data = event.reply()
         return Outcome(asked, self._result(state, asked, "accepted", data), folded)
 
@@ -148,6 +152,21 @@ class Decider:
             seq=state.seq,
             data=data or {},
         )
+
+
+def _as_refusal(asked: Asked, error: Exception) -> PlatformError:
+    """What the caller is told. A mistake in a rule costs its command, not everybody's work: the
+    same command would stop the partition again after each start."""
+    if isinstance(error, PlatformError):
+        return error
+    envelope = asked.envelope
+    logger.error("command %s (%s) failed", envelope.id, envelope.type, exc_info=error)
+    return Rejected(
+        "internal_error",
+        f"{envelope.type} could not be decided because of a mistake in the platform; report it with"
+        f" the command id {envelope.id}",
+        command_id=envelope.id,
+    )
 
 
 def _quarantined(state: TenantState) -> Unavailable:

@@ -262,3 +262,17 @@ async def test_a_view_takes_partitions_and_retention_from_its_base(log: SqliteLo
 def test_a_view_needs_a_plain_topic(path: Path) -> None:
     with pytest.raises(ValueError, match="team_events is a view of events"):
         SqliteLog(path, [TEAM_EVENTS])
+
+
+async def test_what_a_group_has_still_to_read_is_kept_whatever_its_age(tmp_path: Path) -> None:
+    now = [1_000_000]
+    log = SqliteLog(tmp_path / "log.sqlite", TOPICS, lambda: now[0])
+    await log.start()
+    topic = next(t for t in log.topics().values() if t.retention_ms and not t.view_of)
+    for n in range(4):
+        await log.append(topic.name, 0, [Record(b"k", str(n).encode())])
+    await log.commit("group", topic.name, 0, 2)
+    now[0] += 2 * topic.retention_ms
+    await log.expire(now[0])
+    assert await log.bounds(topic.name, 0) == (2, 4)
+    await log.stop()

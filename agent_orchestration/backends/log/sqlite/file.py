@@ -57,6 +57,8 @@ EXPIRED = "SELECT first, timestamp FROM expired WHERE topic_id = ? AND partition
 SET_EXPIRED = "INSERT OR REPLACE INTO expired VALUES (?, ?, ?, ?)"
 POSITION = """SELECT epoch, "offset" FROM positions
     WHERE "group" = ? AND topic = ? AND partition = ?"""
+NEEDED = 'SELECT coalesce(min("offset"), ?) FROM positions WHERE topic = ? AND partition = ?'
+"""The first offset that some group has still to read; what no group reads, nobody needs."""
 SET_POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)"
 
 _BUSY_SECONDS = 1.0

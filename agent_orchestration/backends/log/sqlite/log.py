@@ -247,7 +247,8 @@ class SqliteLog:
         if topic.retention_ms is None:
             held.expire_at = math.inf
             return False
-        until = min(held.first + _EXPIRE_AT_ONCE, held.end)
+        [(needed,)] = self._file.rows(sql.NEEDED, (held.end, topic.name, held.place[1]))
+        until = min(held.first + _EXPIRE_AT_ONCE, needed)
         cutoff = now - topic.retention_ms
         young = self._file.rows(sql.FIRST_YOUNG, (*held.place, until, cutoff))
         first = young[0][0] if young else until
@@ -256,7 +257,7 @@ class SqliteLog:
                 db.execute(sql.DELETE_BEFORE, (*held.place, first))
                 db.execute(sql.SET_EXPIRED, (*held.place, first, held.timestamp))
             held.first = first
-        more = not young and until < held.end
+        more = not young and until < needed
         held.expire_at = now if more else now + _EXPIRE_EVERY_MS
         return more
 
