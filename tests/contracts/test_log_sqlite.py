@@ -264,15 +264,15 @@ def test_a_view_needs_a_plain_topic(path: Path) -> None:
         SqliteLog(path, [TEAM_EVENTS])
 
 
-async def test_what_a_group_has_still_to_read_is_kept_whatever_its_age(tmp_path: Path) -> None:
-    now = [1_000_000]
-    log = SqliteLog(tmp_path / "log.sqlite", TOPICS, lambda: now[0])
+async def test_what_a_group_has_still_to_read_is_kept_whatever_its_age(
+    path: Path, clock: Clock
+) -> None:
+    log = SqliteLog(path, TOPICS, clock)
     await log.start()
-    topic = next(t for t in log.topics().values() if t.retention_ms and not t.view_of)
     for n in range(4):
-        await log.append(topic.name, 0, [Record(b"k", str(n).encode())])
-    await log.commit("group", topic.name, 0, 2)
-    now[0] += 2 * topic.retention_ms
-    await log.expire(now[0])
-    assert await log.bounds(topic.name, 0) == (2, 4)
+        await log.append(RESULTS.name, 0, [Record(b"k", str(n).encode())])
+    await log.commit("group", RESULTS.name, 0, 2)
+    clock.now += 2 * HOUR_MS
+    await log.expire(clock.now)
+    assert await log.bounds(RESULTS.name, 0) == (2, 4)
     await log.stop()
