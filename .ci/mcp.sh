@@ -90,7 +90,7 @@ conform() {
     sed -n '/=== SUMMARY ===/,$p' "$work/conformance.txt"
     return 1
   fi
-  grep '^Total:' "$work/conformance.txt"
+  sed -n 's/^Total:/  single checks, extensions included:/p' "$work/conformance.txt"
   echo "  failures of the requirements: $(grep -c '^  ~ ' "$work/conformance.txt") expected (see" \
     "$(basename "$EXPECTED")), 0 unexpected; others are extensions, reported but not required"
 }
