@@ -21,6 +21,8 @@ OnStarted = Callable[[str], Awaitable[None]]
 
 GRACE = 2.0
 """Seconds that requests have to end in when the server stops; then they are answered 503."""
+_KEEP_ALIVE = 75
+_BACKLOG = 2048
 _HARD_LIMIT = 3
 
 
@@ -41,6 +43,9 @@ async def serve_http(
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Longer than clients keep connections: who closes first must not be the one that a request
+        # may already be on its way to.
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_HARD_LIMIT,
     )
     server = _Server(config, _url(host, listener), on_started)
@@ -115,7 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":  # there it would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen()
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise _refused(host, port, error) from None
