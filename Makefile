@@ -10,10 +10,6 @@ PROGRAM := $(BIN)/agent-orchestration
 # Test processes at a time, and anything else for pytest: make test JOBS=4 ARGS="-k claim"
 JOBS ?= auto
 ARGS ?=
-# What the demonstration replays, and how many times faster than it was recorded.
-SAMPLE ?= agent_orchestration/examples/album.json
-SPEED ?= 10
-
 .DEFAULT_GOAL := help
 .PHONY: help setup test demo schema format lint types check build clean
 
@@ -32,9 +28,8 @@ $(READY): pyproject.toml uv.lock
 test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-demo: setup ## replay the smallest sample workflow with agents, in a temporary folder
-	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
-	  $(PROGRAM) run $(SAMPLE) --speed $(SPEED) --data "$$data"
+demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"
 
 schema: setup ## write the generated files of schema/
 	$(PROGRAM) schema write schema

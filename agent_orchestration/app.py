@@ -14,6 +14,7 @@ from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.backends.log import LogLost
+from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
@@ -28,7 +29,15 @@ from agent_orchestration.core.errors import (
 )
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Role, Tool
-from agent_orchestration.domain import agents, capabilities, insight, tasks
+from agent_orchestration.domain import (
+    agents,
+    capabilities,
+    insight,
+    plans,
+    tasks,
+    teams,
+    templates,
+)
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.gateway import CallerGateway
@@ -41,7 +50,17 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topic
 
 logger = logging.getLogger(__name__)
 
-REGISTRY = Registry([agents.MODULE, capabilities.MODULE, tasks.MODULE, insight.MODULE])
+REGISTRY = Registry(
+    [
+        agents.MODULE,
+        capabilities.MODULE,
+        templates.MODULE,
+        teams.MODULE,
+        tasks.MODULE,
+        plans.MODULE,
+        insight.MODULE,
+    ]
+)
 
 
 def wall_clock() -> int:
@@ -66,9 +85,10 @@ class Platform:
                 field="backend",
             )
         self._folder = Path(config.data)
-        self._log = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
-        self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
         self._blobs = FolderBlobs(self._folder / "blobs")
+        records = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
+        self._log = ClaimCheckLog(records, self._blobs)
+        self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
         self._progress = Progress()
         self._partitions: dict[int, Partition] = {}
         self._rebuilding = asyncio.Lock()

@@ -5,6 +5,7 @@ wrong is reported at once, one line per problem, before anything starts.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -46,6 +47,12 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "embedded": (),
     "kafka-neo4j": (("database", "password"),),
 }
+
+#: The variables that commands inherit: none that could hold a secret.
+_INHERITED = re.compile(
+    "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|TMP|TEMP"
+    "|SYSTEMROOT|COMSPEC|PATHEXT|USERPROFILE"
+)
 
 
 class ConfigError(PlatformError):
@@ -211,6 +218,12 @@ def load_config(
     if missing := _missing(settings):
         raise ConfigError(missing)
     return config
+
+
+def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of this process's environment that the commands of agents inherit."""
+    variables = os.environ if environ is None else environ
+    return {name: value for name, value in variables.items() if _INHERITED.fullmatch(name)}
 
 
 def _config_file(path: Path | None, variables: Mapping[str, str]) -> Path | None:

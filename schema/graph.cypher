@@ -1,12 +1,17 @@
 CREATE CONSTRAINT agent_id IF NOT EXISTS FOR (n:Agent) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT capability_id IF NOT EXISTS FOR (n:Capability) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT template_id IF NOT EXISTS FOR (n:Template) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT team_id IF NOT EXISTS FOR (n:Team) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT task_id IF NOT EXISTS FOR (n:Task) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT tenant_id IF NOT EXISTS FOR (n:Tenant) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT event_id IF NOT EXISTS FOR (n:Event) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT checkpoint_id IF NOT EXISTS FOR (n:Checkpoint) REQUIRE n.id IS UNIQUE;
 CREATE INDEX agent_status_index IF NOT EXISTS FOR (n:Agent) ON (n.status);
+CREATE INDEX agent_template_index IF NOT EXISTS FOR (n:Agent) ON (n.template_id, n.version);
 CREATE INDEX capability_name_index IF NOT EXISTS FOR (n:Capability) ON (n.name);
 CREATE INDEX capability_category_index IF NOT EXISTS FOR (n:Capability) ON (n.category);
+CREATE INDEX template_name_index IF NOT EXISTS FOR (n:Template) ON (n.name);
+CREATE INDEX team_status_index IF NOT EXISTS FOR (n:Team) ON (n.status);
 CREATE INDEX task_priority_index IF NOT EXISTS FOR (n:Task) ON (n.priority);
 CREATE INDEX task_status_index IF NOT EXISTS FOR (n:Task) ON (n.status);
 CREATE INDEX tenant_next_due_index IF NOT EXISTS FOR (n:Tenant) ON (n.next_due);

@@ -10,10 +10,12 @@ import typer
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
     call,
+    demo,
     doctor,
     entities,
     events,
     install,
+    plan,
     query,
     rebuild,
     schema,
@@ -27,12 +29,25 @@ NAME = "agent-orchestration"
 program = typer.Typer(
     name=NAME,
     help="Agent orchestration: agents, their tasks, and the graph of both.",
-    epilog=f"Start with: {NAME} dev",
+    epilog=f"Start with: {NAME} demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for module in (serve, call, query, entities, events, workflow, rebuild, doctor, install, schema):
+for module in (
+    serve,
+    demo,
+    call,
+    query,
+    entities,
+    events,
+    workflow,
+    plan,
+    rebuild,
+    doctor,
+    install,
+    schema,
+):
     module.add_to(program)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.graph import statements
 from agent_orchestration.pipeline import topology
+from agent_orchestration.workers.plan_file import plan_schema
 
 
 def schema_files() -> Mapping[str, str]:
@@ -16,6 +17,7 @@ def schema_files() -> Mapping[str, str]:
         "topology.txt": topology.describe(REGISTRY),
         "graph.cypher": _statements(statements.schema(REGISTRY.entities.values())),
         "events.json": _json(_events()),
+        "plan.schema.json": _json(plan_schema()),
     }
 
 

@@ -63,7 +63,8 @@ class Relationship(msgspec.Struct, frozen=True):
 
     `field` holds a tuple of structs (or one struct, or None); `key` names the attribute with the
     target's id, or is "" where the field holds plain ids. `properties` are copied to the
-    relationship and typed like entity fields.
+    relationship and typed like entity fields. `reverse` makes it lead from `to` to the entity
+    that holds the field.
     """
 
     type: str
@@ -71,6 +72,7 @@ class Relationship(msgspec.Struct, frozen=True):
     to: str
     key: str = ""
     properties: tuple[str, ...] = ()
+    reverse: bool = False
 
 
 class Entity(msgspec.Struct, kw_only=True):
@@ -209,7 +211,9 @@ class Shape:
             if value is not None:
                 row[field.name] = field.out(value)
         for name in self.entity.DERIVED:
-            row[name] = getattr(entity, name)
+            value = getattr(entity, name)
+            if value is not None:
+                row[name] = value
         return row
 
     def held(self, entity: Entity) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """Types shared by commands and tools. Each carries its limits for msgspec and for pydantic."""
 
 import math
+import re
 from collections.abc import Iterable
 from itertools import chain
 from typing import Annotated, Any, cast
@@ -25,13 +26,12 @@ JSON_DEPTH = 100
 
 
 def _check_id(value: str) -> str:
-    if len(value) > 128 or not value or not value.isascii() or not value[0].isalnum():
-        raise ValueError(_ID_REMEDY)
-    if not all(c.isalnum() or c in "._:-" for c in value):
+    if _ID(value) is None:
         raise ValueError(_ID_REMEDY)
     return value
 
 
+_ID = re.compile(ID_PATTERN).search
 _ID_REMEDY = "must be 1 to 128 letters, digits or . _ : - and begin with a letter or digit"
 
 

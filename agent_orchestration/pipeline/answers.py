@@ -110,14 +110,16 @@ class ReadyHints:
             if hint is not None and hint.task_id != claimed:
                 self.task_ready(waiter.tenant, hint)
 
-    def task_ready(self, tenant: str, hint: Hint) -> None:
-        """A task became ready."""
+    def task_ready(self, tenant: str, hint: Hint) -> bool:
+        """A task became ready. Whether that woke somebody: if not, it would be in vain to tell of
+        another task with the same requirements at the same time."""
         for waiter in self._waiters.get(tenant, ()):
             fits = waiter.levels is not None and meets(waiter.levels, hint.requires)
             if fits and waiter.hint is None:
                 waiter.hint = hint
                 waiter.wake.set()
-                return
+                return True
+        return False
 
     def found_nothing(self, tenant: str, agent_id: str, levels: Mapping[str, int] | None) -> None:
         """A claim of the agent was decided, with these `levels`; None: the agent is full."""

@@ -29,7 +29,6 @@ from agent_orchestration.pipeline.topology import COMMANDS
 
 WAITING_LIMIT = 10_000
 LAG_LIMIT = 20_000
-RECORD_LIMIT = 900 * 1024
 #: How long to wait for an outcome before the command is sent again with the same id.
 PATIENCE_SECONDS = (5.0, 10.0, 15.0)
 
@@ -156,11 +155,11 @@ class CommandBus:
 
     def _checked(self, name: str, body: bytes) -> bytes:
         """What the log may hold is decided here, before the append."""
-        if len(body) > RECORD_LIMIT:
+        if len(body) > REQUEST_LIMIT:
             raise Rejected(
                 "too_large",
                 f"the request has {len(body)} bytes beside large JSON values; at most"
-                f" {RECORD_LIMIT} are allowed, send it in several calls",
+                f" {REQUEST_LIMIT} are allowed, send it in several calls",
             )
         try:
             self._registry.decode_command(name, body)

@@ -69,6 +69,8 @@ class CallerGateway:
             {**bound, "tenant": self.tenant},
             seconds=QUERY_SECONDS,
         )
+        # A reader waits for the writer: by now the graph may be there.
+        reached = reached or 0 < at_least <= self._progress.seq(self.tenant)
         if not found and not reached:
             # What was asked for may be in the part that is not there yet.
             accepted = f"the request was accepted as event {at_least}, and " if at_least else ""
@@ -129,8 +131,8 @@ class CallerGateway:
             "relationships": [
                 {
                     "type": relationship.type,
-                    "from": cls.LABEL,
-                    "to": relationship.to,
+                    "from": relationship.to if relationship.reverse else cls.LABEL,
+                    "to": cls.LABEL if relationship.reverse else relationship.to,
                     "properties": shape_of(cls).link_kinds(relationship),
                 }
                 for cls in entities

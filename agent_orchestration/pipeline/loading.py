@@ -59,12 +59,14 @@ async def load_entities(
     loaded: list[tuple[type[Entity], str]] = []
     for cls, ids in missing.items():
         parameters = {"ids": sorted(set(ids))}
-        rows = await graph.query(load_statements.nodes_by_id(cls), parameters)
+        statement = load_statements.nodes_by_id(cls)
+        rows = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
         if rows:
             links: list[tuple[str, list[Row]]] = []
             for relationship in cls.RELATIONSHIPS:
                 statement = load_statements.links_by_id(cls, relationship)
-                links.append((relationship.type, await graph.query(statement, parameters)))
+                found = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
+                links.append((relationship.type, found))
             _put(state, cls, rows, links)
             loaded += [(cls, entity_id(state.tenant, found["row"]["id"])) for found in rows]
     return loaded

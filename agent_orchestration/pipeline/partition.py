@@ -9,7 +9,7 @@ from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
 from agent_orchestration.domain.tasks.model import Task
-from agent_orchestration.pipeline.answers import Hint, ReadyHints
+from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.projector import Projector
@@ -34,13 +34,16 @@ class HintGiver:
             self._hints.found_nothing(state.tenant, command.agent_id, levels)
         if folded is None:
             return
+        unwanted: set[Requires] = set()
         for touched in folded.touched.values():
             entity = touched.entity
             if isinstance(entity, Task):
-                if entity.status == "ready":
-                    self._hints.task_ready(state.tenant, Hint(entity.id, entity.requires))
+                if entity.status == "ready" and entity.needs not in unwanted:
+                    hint = Hint(entity.id, entity.needs)
+                    if not self._hints.task_ready(state.tenant, hint):
+                        unwanted.add(hint.requires)
             elif isinstance(entity, Agent) and entity.active < entity.max_concurrency:
-                self._hints.agent_changed(state.tenant, entity.id, entity.levels)
+                self._hints.agent_changed(state.tenant, entity.id, entity.abilities)
 
 
 class Partition:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, Position
-from agent_orchestration.core.entities import Entity, Row, node_id, shape_of
+from agent_orchestration.core.entities import Entity, Relationship, Row, node_id, shape_of
 from agent_orchestration.core.folding import Folded, TouchedKey, event_row
 from agent_orchestration.core.state import TenantState, Touched
 
@@ -15,7 +15,9 @@ class BatchRows:
     def __init__(self) -> None:
         self._nodes: defaultdict[str, list[Row]] = defaultdict(list)
         self._links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
+        self._new_links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
         self._unlinks: defaultdict[LinkKey, list[Row]] = defaultdict(list)
+        self._unlinks_at_end: defaultdict[LinkKey, list[Row]] = defaultdict(list)
 
     def add(self, state: TenantState, folded: Iterable[Folded]) -> None:
         """What these events of one tenant changed, compared to before the first of them."""
@@ -35,7 +37,9 @@ class BatchRows:
             following,
             nodes=dict(self._nodes),
             links=dict(self._links),
+            new_links=dict(self._new_links),
             unlinks=dict(self._unlinks),
+            unlinks_at_end=dict(self._unlinks_at_end),
         )
 
     def _add_entity(self, tenant: str, cls: type[Entity], touched: Touched) -> None:
@@ -48,14 +52,15 @@ class BatchRows:
                 continue
             old = shape.links(tenant, index, touched.held[index])
             new = shape.links(tenant, index, now[index])
-            key = (relationship.type, cls.LABEL, relationship.to)
-            self._links[key] += [
-                {"from": row["id"], "to": target, "props": properties}
+            ends = _ends(relationship, cls)
+            here, there = ("to", "from") if relationship.reverse else ("from", "to")
+            (self._new_links if touched.created else self._links)[ends] += [
+                {here: row["id"], there: target, "props": properties}
                 for target, properties in new.items()
                 if old.get(target) != properties
             ]
-            self._unlinks[key] += [
-                {"from": row["id"], "to": target} for target in old if target not in new
+            (self._unlinks_at_end if relationship.reverse else self._unlinks)[ends] += [
+                {here: row["id"], there: target} for target in old if target not in new
             ]
 
     def _add_event(self, folded: Folded) -> None:
@@ -63,12 +68,18 @@ class BatchRows:
         self._nodes["Event"].append(row)
         for cls, entity_id in folded.touched:
             target = node_id(folded.envelope.tenant, entity_id)
-            self._links["ABOUT", "Event", cls.LABEL].append(
+            self._new_links["ABOUT", "Event", cls.LABEL].append(
                 {"from": row["id"], "to": target, "props": {}}
             )
         cause = folded.envelope.causation or ""
         tenant, _, seq = cause.rpartition(":")
         if tenant == folded.envelope.tenant and seq.isdigit():
-            self._links["CAUSED_BY", "Event", "Event"].append(
+            self._new_links["CAUSED_BY", "Event", "Event"].append(
                 {"from": row["id"], "to": node_id(tenant, seq), "props": {}}
             )
+
+
+def _ends(relationship: Relationship, holder: type[Entity]) -> LinkKey:
+    if relationship.reverse:
+        return relationship.type, relationship.to, holder.LABEL
+    return relationship.type, holder.LABEL, relationship.to

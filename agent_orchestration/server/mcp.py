@@ -24,7 +24,12 @@ from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.tool import Tool
 from agent_orchestration.server.errors import error_text, masked
-from agent_orchestration.server.prompts import PLAN_A_GOAL, WHY_IS_THIS_STUCK
+from agent_orchestration.server.prompts import (
+    PLAN_A_GOAL,
+    REVIEW_THE_TEAM,
+    STAFF_THIS_PLAN,
+    WHY_IS_THIS_STUCK,
+)
 from agent_orchestration.server.resources import add_resources
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, Toolsets, parse_toolsets
 
@@ -174,6 +179,12 @@ def _add_prompts(server: FastMCP) -> None:
     def why_is_this_stuck(task_id: str) -> str:
         return WHY_IS_THIS_STUCK.format(task_id=task_id)
 
+    def staff_this_plan(plan_id: str) -> str:
+        return STAFF_THIS_PLAN.format(plan_id=plan_id)
+
+    def review_the_team(team_id: str) -> str:
+        return REVIEW_THE_TEAM.format(team_id=team_id)
+
     server.prompt(
         plan_a_goal,
         title="Plan a goal",
@@ -183,6 +194,16 @@ def _add_prompts(server: FastMCP) -> None:
         why_is_this_stuck,
         title="Why is this stuck?",
         description="Find what a task waits for and the one call that would move it.",
+    )
+    server.prompt(
+        staff_this_plan,
+        title="Staff this plan",
+        description="Find who can do each task of a plan, and what is missing.",
+    )
+    server.prompt(
+        review_the_team,
+        title="Review the team",
+        description="Compare a team's members with what it has to do, and suggest changes.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from logging import DEBUG
+from typing import Any
 
 import msgspec
 from fastmcp import FastMCP
@@ -34,6 +35,18 @@ class ResourceReader:
         """A task as JSON."""
         return await self._tool("get_task", task_id=id)
 
+    async def team(self, id: str) -> str:  # noqa: A002 - the name of the address's variable
+        """A team as JSON."""
+        return await self._tool("get_team", team_id=id)
+
+    async def template(self, id: str) -> str:  # noqa: A002 - the name of the address's variable
+        """A version of a template as JSON."""
+        found = await self._call("list_templates", template_id=id)
+        if not found["templates"]:
+            unknown = f"template: there is no template version {id}; see list_templates"
+            raise _protocol_error(NotFound("unknown_template", unknown, field="template"))
+        return _json({"template": found["templates"][0]})
+
     async def graph_schema(self) -> str:
         """The graph's schema as JSON."""
         return await self._tool("get_graph_schema")
@@ -53,14 +66,20 @@ class ResourceReader:
             return ResourceResult([ResourceContent(content, mime_type="application/octet-stream")])
 
     async def _tool(self, name: str, **arguments: str) -> str:
+        return _json(await self._call(name, **arguments))
+
+    async def _call(self, name: str, **arguments: str) -> dict[str, Any]:
         caller = self._caller()
         try:
-            answer = await self._dispatcher.call(name, arguments, caller)
+            return await self._dispatcher.call(name, arguments, caller)
         except PlatformError as error:
             raise _protocol_error(error) from None
         except Exception as unexpected:
             raise _protocol_error(masked(name, unexpected, caller.correlation)) from None
-        return msgspec.json.encode(answer).decode()
+
+
+def _json(answer: dict[str, Any]) -> str:
+    return msgspec.json.encode(answer).decode()
 
 
 def _protocol_error(error: PlatformError) -> FastMCPError:
@@ -71,7 +90,8 @@ def _protocol_error(error: PlatformError) -> FastMCPError:
 
 
 def add_resources(server: FastMCP, dispatcher: Dispatcher, caller: Callable[[], Caller]) -> None:
-    """Add `agent://{id}`, `task://{id}`, `blob://{digest}` and `schema://graph`."""
+    """Add `agent://{id}`, `task://{id}`, `team://{id}`, `template://{id}`, `blob://{digest}` and
+    `schema://graph`."""
     reader = ResourceReader(dispatcher, caller)
     server.resource(
         "agent://{id}",
@@ -87,6 +107,20 @@ def add_resources(server: FastMCP, dispatcher: Dispatcher, caller: Callable[[], 
         description="A task: status, requirements, dependencies, attempt, result.",
         mime_type=JSON,
     )(reader.task)
+    server.resource(
+        "team://{id}",
+        name="team",
+        title="Team",
+        description="A team: goal, members and roles, what it covers, how much it has to do.",
+        mime_type=JSON,
+    )(reader.team)
+    server.resource(
+        "template://{id}",
+        name="template",
+        title="Template",
+        description="What agents are made from; the version 2 of `reviewer` is `reviewer%3A2`.",
+        mime_type=JSON,
+    )(reader.template)
     server.resource(
         "blob://{digest}",
         name="blob",

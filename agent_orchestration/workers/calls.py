@@ -3,13 +3,17 @@
 import asyncio
 import random
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 
+PATIENCE_SECONDS = 120.0
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
+
+T = TypeVar("T")
 
 
 class PatientCalls:
@@ -19,22 +23,31 @@ class PatientCalls:
     where the first call had been carried out and only its answer was lost.
     """
 
-    def __init__(self, dispatcher: Dispatcher, caller: Caller, patience: float = 120.0) -> None:
-        self._dispatcher = dispatcher
-        self._caller = caller
-        self._patience = patience
+    def __init__(
+        self, dispatcher: Dispatcher, caller: Caller, patience: float = PATIENCE_SECONDS
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.caller = caller
+        self.patience = patience
         self.repeated = 0
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The tool's answer; raises a `PlatformError` that is final, or after the patience."""
+        return await self._patiently(lambda: self.dispatcher.call(tool, arguments, self.caller))
+
+    async def read_blob(self, digest: str) -> bytes:
+        """See `Dispatcher.read_blob`."""
+        return await self._patiently(lambda: self.dispatcher.read_blob(digest, self.caller))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         give_up: float | None = None
         delay = FIRST_DELAY
         while True:
             try:
-                return await self._dispatcher.call(tool, arguments, self._caller)
+                return await ask()
             except PlatformError as error:
                 now = time.monotonic()
-                give_up = give_up or now + self._patience
+                give_up = give_up or now + self.patience
                 wait = _wait(error, delay)
                 if not error.retryable or now + wait > give_up:
                     raise

@@ -6,19 +6,19 @@ and every report go through the platform.
 
 import asyncio
 import time
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PatientCalls
+from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.plan import Plan, PlannedAgent
 from agent_orchestration.workers.publish import Payload, publish, run_label
+from agent_orchestration.workers.worker import Change, Worker
 
 LEASE_SECONDS = 30
-CLAIM_SECONDS = 20
 POLL_SECONDS = 1.0
-LEAST_PAUSE = 0.2
 RETIRE_SECONDS = 5.0
 
 TERMINAL = ("completed", "failed", "cancelled")
@@ -27,8 +27,6 @@ COUNTS = (
     "MATCH (t:Task) WHERE $run IN t.labels"
     " RETURN t.status AS status, count(t) AS tasks, count(t.retry_at) AS retrying"
 )
-
-Verdict = Literal["continue", "cancel", "fenced"]
 
 
 class Progress(msgspec.Struct):
@@ -136,102 +134,56 @@ class Replay:
         return run_label(self._plan)
 
     async def _work(self, agent: PlannedAgent) -> None:
-        """Claim, do, report, until cancelled or refused."""
-        number = 0
-        while True:
-            number += 1
-            asked = time.monotonic()
-            try:
-                claim = await self._call(
-                    "claim_task",
-                    agent_id=agent.id,
-                    wait_seconds=CLAIM_SECONDS,
-                    lease_seconds=self._lease,
-                    idempotency_key=f"{agent.id}:claim:{number}",
-                )
-            except (Rejected, NotFound) as error:
-                self.progress.notes.append(f"{agent.id} stopped: {error.reason}")
-                return
-            if claim.get("task"):
-                await self._do(agent, claim["task"], claim["attempt"])
-            else:  # an answer before its time must not become a busy loop
-                await asyncio.sleep(max(0.0, asked + LEAST_PAUSE - time.monotonic()))
+        """Claim, wait, report, until cancelled or refused."""
+        worker = Worker(
+            self._call.dispatcher,
+            agent.id,
+            self._replayed,
+            lease_seconds=self._lease,
+            caller=self._call.caller,
+            patience=self._call.patience,
+            watch=self._changed,
+        )
+        try:
+            await worker.run()
+        except (Rejected, NotFound) as error:
+            self.progress.notes.append(f"{agent.id} stopped: {error.reason}")
+        finally:
+            self._call.repeated += worker.calls.repeated
 
-    async def _do(self, agent: PlannedAgent, task: dict[str, Any], attempt: int) -> None:
-        task_id = task["id"]
+    async def _replayed(self, task: HeldTask) -> dict[str, Any]:
+        """The replay itself: a real wait. Work that was not recorded cannot be replayed, and is
+        never reported as done."""
         recorded = self._recorded(task)
         if recorded is None:
-            await self._decline(agent, task_id, attempt)
-            return
-        self.progress.working[agent.id] = task["title"]
-        try:
-            verdict = await self._wait(agent, task_id, attempt, recorded / self._speed)
-            if verdict == "continue":
-                await self._complete(agent, task_id, attempt, recorded)
-            else:
-                self.progress.stopped += 1
-        finally:
-            del self.progress.working[agent.id]
-
-    def _recorded(self, task: dict[str, Any]) -> float | None:
-        """The recorded seconds; of another run's task those it carries; None for real work."""
-        if task["id"] in self._seconds:
-            return self._seconds[task["id"]]
-        return _replayed_seconds(task.get("payload"))
-
-    async def _wait(
-        self, agent: PlannedAgent, task_id: str, attempt: int, seconds: float
-    ) -> Verdict:
-        """The replay itself: a real wait, with heartbeats where it is longer than a lease."""
-        ends = time.monotonic() + seconds
-        while (left := ends - time.monotonic()) > self._lease / 3:
-            await asyncio.sleep(self._lease / 3)
-            lease = {"task_id": task_id, "attempt": attempt}
-            answer = await self._call("heartbeat", agent_id=agent.id, leases=[lease])
-            verdict: Verdict = answer["leases"][0]["verdict"]
-            if verdict != "continue":
-                return verdict
-        await asyncio.sleep(max(left, 0.0))
-        return "continue"
-
-    async def _complete(
-        self, agent: PlannedAgent, task_id: str, attempt: int, recorded: float
-    ) -> None:
-        try:
-            await self._call(
-                "complete_task",
-                task_id=task_id,
-                agent_id=agent.id,
-                attempt=attempt,
-                result={"replayed": True, "runtime_seconds": recorded},
-                idempotency_key=f"{task_id}:{attempt}:complete",
+            self.progress.declined += 1
+            raise TaskError(
+                "this agent only replays recorded runtimes and cannot do the task",
+                error_type="replay_only",
             )
-        except Rejected as error:  # cancelled, or given to somebody else meanwhile
+        self.progress.working[task.agent_id] = task.title
+        try:
+            await asyncio.sleep(recorded / self._speed)
+        finally:
+            del self.progress.working[task.agent_id]
+        return {"replayed": True, "runtime_seconds": recorded}
+
+    def _recorded(self, task: HeldTask) -> float | None:
+        """The recorded seconds; of another run's task those it carries; None for real work."""
+        if task.id in self._seconds:
+            return self._seconds[task.id]
+        return _replayed_seconds(task.payload)
+
+    def _changed(self, task: HeldTask, change: Change) -> None:
+        if change in {"cancel", "fenced"}:
             self.progress.stopped += 1
-            self.progress.notes.append(error.reason)
+        if change != "completed":
             return
-        self.progress.done_by[agent.id] = self.progress.done_by.get(agent.id, 0) + 1
-        self._open.discard(task_id)
+        self.progress.done_by[task.agent_id] = self.progress.done_by.get(task.agent_id, 0) + 1
+        self._open.discard(task.id)
         if not self._open:
             self.progress.ended = time.monotonic()
             self._nudge.set()
-
-    async def _decline(self, agent: PlannedAgent, task_id: str, attempt: int) -> None:
-        """Work that was not recorded cannot be replayed, and is never reported as done."""
-        self.progress.declined += 1
-        try:
-            await self._call(
-                "fail_task",
-                task_id=task_id,
-                agent_id=agent.id,
-                attempt=attempt,
-                error="this agent only replays recorded runtimes and cannot do the task",
-                error_type="replay_only",
-                retryable=True,
-                idempotency_key=f"{task_id}:{attempt}:decline",
-            )
-        except Rejected as error:
-            self.progress.notes.append(error.reason)
 
     async def _retire(self) -> None:
         """These agents end with this process; what one still holds goes back to the others."""

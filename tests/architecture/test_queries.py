@@ -103,3 +103,12 @@ def test_every_named_query_says_in_a_sentence_what_it_answers() -> None:
 def test_every_named_query_keeps_to_the_callers_tenant() -> None:
     open_to_all = [q.name for q in REGISTRY.queries.values() if "$tenant" not in q.statement]
     assert open_to_all == []
+
+
+def test_patterns_inside_a_question_begin_at_what_is_known() -> None:
+    """`[(a)<-[:ASSIGNED_TO]-(t:Task) | t.id]` looks at the tasks of an agent; begun at the other
+    end, it would look at all tasks for each agent."""
+    unbound = re.compile(r"(?:\[|\b(?:COUNT|EXISTS) \{)\s*(?:MATCH\s+)?\(\w*:")
+    assert unbound.search("RETURN [(t:Task)-[:ASSIGNED_TO]->(a) | t.id] AS ids")
+    found = [q.name for q in REGISTRY.queries.values() if unbound.search(q.statement)]
+    assert found == []

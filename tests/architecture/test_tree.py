@@ -38,6 +38,10 @@ OPTIONAL = {
     "index.py",  # what decisions look entities up by
     "guards.py",  # checks that several decisions share
     "views.py",  # what the tools answer
+    "arguments.py",  # what the tools take
+    "selection.py",  # choices that several decisions make
+    "planning.py",  # a plan's shape, computed for its decision
+    "ending.py",  # what ends with a task
     "explain.py",  # answers put together from several questions
     "worker_tools.py",  # the tools of those who do the work
 }

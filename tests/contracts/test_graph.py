@@ -18,6 +18,7 @@ from agent_orchestration.backends.graph import (
     LinkKey,
     Position,
     WriteRefused,
+    kglite,
     statements,
 )
 from agent_orchestration.backends.graph.fingerprint import fingerprint
@@ -56,15 +57,26 @@ OPEN: dict[str, Callable[[Path], Graph]] = {
 }
 
 
-@pytest.fixture(params=sorted(OPEN))
-async def open_graph(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenGraph]:
+#: The embedded graph as it writes very large batches.
+IN_PIECES = "kglite in pieces"
+
+
+@pytest.fixture(params=[*sorted(OPEN), IN_PIECES])
+async def open_graph(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenGraph]:
     """Opens one and the same graph; the one opened before is stopped first, as by a restart."""
     opened: list[Graph] = []
+    name = request.param
+    if name == IN_PIECES:
+        name = "kglite"
+        monkeypatch.setattr(kglite, "LARGE_ROWS", 0)
+        monkeypatch.setattr(kglite, "PIECE_ROWS", 2)
 
     async def open_again() -> Graph:
         if opened:
             await opened.pop().stop()
-        graph = OPEN[request.param](tmp_path)
+        graph = OPEN[name](tmp_path)
         await graph.start()
         opened.append(graph)
         return graph
@@ -303,6 +315,52 @@ async def test_unlinking_comes_before_linking(graph: Graph) -> None:
         links={KNOWS: [{"from": "ada", "to": "ada", "props": {"x": 1}}]},
     )
     assert await links(graph) == [("ada", "KNOWS", "ada", {"x": 1})]
+
+
+async def test_links_that_cannot_exist_yet_are_made_like_others(graph: Graph) -> None:
+    await put(
+        graph,
+        nodes={"Person": [person("ada"), person("bob")]},
+        new_links={
+            KNOWS: [
+                {"from": a, "to": b, "props": {"to": b}}
+                for a, b in (("ada", "bob"), ("bob", "bob"), ("ada", "nobody"), ("nobody", "ada"))
+            ]
+        },
+    )
+    assert await links(graph) == [
+        ("ada", "KNOWS", "bob", {"to": "bob"}),
+        ("bob", "KNOWS", "bob", {"to": "bob"}),
+    ]
+    await put(graph, links={KNOWS: [{"from": "ada", "to": "bob", "props": {"level": 1}}]})
+    assert ("ada", "KNOWS", "bob", {"level": 1}) in await links(graph)
+
+
+async def test_links_are_removed_from_either_end(graph: Graph) -> None:
+    names = ["ada", "bob", "cat"]
+    pairs = [(a, b) for a in names for b in names]
+    await put(
+        graph,
+        nodes={"Person": [person(name) for name in names]},
+        new_links={KNOWS: [{"from": a, "to": b, "props": {}} for a, b in pairs]},
+    )
+    gone = [("ada", "bob"), ("bob", "bob"), ("cat", "nobody"), ("nobody", "cat")]
+    await put(graph, unlinks_at_end={KNOWS: [{"from": a, "to": b} for a, b in gone]})
+    left = [pair for pair in pairs if pair not in gone]
+    assert [(a, b) for a, _, b, _ in await links(graph)] == left
+
+
+async def test_a_node_with_very_many_links_is_linked_and_unlinked_in_time(graph: Graph) -> None:
+    """Each takes as long as the first; looking at all the others would take minutes."""
+    many = 20_000
+    people = [person("ada"), *(person(f"p{n}") for n in range(many))]
+    rows: list[Row] = [{"from": "ada", "to": f"p{n}", "props": {}} for n in range(many)]
+    async with asyncio.timeout(20):
+        await put(graph, nodes={"Person": people}, new_links={KNOWS: rows})
+        count = "MATCH (:Person {id: 'ada'})-[r:KNOWS]->(:Person) RETURN count(r) AS n"
+        assert await graph.query(count, {}) == [{"n": many}]
+        await put(graph, unlinks_at_end={KNOWS: rows})
+        assert await graph.query(count, {}) == [{"n": 0}]
 
 
 # transactions and positions

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestration.backends.log import DAY_MS, Log, LogLost, Stamp, Topic
+from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.backends.log import DAY_MS, Log, LogLost, Stamp, Topic, claim_check
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import NotFound, Rejected, Unavailable
@@ -19,15 +20,21 @@ TOPICS = (COMMANDS, EVENTS, AUDIT)
 OpenLog = Callable[[Sequence[Topic]], Awaitable[Log]]
 
 
-@pytest.fixture(params=["sqlite"])
-async def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenLog]:
+@pytest.fixture(params=["sqlite", "sqlite with claim check"])
+async def open_log(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenLog]:
     """Opens one and the same log; the one opened before is stopped first, as by a restart."""
     opened: list[Log] = []
+    # Every value is kept elsewhere: the suite must not notice.
+    monkeypatch.setattr(claim_check, "BLOB_THRESHOLD", 0)
 
     async def open_again(topics: Sequence[Topic]) -> Log:
         if opened:
             await opened.pop().stop()
-        log = SqliteLog(tmp_path / "data" / "log.db", topics)
+        log: Log = SqliteLog(tmp_path / "data" / "log.db", topics)
+        if "claim check" in request.param:
+            log = claim_check.ClaimCheckLog(log, FolderBlobs(tmp_path / "blobs"))
         await log.start()
         opened.append(log)
         return log

@@ -23,6 +23,12 @@ VALID: dict[str, dict[str, Any]] = {
     "report_progress": {**HELD, "progress": 1},
     "complete_task": HELD,
     "fail_task": {**HELD, "error": "broken"},
+    "form_team": {"goal": "G", "members": [{"agent_id": "idle"}]},
+    "update_team": {"team_id": "crew", "goal": "other"},
+    "disband_team": {"team_id": "crew"},
+    "define_template": {"name": "writer", "kind": "llm", "capabilities": []},
+    "instantiate_agent": {"template": "writer"},
+    "submit_plan": {"title": "P", "tasks": [{"id": "a"}]},
 }
 
 
@@ -66,9 +72,47 @@ def _levelled(name: str, most: int) -> list[Any]:
     return [*_ITEMS, *wrong_ids, *wrong_levels, [{name: "a", "bogus": 1}], twice, many]
 
 
+_MEMBERS: list[Any] = [
+    *_ITEMS,
+    *([{"agent_id": one}] for one in ("", "a/b", "x" * 129, 5, None, "absent", "retired")),
+    *([{"agent_id": "idle", "role": one}] for one in ("", "a\nb", "x" * 257, 5, None)),
+    [{"agent_id": "idle", "bogus": 1}],
+    [{"agent_id": "idle"}, {"agent_id": "idle", "role": "lead"}],
+    [{"agent_id": f"a{number}"} for number in range(1001)],
+]
+_DEPENDENCIES: list[Any] = [
+    *(["absent"], ["a/b"], [{"task_id": "absent"}], [{"task_id": "b", "on_failure": "x"}]),
+    *(["b", "b"], ["a"], ["b", {"task_id": "b"}], ["cancelled"], "b", 5, [5]),
+]
+_TASKS: list[Any] = [
+    *(one for one in _ITEMS if one != {}),
+    *([], [{"id": "a"}, {"id": "a"}], [{"id": "a", "bogus": 1}]),
+    *([{"id": one}] for one in ("", "a/b", "x" * 64, "a\n", 5, None)),
+    *([{"id": "a", "title": one}] for one in ("", "a\nb", "x" * 501, 5)),
+    *([{"id": "a", "depends_on": one}, {"id": "b"}] for one in _DEPENDENCIES),
+    *([{"id": "a", "requires": one}] for one in ([{"capability": "a", "level": 2}], "x", [5])),
+    [{"id": "a", "requires": [{"capability": "a"}, {"capability": "a"}]}],
+    *([{"id": "a", "payload": one}] for one in ("x" * 70_000, {"$blob": "x"}, 2**63)),
+    *([{"id": "a", "lease_seconds": one}] for one in (0, 86_401, "x", True)),
+    *([{"id": "a", "retry": one}] for one in (5, {"factor": 0}, {"bogus": 1})),
+    [{"id": "a", "depends_on": ["b"]}, {"id": "b", "depends_on": ["a"]}],
+]
+_VERSION: list[Any] = [1_000_001, *_COUNT]
+
+
 BAD: dict[str, list[Any]] = {
-    **dict.fromkeys(("id", "agent_id", "task_id"), _IDS),
-    **dict.fromkeys(("name", "title", "category", "reason", "error_type"), _LINE),
+    **dict.fromkeys(("id", "agent_id", "task_id", "team_id"), _IDS),
+    **dict.fromkeys(("name", "title", "category", "reason", "error_type", "goal"), _LINE),
+    **dict.fromkeys(("members", "add"), _MEMBERS),
+    "remove": [*_ITEMS, ["a/b"], [""], [f"a{number}" for number in range(1001)]],
+    **{key: [1001, *_COUNT] for key in ("min_size", "max_size")},
+    "template": ["absent", "a:1", "-a", "x" * 101, "a\n", *_IDS[:1], *_OTHER_TYPES],
+    "version": _VERSION,
+    "tasks": _TASKS,
+    "form_team": [
+        *("x", 5, True, [], {"bogus": 1}, {"goal": ""}, {"max_size": 0}, {"max_size": "x"}),
+        *({"max_size": 1001}, {"max_size": True}, {"goal": "a\nb"}, {}),
+    ],
     **dict.fromkeys(("description", "error"), _TEXT),
     "idempotency_key": ["", "a\x00b", "a\nb", "x" * 201, *_OTHER_TYPES],
     **dict.fromkeys(("priority", "attempt", "max_concurrency"), _COUNT),
@@ -76,7 +120,7 @@ BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
     **dict.fromkeys(("start", "force", "draining", "retryable"), _FLAG),
     "labels": _LABELS,
-    **dict.fromkeys(("payload", "progress", "result"), _JSON),
+    **dict.fromkeys(("payload", "progress", "result", "settings"), _JSON),
     "kind": ["robot", "", 5, True, []],
     "capabilities": _levelled("name", 200),
     "requires": _levelled("capability", 50),
@@ -107,12 +151,19 @@ BAD: dict[str, list[Any]] = {
 }
 
 
+#: Where a name means something else for one tool.
+SPECIAL = {
+    ("define_capability", "name"): _IDS,
+    ("define_template", "name"): [one for one in BAD["template"] if one != "absent"],
+}
+
+
 def bad_calls(tool: Tool) -> Iterator[tuple[str, dict[str, Any]]]:
     """The argument to blame, and the arguments."""
     valid = VALID[tool.name]
     required = cast("list[str]", tool.input_schema.get("required", []))
     for name in tool.arguments.model_fields:
-        values = _IDS if (tool.name, name) == ("define_capability", "name") else BAD[name]
+        values = SPECIAL.get((tool.name, name), BAD[name])
         for value in values:
             yield name, {**valid, name: value}
     for name in required:

@@ -2,10 +2,12 @@
 
     python -m tests.e2e.check_log DATA_FOLDER
 
-Reads `log.sqlite` only. Prints a JSON summary; exits 0 when every promise was kept, 1 when one was
-broken, 2 when there is no log to read. `log_model.py` says what the promises are.
+Reads `log.sqlite`, and `blobs/` where a record says that its value is there. Prints a JSON summary;
+exits 0 when every promise was kept, 1 when one was broken, 2 when there is no log to read.
+`log_model.py` says what the promises are.
 """
 
+import hashlib
 import json
 import sqlite3
 import sys
@@ -15,20 +17,36 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.log_model import Record, Tenant
+from tests.e2e.log_entities import Record
+from tests.e2e.log_model import Tenant
 
 SHOWN = 50
 
 
-def read_topic(db: sqlite3.Connection, topic: str) -> Iterator[Record]:
-    """A topic's records by partition and offset."""
+def read_topic(db: sqlite3.Connection, topic: str, blobs: Path | None = None) -> Iterator[Record]:
+    """A topic's records by partition and offset, with the values that are kept in `blobs`."""
     rows = db.execute(
         'SELECT partition, "offset", timestamp, value, headers FROM records'
         " WHERE topic_id = (SELECT topic_id FROM topics WHERE name = ?) ORDER BY 1, 2",
         (topic,),
     )
     for partition, offset, timestamp, value, headers in rows:
-        yield Record(partition, offset, timestamp, bytes(value), json.loads(headers))
+        record = Record(partition, offset, timestamp, bytes(value), json.loads(headers))
+        if blobs is not None:
+            record.value = kept_value(record, blobs)
+        yield record
+
+
+def kept_value(record: Record, blobs: Path) -> bytes:
+    """The record's value; what is kept elsewhere is named by its SHA-256 in `ce_dataref`. One that
+    is missing or damaged breaks every promise about that record, beginning with its hash."""
+    name = record.headers.get("ce_dataref")
+    if name is None:
+        return record.value
+    path = blobs / name[:2] / name
+    value = path.read_bytes() if path.exists() else b""
+    intact = hashlib.sha256(value).hexdigest() == name and not record.value
+    return value if intact else b"{}"
 
 
 def check(events: Iterable[Record], commands: Iterable[Record]) -> dict[str, Any]:
@@ -56,6 +74,7 @@ def _describe(tenant: Tenant) -> dict[str, Any]:
         "events": tenant.seq,
         "tasks": dict(sorted(Counter(task.status for task in tenant.tasks.values()).items())),
         "agents": len(tenant.agents),
+        "teams": sum(members is not None for members in tenant.teams.values()),
         "claims": tenant.claims,
         "most_tasks_held_at_once": tenant.most_held,
     }
@@ -65,7 +84,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
     """The summary of the log in a data folder; raises `sqlite3.Error` without a readable one."""
     uri = f"{(folder / 'log.sqlite').resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as db:
-        return check(read_topic(db, "events"), read_topic(db, "commands"))
+        blobs = folder / "blobs"
+        return check(read_topic(db, "events", blobs), read_topic(db, "commands", blobs))
 
 
 def main(arguments: list[str]) -> int:

@@ -3,80 +3,34 @@
 `check_log.py` lets it follow a log.
 """
 
-import hashlib
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
-GENESIS = "0" * 32
-KEY_MEMORY_MS = 24 * 60 * 60 * 1000
-HELD = ("assigned", "running")
+from tests.e2e.log_chain import Chain
+from tests.e2e.log_entities import (
+    Agent,
+    Record,
+    Task,
+    in_a_circle,
+    skills,
+    task_of,
+)
+
 ENDED_BADLY = ("failed", "cancelled")
+FINISHED = ("completed", *ENDED_BADLY)
 
 
-@dataclass
-class Violation:
-    """One broken promise, and the event that breaks it."""
-
-    tenant: str
-    seq: int
-    rule: str
-    detail: str
-
-
-@dataclass
-class Record:
-    """A record of the log."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes
-    headers: dict[str, str]
-
-
-@dataclass
-class Task:
-    """What the model knows of a task."""
-
-    depends_on: dict[str, str]
-    requires: dict[str, int]
-    status: str = "ready"
-    attempt: int = 0
-    holder: str | None = None
-    lease_until: int = 0
-    retry_at: int | None = None
-
-
-@dataclass
-class Agent:
-    """What the model knows of an agent."""
-
-    skills: dict[str, int]
-    limit: int
-    draining: bool = False
-    retired: bool = False
-    holds: set[str] = field(default_factory=set[str])
-
-
-class Tenant:
+class Tenant(Chain):
     """One tenant's history, followed event by event."""
 
     def __init__(self, name: str, commands: dict[tuple[int, int], Record]) -> None:
-        self.name = name
-        self.violations: list[Violation] = []
+        super().__init__(name, commands)
         self.tasks: dict[str, Task] = {}
         self.agents: dict[str, Agent] = {}
+        self.teams: dict[str, set[str] | None] = {}
         self._dependents: dict[str, list[str]] = {}
         self.claims = 0
         self.most_held = 0
-        self.seq = 0
-        self.at = 0
-        self._digest = GENESIS
-        self._partition: int | None = None
-        self._command_ids: set[str] = set()
-        self._keys: dict[str, int] = {}
-        self._commands = commands
         self._steps = {
             "TaskCreated": self._task_created,
             "TaskClaimed": self._task_taken,
@@ -93,12 +47,17 @@ class Tenant:
             "AgentDrained": self._agent_drained,
             "AgentResumed": self._agent_drained,
             "AgentRetired": self._agent_retired,
+            "AgentInstantiated": self._agent_registered,
+            "TeamFormed": self._team_formed,
+            "TeamUpdated": self._team_updated,
+            "TeamDisbanded": self._team_disbanded,
+            "PlanSubmitted": self._plan_submitted,
         }
 
     def follow(self, record: Record) -> None:
         """Check one event and let the model take it in."""
-        self._check_chain(record)
-        self._check_command(record)
+        self.check_chain(record)
+        self.check_command(record)
         step = self._steps.get(record.headers["ce_type"])
         if step is not None:
             try:
@@ -106,57 +65,46 @@ class Tenant:
             except KeyError as missing:
                 self.wrong("unknown id or field", f"{record.headers['ce_type']}: {missing}")
 
-    def wrong(self, rule: str, detail: str) -> None:
-        """Note a broken promise at the present event."""
-        self.violations.append(Violation(self.name, self.seq, rule, detail))
-
-    def _check_chain(self, record: Record) -> None:
-        headers = record.headers
-        seq, at = int(headers["ce_seq"]), int(headers["ce_at"])
-        if seq != self.seq + 1:
-            self.wrong("seq without gaps", f"{seq} comes after {self.seq}")
-        self.seq = seq
-        if headers["ce_prev"] != self._digest:
-            self.wrong("prev chain", f"prev {headers['ce_prev']}, predecessor {self._digest}")
-        if self._partition not in (None, record.partition):
-            self.wrong("one partition", f"{self._partition} before, {record.partition} now")
-        if at < self.at:
-            self.wrong("time does not go back", f"{at} after {self.at}")
-        self._digest, self._partition, self.at = digest(record), record.partition, at
-
-    def _check_command(self, record: Record) -> None:
-        headers = record.headers
-        command, key = headers["ce_commandid"], headers["ce_receiptkey"]
-        if command in self._command_ids:
-            self.wrong("one event per command", f"command {command} has another event")
-        self._command_ids.add(command)
-        if key.startswith("key:") and self.at < self._keys.get(key, -KEY_MEMORY_MS) + KEY_MEMORY_MS:
-            self.wrong("one event per idempotency key", key)
-        self._keys[key] = self.at
-        offset = int(headers["ce_commandposition"].partition(":")[2])
-        cause = self._commands.get((record.partition, offset))
-        if cause is None:  # commands are kept for a week only
-            return
-        if cause.headers["ce_id"] != command:
-            self.wrong("caused by its command", f"offset {offset} holds {cause.headers['ce_id']}")
-        if hashlib.sha256(cause.value).hexdigest()[:32] != headers["ce_bodyhash"]:
-            self.wrong("caused by its command", f"the body of {command} has another hash")
-
     def _task_created(self, _type: str, event: dict[str, Any]) -> None:
-        task_id = event["task_id"]
-        if task_id in self.tasks:
-            self.wrong("ids are unique", f"task {task_id} is created again")
-        task = Task(
-            depends_on={d["task_id"]: d["on_failure"] for d in event["depends_on"]},
-            requires={r["capability"]: r["level"] for r in event["requires"]},
-        )
-        unmet = self._unmet(task)
+        task_id, team = event["task_id"], event.get("team_id")
+        self._new_task(task_id, task_of(event, team))
+        unmet = self._begin(task_id)
         if sorted(unmet) != sorted(event["unmet"]):
             self.wrong("dependency order", f"task {task_id}: unmet {event['unmet']}, not {unmet}")
-        task.status = "blocked" if unmet else "ready"
+
+    def _plan_submitted(self, _type: str, event: dict[str, Any]) -> None:
+        plan_id, team, listed = event["plan_id"], event["team_id"], event["tasks"]
+        if event.get("team") is not None:
+            self._team_formed("TeamFormed", {"team_id": team, "members": event["team"]})
+        plan = Task({}, {}, team, status="running")
+        self._new_task(plan_id, plan)
+        for task in listed:
+            self._new_task(task["task_id"], task_of(task, team, plan_id))
+            if not task["task_id"].startswith(f"{plan_id}."):
+                self.wrong("plans name their tasks", f"{task['task_id']} in plan {plan_id}")
+            plan.open_tasks.add(task["task_id"])
+        for task in listed:
+            unmet = self._begin(task["task_id"])
+            if len(unmet) != task.get("unmet", 0):
+                self.wrong("dependency order", f"task {task['task_id']}: not {len(unmet)} unmet")
+        if circle := in_a_circle({one: set(self.tasks[one].depends_on) for one in plan.open_tasks}):
+            self.wrong("plans have no circles", f"plan {plan_id}: {sorted(circle)[:9]}")
+
+    def _new_task(self, task_id: str, task: Task) -> None:
+        if task_id in self.tasks:
+            self.wrong("ids are unique", f"task {task_id} is created again")
+        if task.team is not None and self.teams[task.team] is None:
+            self.wrong("disbanded teams get no work", f"task {task_id} for {task.team}")
         self.tasks[task_id] = task
+
+    def _begin(self, task_id: str) -> list[str]:
+        """The new task is ready or blocked; the dependencies that it waits for."""
+        task = self.tasks[task_id]
+        unmet = self._unmet(task)
+        task.status = "blocked" if unmet else "ready"
         for dependency in task.depends_on:
             self._dependents.setdefault(dependency, []).append(task_id)
+        return unmet
 
     def _unmet(self, task: Task) -> list[str]:
         return [one for one, policy in task.depends_on.items() if not self._is_met(one, policy)]
@@ -182,6 +130,8 @@ class Tenant:
             self.wrong("agents at work take work", f"{agent_id} is draining or retired")
         if lacking := [c for c, n in task.requires.items() if agent.skills.get(c, -1) < n]:
             self.wrong("requirements are met", f"{agent_id} lacks {lacking} for {task_id}")
+        if task.team is not None and agent_id not in (self.teams[task.team] or ()):
+            self.wrong("members only", f"{agent_id} takes {task_id} of {task.team}")
         agent.holds.add(task_id)
         if len(agent.holds) > agent.limit:
             self.wrong("max_concurrency", f"{agent_id} holds {len(agent.holds)} of {agent.limit}")
@@ -213,13 +163,13 @@ class Tenant:
         task.status, task.lease_until = "running", event["lease_until"]
 
     def _task_completed(self, type_: str, event: dict[str, Any]) -> None:
-        task = self._holding(type_, event)
-        self._end(event["task_id"], task, "completed")
+        self._holding(type_, event)
+        self._end(event["task_id"], "completed")
 
     def _task_failed(self, type_: str, event: dict[str, Any]) -> None:
         task = self._holding(type_, event)
         if event["retry_at"] is None:
-            self._end(event["task_id"], task, "failed")
+            self._end(event["task_id"], "failed")
             return
         later = event["retry_at"] > self.at
         self._free(event["task_id"], task, "blocked" if later else "ready")
@@ -233,7 +183,7 @@ class Tenant:
         if event["requeued"]:
             self._free(event["task_id"], task, "ready")
         else:
-            self._end(event["task_id"], task, "failed")
+            self._end(event["task_id"], "failed")
 
     def _task_released(self, _type: str, event: dict[str, Any]) -> None:
         task = self.tasks[event["task_id"]]
@@ -245,19 +195,33 @@ class Tenant:
         task = self.tasks[event["task_id"]]
         if task.status in ("completed", *ENDED_BADLY):
             self.wrong("finished is final", f"task {event['task_id']} was {task.status}")
-        self._end(event["task_id"], task, "cancelled")
+        self._end(event["task_id"], "cancelled")
 
-    def _end(self, task_id: str, task: Task, status: str) -> None:
-        """The task is finished; what waited for it goes on, stays or is cancelled."""
-        self._free(task_id, task, status)
-        for other_id in self._dependents.get(task_id, ()):
-            other = self.tasks[other_id]
-            if other.status != "blocked":
+    def _end(self, task_id: str, status: str) -> None:
+        """The task is finished; what waited for it goes on, stays or is cancelled, and so is what
+        is open of a plan. A plan ends with its last task."""
+        ending = [(task_id, status)]
+        while ending:
+            task_id, status = ending.pop()
+            task = self.tasks[task_id]
+            if task.status in FINISHED:
                 continue
-            if status in ENDED_BADLY and other.depends_on[task_id] == "cancel":
-                self._end(other_id, other, "cancelled")
-            elif other.retry_at is None and not self._unmet(other):
-                other.status = "ready"
+            self._free(task_id, task, status)
+            ending += [(one, "cancelled") for one in task.open_tasks]
+            for other_id in self._dependents.get(task_id, ()):
+                other = self.tasks[other_id]
+                if other.status != "blocked":
+                    continue
+                if status in ENDED_BADLY and other.depends_on[task_id] == "cancel":
+                    ending.append((other_id, "cancelled"))
+                elif other.retry_at is None and not self._unmet(other):
+                    other.status = "ready"
+            if task.plan is not None:
+                plan = self.tasks[task.plan]
+                plan.open_tasks.discard(task_id)
+                plan.failed = plan.failed or status != "completed"
+                if not plan.open_tasks:
+                    ending.append((task.plan, "failed" if plan.failed else "completed"))
 
     def _agent_registered(self, _type: str, event: dict[str, Any]) -> None:
         if event["agent_id"] in self.agents:
@@ -281,19 +245,43 @@ class Tenant:
         for task_id in sorted(agent.holds):
             self._free(task_id, self.tasks[task_id], "ready")
         agent.retired = True
+        for members in self.teams.values():
+            (members or set()).discard(event["agent_id"])
 
+    def _team_formed(self, _type: str, event: dict[str, Any]) -> None:
+        if event["team_id"] in self.teams:
+            self.wrong("ids are unique", f"team {event['team_id']} is formed again")
+        self.teams[event["team_id"]] = set()
+        self._join(event["team_id"], event["members"])
 
-def skills(listed: list[dict[str, Any]]) -> dict[str, int]:
-    """Capability -> level in thousandths."""
-    return {one["capability"]: one["level"] for one in listed}
+    def _team_updated(self, _type: str, event: dict[str, Any]) -> None:
+        members = self._members(event["team_id"])
+        if strangers := set(event["left"]) - members:
+            self.wrong("members leave", f"{sorted(strangers)} were not in {event['team_id']}")
+        members -= set(event["left"])
+        self._join(event["team_id"], event["joined"])
 
+    def _team_disbanded(self, _type: str, event: dict[str, Any]) -> None:
+        team_id = event["team_id"]
+        if sorted(self._members(team_id)) != sorted(event["left"]):
+            self.wrong("members leave", f"{team_id} has other members than {event['left']}")
+        its = [
+            one for one, t in self.tasks.items() if t.team == team_id and t.status not in FINISHED
+        ]
+        if sorted(its) != sorted(event["released"]):
+            self.wrong("disbanding gives back", f"{team_id} has {len(its)} tasks to do")
+        for task_id in its:
+            self.tasks[task_id].team = None
+        self.teams[team_id] = None
 
-def digest(record: Record) -> str:
-    """SHA-256 over the chain's facts as a JSON array and the body, 32 hex digits."""
-    h = record.headers
-    facts = (
-        *(h["ce_prev"], h["ce_tenant"], int(h["ce_seq"]), h["ce_type"], int(h["ce_dataversion"])),
-        *(int(h["ce_at"]), h["ce_commandid"], h["ce_actor"], h["ce_receiptkey"], h["ce_bodyhash"]),
-    )
-    text = json.dumps(facts, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode() + record.value).hexdigest()[:32]
+    def _members(self, team_id: str) -> set[str]:
+        members = self.teams[team_id]
+        if members is None:
+            self.wrong("finished is final", f"team {team_id} was disbanded")
+        return set() if members is None else members
+
+    def _join(self, team_id: str, listed: list[dict[str, Any]]) -> None:
+        for member in listed:
+            if self.agents[member["agent_id"]].retired:
+                self.wrong("members are at work", f"{member['agent_id']} is retired")
+            self._members(team_id).add(member["agent_id"])

@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         checked_log(started.folder)
 
 
+TEMPLATE = VALID["define_template"]
 SKILL = [{"name": "python", "level": 0.5}]
 PREPARATION: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -54,6 +55,12 @@ PREPARATION: list[tuple[str, dict[str, Any]]] = [
     ("cancel_task", {"task_id": "cancelled"}),
     ("drain_agent", {"agent_id": "draining"}),
     ("retire_agent", {"agent_id": "retired"}),
+    ("form_team", {"id": "crew", "goal": "G", "members": [{"agent_id": "patient"}]}),
+    ("form_team", {"id": "gone", "goal": "G", "members": [{"agent_id": "patient"}]}),
+    ("disband_team", {"team_id": "gone"}),
+    ("create_task", {"id": "ours", "title": "T", "team_id": "crew", "priority": 5}),
+    ("define_template", {"name": "writer", "kind": "llm", "capabilities": [], "version": 2}),
+    ("submit_plan", {"id": "plan", "title": "P", "team_id": "crew", "tasks": [{"id": "a"}]}),
 ]
 
 
@@ -157,6 +164,28 @@ async def mcp_problem(client: Client[Any], tool: str, arguments: Any, blamed: st
         ("register_agent", {**VALID["register_agent"], "id": "idle"}, "already_exists", "id"),
         ("create_task", {"id": "ready", "title": "x"}, "already_exists", "id"),
         ("create_task", {"id": "a", "title": "x", "depends_on": ["a"]}, "cycle", "depends_on"),
+        ("create_task", {"title": "x", "team_id": "absent"}, "unknown_team", "team_id"),
+        ("create_task", {"title": "x", "team_id": "gone"}, "team_disbanded", "team_id"),
+        ("assign_task", {"task_id": "ours", "agent_id": "idle"}, "not_a_member", "agent_id"),
+        ("assign_task", {"task_id": "plan", "agent_id": "patient"}, "wrong_status", "task_id"),
+        ("complete_task", {**HELD, "task_id": "plan"}, "fenced", "attempt"),
+        ("form_team", {"id": "crew", "goal": "x"}, "already_exists", "id"),
+        ("form_team", {"goal": "x", "min_size": 9}, "too_few_agents", "min_size"),
+        ("form_team", {"goal": "x", "requires": [{"capability": "x"}]}, "uncovered", "requires"),
+        ("update_team", {"team_id": "absent", "goal": "x"}, "unknown_team", "team_id"),
+        ("update_team", {"team_id": "gone", "goal": "x"}, "team_disbanded", "team_id"),
+        ("disband_team", {"team_id": "crew"}, "team_has_work", "team_id"),
+        ("define_template", {**TEMPLATE, "version": 1}, "version_exists", "version"),
+        ("instantiate_agent", {"template": "absent"}, "unknown_template", "template"),
+        ("instantiate_agent", {"template": "writer", "id": "idle"}, "already_exists", "id"),
+        ("submit_plan", {**VALID["submit_plan"], "id": "plan"}, "already_exists", "id"),
+        ("submit_plan", {**VALID["submit_plan"], "team_id": "gone"}, "team_disbanded", "team_id"),
+        (
+            "submit_plan",
+            {"title": "x", "tasks": [{"id": "a", "depends_on": ["cancelled"]}]},
+            "dependency_failed",
+            "tasks",
+        ),
         (
             "create_task",
             {"title": "x", "depends_on": [{"task_id": "cancelled", "on_failure": "cancel"}]},

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from agent_orchestration.app import REGISTRY, Platform, wall_clock
+from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph import GraphWrite
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log import Stamp
+from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
@@ -167,14 +169,9 @@ class World:
 
     async def agent(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
         """Register an agent that can do nothing in particular."""
-        arguments: dict[str, Any] = {
-            "id": name,
-            "name": name,
-            "kind": "function",
-            "capabilities": [],
-            **more,
-        }
-        return await self.call("register_agent", tenant, **arguments)
+        given: dict[str, Any] = {"id": name, "name": name, "kind": "function", "capabilities": []}
+        given |= more
+        return await self.call("register_agent", tenant, **given)
 
     async def task(self, name: str, tenant: str = DEFAULT_TENANT, /, **more: Any) -> Any:
         """Create a task."""
@@ -202,10 +199,13 @@ class World:
     async def records(self, topic: str, partition: int | None = None) -> list[StoredRecord]:
         """All records of a topic, or of one of its partitions."""
         numbers = range(self.log.topics()[topic].partitions) if partition is None else [partition]
+        whole = ClaimCheckLog(self.log, FolderBlobs(self.folder / "blobs"))
         found: list[StoredRecord] = []
         for number in numbers:
-            first, _ = await self.log.bounds(topic, number)
-            found += await self.log.read(topic, number, first, 1_000_000)
+            place, _ = await whole.bounds(topic, number)
+            while more := await whole.read(topic, number, place, 1_000_000):
+                found += more
+                place = more[-1].offset + 1
         return found
 
     async def inject(

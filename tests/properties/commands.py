@@ -1,11 +1,6 @@
 """From the numbers of a move to a command that makes sense now, most of the time."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
-
-from agent_orchestration.core.messages import Command, canonical
+from agent_orchestration.core.messages import Command
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.commands import (
     DrainAgent,
@@ -14,9 +9,9 @@ from agent_orchestration.domain.agents.commands import (
     Lease,
     RegisterAgent,
     RetireAgent,
-    SkillClaim,
     UpdateAgent,
 )
+from agent_orchestration.domain.agents.model import SkillClaim
 from agent_orchestration.domain.capabilities.commands import DefineCapability
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
@@ -24,77 +19,30 @@ from agent_orchestration.domain.tasks.commands import (
     ClaimTask,
     CompleteTask,
     CreateTask,
-    DependencySpec,
     ExpireLease,
     FailTask,
     ReleaseTask,
     ReportProgress,
-    RequirementSpec,
     StartTask,
 )
-from agent_orchestration.domain.tasks.model import HELD, EdgePolicy, RetryPolicy, Task
-from agent_orchestration.pipeline.due import command_for, due_until
-
-
-class Move(msgspec.Struct, frozen=True):
-    """What might be asked next; what its numbers mean depends on the kind."""
-
-    kind: str
-    task: int = 0
-    agent: int = 0
-    number: int = 0
-    seconds: int = 0
-    text: str = "plain"
-
-    @property
-    def task_id(self) -> str:
-        return f"t{self.task}"
-
-    @property
-    def agent_id(self) -> str:
-        return f"a{self.agent}"
-
-    @property
-    def lasting(self) -> int:
-        """Its seconds as a length of time: those of the log may also run back."""
-        return max(self.seconds, 0)
-
-    @property
-    def keyed(self) -> bool:
-        """Whether the caller gives an idempotency key."""
-        return self.number % 4 == 3
-
-    def line(self, length: int = 256) -> str:
-        """The text without control characters."""
-        return "".join(c for c in self.text if c >= " ")[:length]
-
-    def json(self) -> str:
-        """The text as JSON, with what else JSON can hold."""
-        deep: Any = self.text[:9]
-        for _ in range(self.number):
-            deep = [deep]
-        value = {"text": f"\x00{self.text}", "n": 2**63 - 1, "f": 0.1, "deep": deep}
-        return canonical(value).decode()
-
-
-POLICIES: tuple[EdgePolicy, ...] = ("block", "cancel", "continue")
-RETRIES = (
-    RetryPolicy(),
-    RetryPolicy(initial_ms=0),
-    RetryPolicy(max_attempts=1),
-    RetryPolicy(initial_ms=30_000, max_attempts=2, non_retryable=("fatal",)),
+from agent_orchestration.domain.tasks.model import (
+    HELD,
+    DependencySpec,
+    RequirementSpec,
+    Task,
 )
-CAPABILITIES = ("c0", "c1", "c2")
-Make = Callable[[TenantState, Move, int], Command]
-
-
-def _levels(number: int) -> list[tuple[str, int]]:
-    """Some of the capabilities, at some levels."""
-    return [(name, number % 11 * 100) for i, name in enumerate(CAPABILITIES) if number >> i & 1]
-
-
-def _labels(move: Move) -> Mapping[str, str]:
-    return {move.line(64).replace("=", "") or "key": move.line()}
+from agent_orchestration.pipeline.due import command_for, due_until
+from tests.properties.company_moves import COMPANY
+from tests.properties.move import (
+    CAPABILITIES,
+    POLICIES,
+    RETRIES,
+    Make,
+    Move,
+    some_labels,
+    some_levels,
+    some_team,
+)
 
 
 def _some(state: TenantState, move: Move) -> str:
@@ -108,20 +56,20 @@ def _register(_state: TenantState, move: Move, _now: int) -> Command:
         agent_id=None if move.number == 29 else move.agent_id,
         name=move.line(),
         kind="llm",
-        skills=tuple(SkillClaim(name, level) for name, level in _levels(move.number)),
-        labels=dict(_labels(move)),
+        skills=tuple(SkillClaim(name, level) for name, level in some_levels(move.number)),
+        labels=some_labels(move),
         max_concurrency=move.number % 3 + 1,
         heartbeat_seconds=move.lasting or None,
     )
 
 
 def _update(_state: TenantState, move: Move, _now: int) -> Command:
-    skills = tuple(SkillClaim(name, level) for name, level in _levels(move.number))
+    skills = tuple(SkillClaim(name, level) for name, level in some_levels(move.number))
     return UpdateAgent(
         agent_id=move.agent_id,
         name=move.line() if move.number % 2 else None,
         skills=skills if move.number % 3 else None,
-        labels=dict(_labels(move)) if move.number % 5 else None,
+        labels=some_labels(move) if move.number % 5 else None,
         max_concurrency=move.number % 4 or None,
         heartbeat_seconds=move.lasting or None,
     )
@@ -158,7 +106,7 @@ def _create(state: TenantState, move: Move, _now: int) -> Command:
     if move.number == 0:
         wanted = [move.task_id, "ghost"]
     edges = [DependencySpec(one, POLICIES[(move.number + i) % 3]) for i, one in enumerate(wanted)]
-    requires = _levels(move.number // 3) if move.number % 3 == 2 else []
+    requires = some_levels(move.number // 3) if move.number % 3 == 2 else []
     level = move.task % 4 * 200
     # In another order than they are created in.
     named = f"{'zyxwvutsrq'[move.task]}{move.number}"
@@ -169,10 +117,11 @@ def _create(state: TenantState, move: Move, _now: int) -> Command:
         requires=tuple(RequirementSpec(name, level) for name, _ in requires),
         depends_on=tuple(edges),
         priority=move.number % 5 + 1,
-        labels=dict(_labels(move)),
+        labels=some_labels(move),
         payload=move.json() if move.number % 2 else None,
         lease_seconds=move.lasting or 60,
         retry=RETRIES[move.number % len(RETRIES)],
+        team_id=some_team(state, move) if move.number % 5 == 1 else None,
     )
 
 
@@ -264,6 +213,7 @@ MAKE: dict[str, Make] = {
     "expire lease": _expire_lease,
     "release": _release,
     "due": _due,
+    **COMPANY,
 }
 """Kind of move -> what makes its command."""
 OFTEN = ("create", "claim", "complete") * 5 + ("assign", "start", "fail", "cancel", "due") * 2

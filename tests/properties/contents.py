@@ -6,15 +6,19 @@ from typing import Any
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.agents.index import AgentsByCapability, Silence
+from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Silence
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.index import (
+    Children,
     Dependents,
     ReadyTasks,
     TaskDeadlines,
     TasksByAgent,
 )
 from agent_orchestration.domain.tasks.model import HELD, Dependency, Task
+from agent_orchestration.domain.teams.index import TeamMembers, TeamTasks
+from agent_orchestration.domain.templates.index import TemplateVersions
+from agent_orchestration.domain.templates.model import Template
 from agent_orchestration.pipeline.due import Due
 
 
@@ -31,6 +35,11 @@ def index_contents(state: TenantState) -> dict[str, Any]:
         "dependents": _plain(vars(state.index(Dependents))["_waiting"]),
         "holders": _plain(vars(state.index(TasksByAgent))["_held"]),
         "capabilities": _plain(vars(state.index(AgentsByCapability))["_agents"]),
+        "children": _plain(vars(state.index(Children))["_open"]),
+        "members": _plain(vars(state.index(TeamMembers))["_members"]),
+        "work of teams": _plain(vars(state.index(TeamTasks))["_tasks"]),
+        "versions": dict(vars(state.index(TemplateVersions))["_newest"]),
+        "known agents": state.index(KnownAgents).ids(),
         "tasks due": _entries(state.index(TaskDeadlines).deadlines),
         "agents due": _entries(state.index(Silence).deadlines),
     }
@@ -54,11 +63,14 @@ def recomputed(state: TenantState) -> dict[str, Any]:
     return index_contents(fresh)
 
 
-def best_ready(state: TenantState, levels: Mapping[str, int]) -> str | None:
-    """The task to claim next."""
+def best_ready(
+    state: TenantState, levels: Mapping[str, int], teams: Iterable[str] = ()
+) -> str | None:
+    """The task to claim next for somebody with these levels who is in these teams."""
+    allowed = {None, *teams}
 
     def able(task: Task) -> bool:
-        return all(
+        return task.team_id in allowed and all(
             need.capability in levels and levels[need.capability] >= need.level
             for need in task.requires
         )
@@ -77,6 +89,29 @@ def unstaffed(state: TenantState, requires: Iterable[tuple[str, int]]) -> tuple[
 
     lacking = tuple(name for name, level in needed if not able((name, level)))
     return lacking or (() if not needed or able(*needed) else tuple(n for n, _ in needed))
+
+
+def open_children(state: TenantState, plan_id: str) -> tuple[str, ...]:
+    """The unfinished tasks of a plan."""
+    its = [task.id for task in state.all(Task) if task.parent_id == plan_id and task.is_live()]
+    return tuple(sorted(its))
+
+
+def work_of(state: TenantState, team_id: str) -> tuple[str, ...]:
+    """The unfinished tasks of a team."""
+    its = [task.id for task in state.all(Task) if task.team_id == team_id and task.is_live()]
+    return tuple(sorted(its))
+
+
+def members(state: TenantState, team_id: str) -> dict[str, str]:
+    """Agent -> role, in order of agent."""
+    found = {a.id: m.role for a in state.all(Agent) for m in a.memberships if m.team_id == team_id}
+    return dict(sorted(found.items()))
+
+
+def newest(state: TenantState, name: str) -> int:
+    """The newest version of a template; 0 without any."""
+    return max((t.version for t in state.all(Template) if t.name == name), default=0)
 
 
 def held_by(state: TenantState, agent_id: str) -> frozenset[str]:

@@ -64,10 +64,12 @@ class GraphModel:
             raise CheckpointMoved("moved", "another writer")
         for label, rows in write.nodes.items():
             self.nodes[label].update({row["id"]: dict(row) for row in rows})
-        for key, rows in write.unlinks.items():
+        for key, rows in (*write.unlinks.items(), *write.unlinks_at_end.items()):
             for row in rows:
                 self.links[key].pop((row["from"], row["to"]), None)
-        for (kind, start, end), rows in write.links.items():
+        for key, rows in write.new_links.items():
+            assert not self.links[key].keys() & {(row["from"], row["to"]) for row in rows}
+        for (kind, start, end), rows in (*write.links.items(), *write.new_links.items()):
             for row in rows:
                 assert row["from"] in self.nodes[start]
                 assert row["to"] in self.nodes[end]
@@ -96,13 +98,17 @@ class GraphModel:
             self._declare_link(cls, relationship)
 
     def _declare_link(self, cls: type[Entity], relationship: Relationship) -> None:
-        key = (relationship.type, cls.LABEL, relationship.to)
+        start, end = cls.LABEL, relationship.to
+        if relationship.reverse:
+            start, end = end, start
+        key = (relationship.type, start, end)
+        here, there = (1, 0) if relationship.reverse else (0, 1)
 
         def found(ids: Sequence[str]) -> list[Row]:
             return [
-                {"id": start, "target": end, "props": dict(props)}
-                for (start, end), props in self.links[key].items()
-                if start in ids
+                {"id": link[here], "target": link[there], "props": dict(props)}
+                for link, props in self.links[key].items()
+                if link[here] in ids
             ]
 
         live, by_id = load_statements.live_links, load_statements.links_by_id

@@ -15,6 +15,7 @@ from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from tests.properties import commands
 from tests.properties.commands import Move
+from tests.properties.company_moves import COMPANY
 from tests.unit.domain import START, snapshot
 
 PLAIN = st.just("plain")
@@ -33,7 +34,7 @@ HOSTILE = st.sampled_from([
     "default/acme:1",
     "null",
 ])  # fmt: skip
-KINDS = (*commands.OFTEN, *commands.MAKE)
+KINDS = (*commands.OFTEN, *commands.MAKE, *COMPANY)
 
 
 def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStrategy[list[Move]]:
@@ -58,6 +59,9 @@ OPENING = [
     Move("register", agent=2, number=7),
     *(Move("create", task=5, number=number) for number in (4, 1, 7, 10, 15, 3)),
     Move("claim", agent=0),
+    Move("form", agent=1, number=7),
+    Move("plan", task=1, number=12),
+    Move("template", number=7),
 ]
 """What every history begins with, so that there is something to do."""
 

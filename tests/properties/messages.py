@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.domain.templates.commands import NAME_PATTERN
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,9}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | INT64 | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
@@ -68,6 +70,8 @@ def _text(declared: inspect.StrType) -> st.SearchStrategy[str]:
     pattern = declared.pattern
     if pattern == ID_PATTERN:
         return IDS
+    if pattern == NAME_PATTERN:
+        return NAMES
     if pattern is None:
         return TEXT
     shape = re.compile(pattern)

@@ -15,8 +15,11 @@ from agent_orchestration.core.messages import Command, CommandContext, Principal
 from agent_orchestration.core.state import TenantState, Touched
 from agent_orchestration.domain.agents.index import AgentsByCapability
 from agent_orchestration.domain.agents.model import Agent
-from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TasksByAgent
+from agent_orchestration.domain.tasks.index import Children, Dependents, ReadyTasks, TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
+from agent_orchestration.domain.teams.index import TeamMembers, TeamTasks
+from agent_orchestration.domain.teams.model import Team
+from agent_orchestration.domain.templates.index import TemplateVersions
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.due import due_until, next_due
 from tests.properties.commands import Move
@@ -25,9 +28,13 @@ from tests.properties.contents import (
     best_ready,
     held_by,
     index_contents,
+    members,
+    newest,
+    open_children,
     recomputed,
     unstaffed,
     waiting_for,
+    work_of,
 )
 from tests.properties.histories import (
     History,
@@ -135,10 +142,18 @@ def test_indexes_answer_what_looking_at_everything_would(
             state, some.items()
         )
     for agent in state.all(Agent):
-        assert state.index(ReadyTasks).best(agent.levels) == best_ready(state, agent.levels)
+        teams = [one.team_id for one in agent.memberships]
+        best = best_ready(state, agent.levels, teams)
+        assert state.index(ReadyTasks).best(agent.abilities) == best
         assert state.index(TasksByAgent).of(agent.id) == held_by(state, agent.id)
     for task in state.all(Task):
         assert state.index(Dependents).of(task.id) == waiting_for(state, task.id)
+        assert state.index(Children).of(task.id) == open_children(state, task.id)
+    for team in state.all(Team):
+        assert state.index(TeamMembers).of(team.id) == members(state, team.id)
+        assert state.index(TeamTasks).of(team.id) == work_of(state, team.id)
+    for name in ("k0", "k1", "k2"):
+        assert state.index(TemplateVersions).newest(name) == newest(state, name)
     due = all_due(state)
     assert next_due(state) == (due[0][0] if due else None)
     for seconds in (0, 30, 60, 600, 10**6):

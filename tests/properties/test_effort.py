@@ -12,7 +12,10 @@ from tests.unit.examples import (
     complete,
     edge,
     fail,
+    form,
     heartbeat,
+    part,
+    plan,
     progress,
     task,
 )
@@ -84,6 +87,9 @@ def many() -> Domain:
         (task("new", {"c0": 500}), 1 + 1),
         (task("new", {"c0": 400, "c1": 400}), 1 + 3),
         (task("new", after=["mine", edge("ready-1", "cancel"), "blocked-1"]), 1 + 3),
+        (plan(part("a"), part("b", after=["a", "mine", "ready-1"]), plan_id="p"), 1 + 2 + 2),
+        (form("new", {"c0": 500}), 1 + 1),
+        (form("new", members=["ann"]), 1 + 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Command) else None,
 )

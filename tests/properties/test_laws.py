@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from agent_orchestration.core.messages import Event
 from agent_orchestration.core.state import GENESIS, TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.plans.events import PlanSubmitted
 from agent_orchestration.domain.tasks.commands import AttemptCommand, ExpireLease, ReleaseTask
 from agent_orchestration.domain.tasks.events import (
     TaskAssigned,
@@ -20,6 +21,7 @@ from agent_orchestration.domain.tasks.events import (
 )
 from agent_orchestration.domain.tasks.index import meets
 from agent_orchestration.domain.tasks.model import HELD, Task
+from agent_orchestration.domain.teams.model import Team
 from agent_orchestration.pipeline.deciding import Outcome
 from tests.properties.commands import Move
 from tests.properties.contents import unmet
@@ -39,6 +41,8 @@ def test_agents_and_tasks_agree_after_every_event(made: list[Move]) -> None:
         if outcome.folded is not None:
             _check_agents(history.state, outcome.folded.event)
             _check_tasks(history.state)
+            _check_plans(history.state)
+            _check_teams(history.state)
 
     history.play(made, each=check)
 
@@ -55,11 +59,40 @@ def _check_agents(state: TenantState, event: Event) -> None:
         assert agent.active <= agent.max_concurrency
         assert not agent.draining
         assert meets(agent.levels, task.requires)
+        assert task.team_id is None or task.team_id in {m.team_id for m in agent.memberships}
+
+
+def _check_plans(state: TenantState) -> None:
+    for plan in state.all(Task):
+        its = [task for task in state.all(Task) if task.parent_id == plan.id]
+        ended = [task.status for task in its if not task.is_live()]
+        assert plan.children == len(its)
+        if not its:
+            continue
+        assert plan.open_children == len(its) - len(ended)
+        assert plan.failed_children == len(ended) - ended.count("completed")
+        assert (plan.status == "running") == bool(plan.open_children)
+        if plan.status != "running":
+            assert (plan.status == "completed") == (plan.failed_children == 0)
+        assert (plan.assignment, plan.attempt, plan.lease_until) == (None, 0, None)
+
+
+def _check_teams(state: TenantState) -> None:
+    for agent in state.all(Agent):
+        teams = [state.get(Team, one.team_id) for one in agent.memberships]
+        assert all(team is not None and team.is_live() for team in teams)
+        assert len(teams) == len({one.team_id for one in agent.memberships})
+        assert agent.retired_at is None or not teams
+    for task in state.all(Task):
+        if task.team_id is not None and task.is_live():
+            team = state.get(Team, task.team_id)
+            assert team is not None
+            assert team.is_live()
 
 
 def _check_tasks(state: TenantState) -> None:
     for task in state.all(Task):
-        held = task.status in HELD
+        held = task.status in HELD and not task.children
         finished = not task.is_live()
         assert (task.finished_at is not None) == finished
         assert (task.lease_until is not None) == held
@@ -93,6 +126,11 @@ def test_each_attempt_has_one_holder_and_nobody_else_is_listened_to(made: list[M
         if isinstance(event, TaskCreated):
             assert event.task_id not in created
             created.add(event.task_id)
+        if isinstance(event, PlanSubmitted):
+            new = {event.plan_id, *(task.task_id for task in event.tasks)}
+            assert len(new) == len(event.tasks) + 1
+            assert not new & created
+            created |= new
         if isinstance(event, TAKEN):
             holders[event.task_id].append(event.agent_id)
             assert event.attempt == len(holders[event.task_id])
@@ -135,8 +173,9 @@ def test_when_all_deadlines_are_over_nobody_holds_anything(made: list[Move]) -> 
     """The timer alone brings every tenant to rest."""
     history = History().play(made)
     for _ in range(1000):
-        outcome = history.move(Move("due", seconds=301))
+        # Longer than any lease, even where time has run back.
+        outcome = history.move(Move("due", seconds=1000))
         if outcome.folded is None:
             break
-    assert all(task.status not in HELD for task in history.state.all(Task))
+    assert all(task.status not in HELD or task.children for task in history.state.all(Task))
     assert all(task.retry_at is None for task in history.state.all(Task))

@@ -29,9 +29,10 @@ from agent_orchestration.core.types import (
     json_text,
     json_value,
 )
+from agent_orchestration.domain import templates
 from tests.properties.commands import Move
 from tests.properties.histories import HOSTILE, History, moves
-from tests.properties.messages import IDS, JSON, TEXT, values_of
+from tests.properties.messages import IDS, JSON, NAMES, TEXT, values_of
 from tests.unit.domain import START
 
 
@@ -146,6 +147,13 @@ def test_the_log_takes_what_the_tools_take(declared: Any) -> None:
         assert is_valid(adapter, text) == is_decoded(declared, text)
 
     agree()
+
+
+@settings(max_examples=200)
+@given(ANY_TEXT | NAMES | IDS | st.integers(95, 105).map(lambda n: "x" * n))
+def test_the_log_takes_the_names_of_templates_that_the_tools_take(name: str) -> None:
+    adapter = pydantic.TypeAdapter[Any](templates.tools.TemplateName)
+    assert is_valid(adapter, name) == is_decoded(templates.commands.TemplateName, name)
 
 
 @settings(max_examples=200)

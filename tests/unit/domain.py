@@ -18,6 +18,9 @@ from agent_orchestration.core.messages import (
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.model import Task
+from agent_orchestration.domain.teams.index import TeamMembers
+from agent_orchestration.domain.teams.model import Team
+from agent_orchestration.domain.templates.model import Template
 
 START = 1_700_000_000_000
 """The time of the first command, in milliseconds."""
@@ -101,6 +104,22 @@ class Domain:
         agent = self.state.get(Agent, agent_id)
         assert agent is not None, agent_id
         return agent
+
+    def team(self, team_id: str = "crew") -> Team:
+        """A team that must exist."""
+        team = self.state.get(Team, team_id)
+        assert team is not None, team_id
+        return team
+
+    def members(self, team_id: str = "crew") -> dict[str, str]:
+        """Role by agent of a team."""
+        return self.state.index(TeamMembers).of(team_id)
+
+    def template(self, template_id: str) -> Template:
+        """A version of a template that must exist."""
+        template = self.state.get(Template, template_id)
+        assert template is not None, template_id
+        return template
 
     def statuses(self) -> dict[str, str]:
         """The status of every task by id."""

@@ -1,25 +1,28 @@
-"""Named example messages: the agents ann and bob, the task `parse`, and what they say."""
+"""Named example messages: the agents ann and bob, the task `parse`, the team `crew`, the plan
+`release`, the template `coder`, and what is said of them."""
 
 from collections.abc import Iterable, Mapping
 
-from agent_orchestration.domain.agents.commands import (
-    Heartbeat,
-    Lease,
-    RegisterAgent,
-    SkillClaim,
-)
+from agent_orchestration.domain.agents.commands import Heartbeat, Lease, RegisterAgent
+from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
     ClaimTask,
     CompleteTask,
     CreateTask,
-    DependencySpec,
     FailTask,
     ReportProgress,
-    RequirementSpec,
     StartTask,
 )
-from agent_orchestration.domain.tasks.model import EdgePolicy, RetryPolicy
+from agent_orchestration.domain.tasks.model import (
+    DependencySpec,
+    EdgePolicy,
+    RequirementSpec,
+    RetryPolicy,
+)
+from agent_orchestration.domain.teams.commands import FormTeam, MemberSpec
+from agent_orchestration.domain.templates.commands import DefineTemplate
 
 PYTHON: Mapping[str, int] = {"python": 800}
 ANYTHING: Mapping[str, int] = {}
@@ -51,6 +54,7 @@ def task(
     priority: int = 3,
     lease_seconds: int = 60,
     retry: RetryPolicy | None = None,
+    team: str | None = None,
 ) -> CreateTask:
     """A task that anybody can do at once; levels in thousandths."""
     return CreateTask(
@@ -61,12 +65,77 @@ def task(
         priority=priority,
         lease_seconds=lease_seconds,
         retry=retry or RetryPolicy(),
+        team_id=team,
     )
 
 
 def edge(task_id: str, on_failure: EdgePolicy) -> DependencySpec:
     """A dependency and what its failure means."""
     return DependencySpec(task_id, on_failure)
+
+
+def form(
+    team_id: str | None = "crew",
+    requires: Mapping[str, int] = ANYTHING,
+    *,
+    members: Iterable[str] = (),
+    min_size: int = 1,
+    max_size: int = 20,
+) -> FormTeam:
+    """A team of these members, and of whoever it takes to cover what is required."""
+    return FormTeam(
+        team_id=team_id,
+        goal="Ship it",
+        requires=tuple(RequirementSpec(name, level) for name, level in requires.items()),
+        members=tuple(MemberSpec(member) for member in members),
+        min_size=min_size,
+        max_size=max_size,
+    )
+
+
+def part(
+    task_id: str,
+    requires: Mapping[str, int] = ANYTHING,
+    *,
+    after: Iterable[str | DependencySpec] = (),
+    retry: RetryPolicy | None = None,
+) -> PlanTaskSpec:
+    """A task of a plan, cancelled when one that it depends on does not complete."""
+    edges = (DependencySpec(one, "cancel") if isinstance(one, str) else one for one in after)
+    return PlanTaskSpec(
+        task_id=task_id,
+        requires=tuple(RequirementSpec(name, level) for name, level in requires.items()),
+        depends_on=tuple(edges),
+        retry=retry,
+    )
+
+
+def plan(
+    *tasks: PlanTaskSpec,
+    plan_id: str | None = "release",
+    team: str | None = None,
+    form_team: TeamSpec | None = None,
+) -> SubmitPlan:
+    """A plan of these tasks."""
+    return SubmitPlan(
+        plan_id=plan_id, title="Release", tasks=tasks, team_id=team, form_team=form_team
+    )
+
+
+def define(
+    name: str = "coder", version: int | None = None, skills: Mapping[str, int] = PYTHON
+) -> DefineTemplate:
+    """The next version of a template, or a certain one."""
+    return DefineTemplate(
+        name=name,
+        version=version,
+        kind="llm",
+        skills=tuple(SkillClaim(one, level) for one, level in skills.items()),
+        labels={"made": "here"},
+        max_concurrency=2,
+        heartbeat_seconds=30,
+        settings='{"model":"m"}',
+    )
 
 
 def claim(agent_id: str = "ann", *, start: bool = True) -> ClaimTask:

@@ -1,4 +1,4 @@
-"""A tiny platform in memory, behind the `Dispatcher` protocol: what a replay needs, and faults.
+"""A tiny platform in memory, behind the `Dispatcher` protocol: what workers need, and faults.
 
 Keeps every promise a worker relies on: idempotency keys, attempts, dependencies, one holder.
 """
@@ -35,6 +35,10 @@ class DoubleTask(msgspec.Struct, kw_only=True):
     attempt: int = 0
     holder: str | None = None
     retry_at: int | None = None
+    lease_seconds: float = 60.0
+    progress: Any = None
+    result: Any = None
+    error: Answer | None = None
 
 
 class PlatformDouble:
@@ -47,6 +51,7 @@ class PlatformDouble:
         self.retired: set[str] = set()
         self.capabilities: dict[str, str] = {}
         self.completed: list[str] = []
+        self.blobs: dict[str, bytes] = {}
         self.calls: Counter[str] = Counter()
         self.before: Fault = lambda _tool, _number: None
         self.after: Fault = lambda _tool, _number: None
@@ -65,7 +70,7 @@ class PlatformDouble:
         return answer
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
-        raise NotFound("no_blob", digest)
+        return self.blobs[digest]
 
     async def status(self) -> Answer:
         return {"ready": True, "role": "owner", "checks": {}}
@@ -73,9 +78,15 @@ class PlatformDouble:
     async def rebuild(self) -> AsyncIterator[Answer]:
         yield {"done": 0, "total": 0}
 
+    async def nudge(self) -> None:
+        """Tell waiting claims that a test has changed something."""
+        async with self._changed:
+            self._changed.notify_all()
+
     async def _once(self, tool: str, arguments: Answer) -> Answer:
         key = arguments.pop("idempotency_key", None)
-        body = json.dumps(arguments, sort_keys=True)
+        # How long one waits is no part of a command.
+        body = json.dumps({**arguments, "wait_seconds": None}, sort_keys=True)
         if key is not None and (tool, key) in self._answered:
             earlier, answer = self._answered[tool, key]
             if earlier != body:
@@ -84,8 +95,7 @@ class PlatformDouble:
         answer: Answer = await getattr(self, f"_{tool}")(**arguments)
         if key is not None and answer.get("task", True):
             self._answered[tool, key] = (body, answer)
-        async with self._changed:
-            self._changed.notify_all()
+        await self.nudge()
         return answer
 
     async def _define_capability(self, name: str, category: str, description: str) -> Answer:
@@ -127,15 +137,18 @@ class PlatformDouble:
                 met = all(self.tasks[one].status == "completed" for one in task.depends_on)
                 task.status = "ready" if met and task.retry_at is None else "blocked"
 
-    @staticmethod
-    def _shown(task: DoubleTask) -> Answer:
-        shown = {"id": task.id, "title": task.title, "status": task.status}
-        return {"task": {**shown, "payload": task.payload}, "attempt": task.attempt}
+    def _shown(self, task: DoubleTask) -> Answer:
+        names = ("id", "title", "status", "payload", "progress", "result", "lease_seconds")
+        shown = {name: getattr(task, name) for name in names}
+        waited = [{"task_id": one, "status": self.tasks[one].status} for one in task.depends_on]
+        return {"task": {**shown, "depends_on": waited}, "attempt": task.attempt}
 
     async def _get_task(self, task_id: str) -> Answer:
         return self._shown(self.tasks[task_id])
 
-    async def _claim_task(self, agent_id: str, wait_seconds: float, lease_seconds: float) -> Answer:
+    async def _claim_task(
+        self, agent_id: str, wait_seconds: float, lease_seconds: float = 60.0
+    ) -> Answer:
         if agent_id in self.retired:
             raise Rejected("agent_retired", f"{agent_id} is retired")
         try:
@@ -154,30 +167,45 @@ class PlatformDouble:
     def _held(self, task_id: str, agent_id: str, attempt: int) -> DoubleTask:
         task = self.tasks[task_id]
         if (task.status, task.holder, task.attempt) != ("running", agent_id, attempt):
-            raise Rejected("fenced", f"attempt {attempt} of {task_id} is over")
+            code = "wrong_status" if task.status == "cancelled" else "fenced"
+            raise Rejected(code, f"attempt {attempt} of {task_id} is over", status=task.status)
         return task
 
     async def _complete_task(
         self, task_id: str, agent_id: str, attempt: int, result: Any
     ) -> Answer:
         task = self._held(task_id, agent_id, attempt)
-        assert result["replayed"] is True
-        task.status = "completed"
+        task.status, task.result = "completed", result
         self.completed.append(task_id)
         self._settle()
         return self._shown(task)
 
-    async def _fail_task(self, task_id: str, agent_id: str, attempt: int, **_: Any) -> Answer:
+    async def _report_progress(
+        self, task_id: str, agent_id: str, attempt: int, progress: Any
+    ) -> Answer:
         task = self._held(task_id, agent_id, attempt)
-        task.status, task.retry_at = "blocked", 1
+        task.progress = progress
+        return self._shown(task)
+
+    async def _fail_task(self, task_id: str, agent_id: str, attempt: int, **error: Any) -> Answer:
+        task = self._held(task_id, agent_id, attempt)
+        task.error = error
+        task.status = "blocked" if error["retryable"] else "failed"
+        task.retry_at = 1 if error["retry_after_seconds"] is None else None
+        self._settle()
         return self._shown(task)
 
     async def _heartbeat(self, agent_id: str, leases: list[Answer]) -> Answer:
-        [lease] = leases
-        task = self.tasks[lease["task_id"]]
-        self.on_heartbeat(task)
-        verdict = {"running": "continue", "cancelled": "cancel"}.get(task.status, "fenced")
-        return {"leases": [{**lease, "verdict": verdict}]}
+        if agent_id in self.retired:
+            raise Rejected("agent_retired", f"{agent_id} is retired")
+        answers: list[Answer] = []
+        for lease in leases:
+            task = self.tasks[lease["task_id"]]
+            self.on_heartbeat(task)
+            mine = task.holder == agent_id and task.attempt == lease["attempt"]
+            known = {"running": "continue", "cancelled": "cancel"} if mine else {}
+            answers.append({**lease, "verdict": known.get(task.status, "fenced")})
+        return {"leases": answers}
 
     async def _read_cypher(self, query: str, params: Answer) -> Answer:
         if query == KNOWN:

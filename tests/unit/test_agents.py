@@ -8,7 +8,6 @@ from agent_orchestration.domain.agents.commands import (
     DrainAgent,
     ExpireAgent,
     RetireAgent,
-    SkillClaim,
     UpdateAgent,
 )
 from agent_orchestration.domain.agents.events import (
@@ -19,7 +18,7 @@ from agent_orchestration.domain.agents.events import (
     AgentUpdated,
     AgentWentOffline,
 )
-from agent_orchestration.domain.agents.model import Skill
+from agent_orchestration.domain.agents.model import Skill, SkillClaim
 from agent_orchestration.domain.capabilities.model import Capability
 from agent_orchestration.domain.tasks.events import TaskClaimed
 from tests.unit.domain import START, Domain

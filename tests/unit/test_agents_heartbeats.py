@@ -6,7 +6,7 @@ from agent_orchestration.core.messages import Command
 from agent_orchestration.domain.agents.commands import ExpireAgent, Heartbeat, Lease, RetireAgent
 from agent_orchestration.domain.agents.events import AgentCameOnline, AgentWentOffline
 from agent_orchestration.domain.tasks.commands import CancelTask
-from agent_orchestration.domain.tasks.events import TaskAssigned
+from agent_orchestration.domain.tasks.events import TaskCompleted
 from tests.unit.domain import START, Domain
 from tests.unit.examples import agent, assign, claim, complete, fail, heartbeat, task
 
@@ -91,9 +91,15 @@ def test_claiming_is_a_sign_of_life() -> None:
     assert (domain.agent().status, domain.agent().seen_at) == ("busy", START + 31_000)
 
 
-def test_being_given_work_is_no_sign_of_life() -> None:
+def test_an_offline_agent_is_given_no_work() -> None:
     domain = Domain().given(agent(heartbeat_seconds=30), task())
     domain.pass_seconds(31).given(EXPIRE)
-    assert domain.event(assign(), TaskAssigned).agent_id == "ann"
-    assert (domain.agent().status, domain.agent().active) == ("offline", 1)
-    assert domain.agent().seen_at == START
+    assert domain.refused(assign()).code == "agent_offline"
+
+
+def test_finishing_work_is_a_sign_of_life() -> None:
+    domain = Domain().given(agent(heartbeat_seconds=30), task(), claim())
+    domain.pass_seconds(31).given(EXPIRE)
+    assert domain.agent().status == "offline"
+    domain.event(complete(), TaskCompleted)
+    assert domain.agent().status == "idle"

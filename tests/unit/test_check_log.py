@@ -11,43 +11,60 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.backends.log import Log
+from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, command_body
 from agent_orchestration.core.messages import Command, Principal
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import GENESIS
-from agent_orchestration.domain import agents, capabilities, insight, tasks
-from agent_orchestration.domain.agents.commands import (
-    DrainAgent,
-    RegisterAgent,
-    RetireAgent,
-    SkillClaim,
+from agent_orchestration.domain import (
+    agents,
+    capabilities,
+    insight,
+    plans,
+    tasks,
+    teams,
+    templates,
 )
+from agent_orchestration.domain.agents.commands import DrainAgent, RegisterAgent, RetireAgent
+from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
 from agent_orchestration.domain.tasks.commands import (
     CancelTask,
     ClaimTask,
     CompleteTask,
     CreateTask,
-    DependencySpec,
     ExpireLease,
     FailTask,
     ReleaseTask,
     ReportProgress,
-    RequirementSpec,
 )
+from agent_orchestration.domain.tasks.model import DependencySpec, RequirementSpec
+from agent_orchestration.domain.teams.commands import (
+    DisbandTeam,
+    FormTeam,
+    MemberSpec,
+    UpdateTeam,
+)
+from agent_orchestration.domain.templates.commands import DefineTemplate, InstantiateAgent
 from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 from tests.e2e.check_log import check_folder, main
 
-REGISTRY = Registry([agents.MODULE, capabilities.MODULE, tasks.MODULE, insight.MODULE])
+REGISTRY = Registry(
+    module.MODULE for module in (agents, capabilities, templates, teams, tasks, plans, insight)
+)
 TENANT = "default"
 SECOND = 1000
 
+Story = list[tuple[int, Command]]
 History = list[EventEnvelope]
 Change = Callable[[History], History]
 
 
-def story() -> list[tuple[int, Command]]:
+def story() -> Story:
     """(second, command): two agents, a fork, a failure, a lost lease, a cancellation."""
     skill = (SkillClaim("work"),)
     needs = (RequirementSpec("work", 1000),)
@@ -75,10 +92,41 @@ def story() -> list[tuple[int, Command]]:
     ]
 
 
-async def decided(log: SqliteLog, clock: list[int]) -> History:
+def company() -> Story:
+    """Two teams, three plans, the last one larger than a record."""
+    skill = SkillClaim("work")
+    parts = (
+        PlanTaskSpec(task_id="a", requires=(RequirementSpec("work", 1000),)),
+        PlanTaskSpec(task_id="b", depends_on=(DependencySpec("a", "cancel"),)),
+        PlanTaskSpec(task_id="c", depends_on=(DependencySpec("b", "cancel"),)),
+    )
+    many = tuple(PlanTaskSpec(task_id=f"t{n}", description="x" * 90) for n in range(1000))
+    return [
+        (0, DefineTemplate(name="worker", kind="function", skills=(skill,), max_concurrency=2)),
+        (0, InstantiateAgent(template="worker", agent_id="one")),
+        (0, InstantiateAgent(template="worker", agent_id="two")),
+        (1, FormTeam(team_id="crew", goal="x", members=(MemberSpec("one"),))),
+        (1, SubmitPlan(plan_id="p", title="p", tasks=parts, team_id="crew")),
+        (1, SubmitPlan(plan_id="q", title="q", tasks=parts, form_team=TeamSpec())),
+        (2, ClaimTask(agent_id="one", lease_seconds=10)),
+        (3, CompleteTask(task_id="p.a", agent_id="one", attempt=1)),
+        (4, UpdateTeam(team_id="crew", add=(MemberSpec("two"),), remove=("one",))),
+        (5, ClaimTask(agent_id="two", lease_seconds=10)),
+        (5, ClaimTask(agent_id="one", lease_seconds=10)),
+        (6, FailTask(task_id="q.a", agent_id="one", attempt=1, error="no", retryable=False)),
+        (7, CreateTask(task_id="after", title="x", depends_on=(DependencySpec("p", "cancel"),))),
+        (8, CancelTask(task_id="p")),
+        (9, SubmitPlan(plan_id="many", title="many", tasks=many, team_id="crew")),
+        (10, DisbandTeam(team_id="crew", force=True)),
+        (11, ClaimTask(agent_id="one", lease_seconds=10)),
+        (12, RetireAgent(agent_id="one", force=True)),
+    ]
+
+
+async def decided(log: Log, clock: list[int], story: Story) -> History:
     """Append the story's commands to the log; the events that the rules answer them with."""
     state, decider, history = REGISTRY.new_state(TENANT), Decider(REGISTRY), History()
-    for number, (second, command) in enumerate(story()):
+    for number, (second, command) in enumerate(story):
         clock[0] = second * SECOND
         envelope = CommandEnvelope(
             id=f"command-{number}",
@@ -96,16 +144,19 @@ async def decided(log: SqliteLog, clock: list[int]) -> History:
     return history
 
 
-async def write(folder: Path, change: Change, *, chained: bool = True) -> dict[str, Any]:
+async def write(
+    folder: Path, change: Change, told: Story | None = None, *, chained: bool = True
+) -> dict[str, Any]:
     """A data folder whose history was changed; the checker's summary of it."""
     clock = [0]
-    log = SqliteLog(folder / "log.sqlite", topics(REGISTRY), lambda: clock[0])
+    records = SqliteLog(folder / "log.sqlite", topics(REGISTRY), lambda: clock[0])
+    log = ClaimCheckLog(records, FolderBlobs(folder / "blobs"))
     await log.start()
     prev = GENESIS
-    for seq, event in enumerate(change(await decided(log, clock)), 1):
-        told = msgspec.structs.replace(event, seq=seq, prev=prev) if chained else event
-        prev = told.digest
-        await log.append(EVENTS, 0, [told.to_record()])
+    for seq, event in enumerate(change(await decided(log, clock, told or story())), 1):
+        written = msgspec.structs.replace(event, seq=seq, prev=prev) if chained else event
+        prev = written.digest
+        await log.append(EVENTS, 0, [written.to_record()])
     await log.stop()
     return check_folder(folder)
 
@@ -119,8 +170,14 @@ def at(history: History, type_: str, task_id: str = "") -> int:
     return next(
         index
         for index, event in enumerate(history)
-        if event.type == type_ and json.loads(event.body).get("task_id", "").startswith(task_id)
+        if event.type == type_ and is_about(json.loads(event.body), task_id)
     )
+
+
+def is_about(body: dict[str, Any], entity_id: str) -> bool:
+    """Whether an event's first id begins so."""
+    named = (body.get(name) for name in ("task_id", "plan_id", "team_id", "agent_id"))
+    return next((one for one in named if one is not None), "").startswith(entity_id)
 
 
 def edited(type_: str, about: str = "", /, **fields: Any) -> Change:
@@ -226,6 +283,81 @@ NEW: dict[str, Any] = {
 )
 async def test_a_broken_promise_is_found(tmp_path: Path, change: Change, rule: str) -> None:
     assert rule in rules(await write(tmp_path, change))
+
+
+async def test_a_company_by_the_rules_has_no_violations(tmp_path: Path) -> None:
+    summary = await write(tmp_path, unchanged, company())
+    assert summary["violations"] == []
+    tenant = summary["tenants"][TENANT]
+    # Of p: completed, cancelled, cancelled, and the plan; of q: failed, cancelled, cancelled, and
+    # the plan; `after`; and the many with theirs, one of them taken once.
+    statuses = {"completed": 1, "cancelled": 2 + 1 + 2 + 1, "failed": 2, "running": 1}
+    assert tenant["tasks"] == {**statuses, "ready": 1000}
+    assert tenant["teams"] == 1
+    kept = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert len(kept) == 2, "the command and its event"
+
+
+def with_tasks(change: Callable[[list[dict[str, Any]]], Any]) -> Change:
+    """Say something else of the tasks of the plan p."""
+
+    def apply(history: History) -> History:
+        tasks = json.loads(history[at(history, "PlanSubmitted", "p")].body)["tasks"]
+        change(tasks)
+        return edited("PlanSubmitted", "p", tasks=tasks)(history)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (edited("TaskClaimed", "p.a", agent_id="two"), "members only"),
+        (without("TeamUpdated"), "members only"),
+        (edited("TeamFormed", "crew", members=[]), "members only"),
+        (edited("TeamUpdated", "crew", left=["two"]), "members leave"),
+        (edited("TeamDisbanded", left=[]), "members leave"),
+        (edited("TeamDisbanded", released=[]), "disbanding gives back"),
+        (repeated("TeamFormed", **NEW), "ids are unique"),
+        (repeated("TeamDisbanded", **NEW), "finished is final"),
+        (moved("TeamDisbanded", "crew", "PlanSubmitted", "many"), "disbanded teams get no work"),
+        (edited("TeamUpdated", "crew", joined=[{"agent_id": "x"}]), "unknown id or field"),
+        (moved("AgentRetired", "one", "TeamFormed", "crew"), "members are at work"),
+        (repeated("PlanSubmitted", "p", **NEW), "ids are unique"),
+        (repeated("AgentInstantiated", **NEW), "ids are unique"),
+        (repeated("TaskCancelled", "p", **NEW), "finished is final"),
+        (with_tasks(lambda tasks: tasks[1].update(unmet=0)), "dependency order"),
+        (with_tasks(lambda tasks: tasks[0].update(task_id="odd")), "plans name their tasks"),
+        (
+            with_tasks(
+                lambda tasks: tasks[0].update(
+                    depends_on=[{"task_id": "p.c", "on_failure": "block"}], unmet=1
+                )
+            ),
+            "plans have no circles",
+        ),
+        (moved("TaskCancelled", "p", "TaskClaimed", "p.b"), "only ready tasks are taken"),
+        (edited("TaskClaimed", "many", attempt=2), "attempts increase by one"),
+    ],
+)
+async def test_a_promise_of_teams_and_plans_that_is_broken_is_found(
+    tmp_path: Path, change: Change, rule: str
+) -> None:
+    assert rule in rules(await write(tmp_path, change, company()))
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+async def test_a_value_that_is_kept_elsewhere_has_to_be_there(tmp_path: Path, damage: str) -> None:
+    await write(tmp_path, unchanged, company())
+    for path in [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(content.replace(b"many", b"more"))
+        assert rules(check_folder(tmp_path)) & {"prev chain", "caused by its command"}
+        path.write_bytes(content)
+    assert check_folder(tmp_path)["ok"]
 
 
 @pytest.mark.parametrize(

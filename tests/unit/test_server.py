@@ -215,13 +215,14 @@ async def test_a_missing_resource_is_a_typed_error(dispatcher: FakeDispatcher, u
 @pytest.mark.parametrize("era", ERAS)
 async def test_prompts_name_the_tools_in_their_order(url: str, era: str) -> None:
     async with mcp_client(url, era) as client:
-        assert {p.name for p in await client.list_prompts()} == {"plan_a_goal", "why_is_this_stuck"}
+        listed = {prompt.name for prompt in await client.list_prompts()}
+        assert listed == {"plan_a_goal", "review_the_team", "staff_this_plan", "why_is_this_stuck"}
         prompt = await client.get_prompt("plan_a_goal", {"goal": "ship {it}"})
         [message] = prompt.messages
         assert isinstance(message.content, TextContent)
         text = message.content.text
         assert "Goal: ship {it}" in text
-        steps = [text.index(f"`{tool}`") for tool in ("get_overview", "find_agents", "create_task")]
+        steps = [text.index(f"`{tool}`") for tool in ("get_overview", "find_agents", "submit_plan")]
         assert steps == sorted(steps)
         prompt = await client.get_prompt("why_is_this_stuck", {"task_id": "T-7"})
         assert isinstance(prompt.messages[0].content, TextContent)

@@ -45,7 +45,7 @@ def test_an_added_entity_is_found_and_told_by_settle_as_created() -> None:
     touched = state.settle()
     assert state.get(Agent, "ann") is ann
     assert list(touched) == [(Agent, "ann")]
-    assert (touched[Agent, "ann"].created, touched[Agent, "ann"].held) == (True, (None,))
+    assert (touched[Agent, "ann"].created, touched[Agent, "ann"].held) == (True, (None, None, None))
     assert state.settle() == {}
 
 
@@ -55,7 +55,7 @@ def test_a_changed_entity_is_told_with_what_it_was_linked_to_before() -> None:
     state.change(Agent, "ann").skills = ()
     state.change(Agent, "ann").name = "Anna"
     touched = state.settle()[Agent, "ann"]
-    assert (touched.created, touched.held) == (False, ((Skill("python", 1),),))
+    assert (touched.created, touched.held) == (False, ((Skill("python", 1),), (), None))
 
 
 def test_changing_what_is_not_there_is_a_corrupt_history() -> None:

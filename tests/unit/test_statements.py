@@ -40,8 +40,16 @@ def test_each_statement_by_name() -> None:
         "UNWIND $rows AS row MATCH (a:Box {id: row.from}) MATCH (b:Thing {id: row.to})"
         " MERGE (a)-[r:HOLDS]->(b) SET r = row.props"
     )
+    assert statements.create_links(HOLDS) == (
+        "UNWIND $rows AS row MATCH (a:Box {id: row.from}) MATCH (b:Thing {id: row.to})"
+        " CREATE (a)-[r:HOLDS]->(b) SET r = row.props"
+    )
     assert statements.remove_links(HOLDS) == (
         "UNWIND $rows AS row MATCH (a:Box {id: row.from})-[r:HOLDS]->(b:Thing {id: row.to})"
+        " DELETE r"
+    )
+    assert statements.remove_links_at_end(HOLDS) == (
+        "UNWIND $rows AS row MATCH (b:Thing {id: row.to})<-[r:HOLDS]-(a:Box {id: row.from})"
         " DELETE r"
     )
 
@@ -77,25 +85,45 @@ def test_a_batch_is_one_statement_in_order() -> None:
         nodes={"Box": [{"id": "b"}], "Thing": []},
         removed={"Thing": ["t"]},
         links={HOLDS: [{"from": "b", "to": "u", "props": {}}]},
+        new_links={HOLDS: [{"from": "b", "to": "v", "props": {}}]},
         unlinks={HOLDS: [{"from": "b", "to": "t"}]},
+        unlinks_at_end={HOLDS: [{"from": "c", "to": "t"}]},
     )
     text, parameters = statements.one_statement(write)
     assert text.split("\nWITH count(*) AS done\n") == [
         statements.upsert_nodes("Box", "rows_0"),
         statements.remove_nodes("Thing", "rows_1"),
         statements.remove_links(HOLDS, "rows_2"),
-        statements.upsert_links(HOLDS, "rows_3"),
+        statements.remove_links_at_end(HOLDS, "rows_3"),
+        statements.upsert_links(HOLDS, "rows_4"),
+        statements.create_links(HOLDS, "rows_5"),
         statements.SET_CHECKPOINT,
     ]
     assert parameters == {
         "rows_0": [{"id": "b"}],
         "rows_1": ["t"],
         "rows_2": [{"from": "b", "to": "t"}],
-        "rows_3": [{"from": "b", "to": "u", "props": {}}],
+        "rows_3": [{"from": "c", "to": "t"}],
+        "rows_4": [{"from": "b", "to": "u", "props": {}}],
+        "rows_5": [{"from": "b", "to": "v", "props": {}}],
         "checkpoint": "events/3",
         "epoch": 7,
         "offset": 42,
     }
+
+
+def test_a_large_batch_is_cut_into_pieces_that_end_with_its_position() -> None:
+    boxes = [{"id": f"b{n}"} for n in range(5)]
+    write = GraphWrite(
+        partition=0, held=None, next=(1, 2), nodes={"Box": boxes}, removed={"Thing": ["t"]}
+    )
+    assert list(statements.pieces(write, 2)) == [
+        (statements.upsert_nodes("Box"), {"rows": boxes[:2]}),
+        (statements.upsert_nodes("Box"), {"rows": boxes[2:4]}),
+        (statements.upsert_nodes("Box"), {"rows": boxes[4:]}),
+        (statements.remove_nodes("Thing", "rows"), {"rows": ["t"]}),
+        (statements.SET_CHECKPOINT, {"checkpoint": "events/0", "epoch": 1, "offset": 2}),
+    ]
 
 
 def test_an_empty_batch_moves_the_position_alone() -> None:
@@ -111,7 +139,9 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
         lambda: statements.remove_nodes(name),
         lambda: statements.upsert_links((name, "Box", "Thing")),
         lambda: statements.upsert_links(("HOLDS", name, "Thing")),
+        lambda: statements.create_links(("HOLDS", name, "Thing")),
         lambda: statements.remove_links(("HOLDS", "Box", name)),
+        lambda: statements.remove_links_at_end((name, "Box", "Thing")),
         lambda: statements.constraint(name),
         lambda: statements.index(name, Index("x", ("y",))),
         lambda: statements.index("Box", Index(name, ("y",))),
@@ -133,7 +163,9 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
         {"removed": {"Nobody": ["x"]}},
         {"links": {("MADE_UP", "Box", "Thing"): []}},
         {"links": {("HOLDS", "Nobody", "Thing"): []}},
+        {"new_links": {("MADE_UP", "Box", "Thing"): []}},
         {"unlinks": {("HOLDS", "Box", "Nobody"): []}},
+        {"unlinks_at_end": {("HOLDS", "Nobody", "Thing"): []}},
     ],
 )
 def test_what_is_not_declared_is_refused(changes: dict[str, Any]) -> None:

@@ -12,14 +12,15 @@ from agent_orchestration.domain.agents.commands import (
     UpdateAgent,
 )
 from agent_orchestration.domain.capabilities.model import Capability
-from agent_orchestration.domain.tasks.commands import (
-    CancelTask,
-    CreateTask,
-    DependencySpec,
-    RequirementSpec,
-)
+from agent_orchestration.domain.tasks.commands import CancelTask, CreateTask
 from agent_orchestration.domain.tasks.events import TaskCreated
-from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy
+from agent_orchestration.domain.tasks.model import (
+    Dependency,
+    DependencySpec,
+    Requirement,
+    RequirementSpec,
+    RetryPolicy,
+)
 from tests.unit.domain import START, Domain
 from tests.unit.examples import agent, claim, complete, edge, fail, task
 

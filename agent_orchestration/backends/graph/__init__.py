@@ -37,7 +37,9 @@ class GraphWrite(msgspec.Struct):
     `nodes`: label -> rows, each with its `id`; a row replaces all properties of its node.
     `removed`: label -> ids of nodes to delete with their relationships.
     `links`: key -> rows `{"from", "to", "props"}`; props replace those of the relationship.
-    `unlinks`: key -> rows `{"from", "to"}`.
+    `new_links`: the same for relationships that cannot exist yet, which need not be looked for.
+    `unlinks`: key -> rows `{"from", "to"}`, found from where they start.
+    `unlinks_at_end`: the same, found from where they lead to: a start may have very many.
     `held` is the position the writer believes in, `next` the one to store; both (epoch, offset).
     """
 
@@ -47,7 +49,11 @@ class GraphWrite(msgspec.Struct):
     nodes: dict[str, list[Row]] = msgspec.field(default_factory=dict[str, list[Row]])
     removed: dict[str, list[str]] = msgspec.field(default_factory=dict[str, list[str]])
     links: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
+    new_links: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
     unlinks: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
+    unlinks_at_end: dict[LinkKey, list[Row]] = msgspec.field(
+        default_factory=dict[LinkKey, list[Row]]
+    )
 
 
 class Graph(Protocol):

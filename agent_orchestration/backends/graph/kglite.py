@@ -1,29 +1,29 @@
 """The embedded graph: kglite, in memory with a write-ahead file, one writing process per file.
 
 A batch is one statement, which kglite applies all or not at all: a transaction of its own copies
-what it changes, for milliseconds per write in a large graph. Readers see the graph as it was
-before a write or after it. A write survives the death of the process.
+what it changes, for milliseconds per write in a large graph. A very large batch is a transaction
+all the same: as one statement it would hold up readers, and take twice the memory. Readers see the
+graph as it was before a write or after it. A write survives the death of the process.
 """
 
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import kglite
 import msgspec
 
-from agent_orchestration.backends.graph import (
-    CheckpointMoved,
-    GraphUnreadable,
-    GraphWrite,
-    Position,
-    WriteRefused,
-    statements,
+from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, Position, statements
+from agent_orchestration.backends.graph.kglite_errors import (
+    TooSlow,
+    WouldWrite,
+    opening_errors,
+    reading_errors,
+    writing_errors,
 )
 from agent_orchestration.backends.graph.kglite_values import VirtualProperties, only_reads
 from agent_orchestration.core.entities import Entity, Row
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 #: Writes of so many rows take about a millisecond; more would hold up the event loop.
 INLINE_ROWS = 32
+#: Writes of more rows are transactions, of pieces of so many.
+LARGE_ROWS = 10_000
+PIECE_ROWS = 1000
 #: A statement that took less is run in the event loop the next time, up to twice as long.
 QUICK_SECONDS = 0.001
 QUICK_STATEMENTS = 1024
@@ -63,7 +66,8 @@ class KgliteGraph:
         self._values = VirtualProperties(self._entities)
         self._opened: Opened | None = None
         self._lock = asyncio.Lock()
-        self._writing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._quick: set[str] = set()
 
     async def start(self) -> None:
@@ -78,11 +82,11 @@ class KgliteGraph:
         )
 
     def _open(self) -> kglite.Session:
-        with _opening_errors(self._path):
+        with opening_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             session = kglite.open_session(str(self._path), durable="normal")
         try:
-            with _opening_errors(self._path):
+            with opening_errors(self._path):
                 for statement in statements.constraints(self._entities):
                     session.execute(statement)
                 for label, index in statements.declared_indexes(self._entities):
@@ -108,17 +112,19 @@ class KgliteGraph:
         self._vocabulary.check(write)
         for label, rows in write.nodes.items():
             self._values.check_rows(label, rows)
-        statement, parameters = statements.one_statement(write)
         size = sum(len(rows) for _, rows in statements.steps(write))
         async with self._lock:
             opened = self._require()
             # This process alone has the file, and its writes come one at a time.
             stored = await self.position(write.partition)
             if stored != write.held:
-                raise CheckpointMoved(
-                    "checkpoint_moved",
-                    f"partition {write.partition}: the graph is at {stored}, not at {write.held}",
-                )
+                moved = f"partition {write.partition}: the graph is at {stored}, not {write.held}"
+                raise CheckpointMoved("checkpoint_moved", moved)
+            if size > LARGE_ROWS:
+                work = functools.partial(_execute_in_pieces, opened.session, write)
+                await _in_thread(opened.writer, work)
+                return
+            statement, parameters = statements.one_statement(write)
             work = functools.partial(_execute, opened.session, statement, parameters)
             if size <= INLINE_ROWS:
                 work()
@@ -126,11 +132,11 @@ class KgliteGraph:
                 await self._write_in_thread(opened, work)
 
     async def _write_in_thread(self, opened: Opened, work: Callable[[], T]) -> T:
-        self._writing = True
+        self._idle.clear()
         try:
             return await _in_thread(opened.writer, work)
         finally:
-            self._writing = False
+            self._idle.set()
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`."""
@@ -147,14 +153,15 @@ class KgliteGraph:
         limit: int | None = None,
     ) -> list[Row]:
         """See `Graph`. At most `limit` rows are answered, whatever the statement says."""
+        # A reader has to wait for the writer, which is not to count as its own time.
+        await self._idle.wait()
         opened = self._require()
         read = functools.partial(self._read, opened.session, statement, dict(parameters), limit)
-        # A thread costs a tenth of a millisecond, and several where the event loop is busy: what
-        # was quick before runs here. While a thread writes, it would have to wait for that.
-        if statement in self._quick and not self._writing:
+        # A thread costs time, most where the event loop is busy: what was quick before runs here.
+        if statement in self._quick:
             try:
                 return read(min(seconds, 2 * QUICK_SECONDS))[0]
-            except _TooSlow:
+            except TooSlow:
                 self._quick.discard(statement)
         rows, took = await _in_thread(opened.readers, functools.partial(read, seconds))
         if took < QUICK_SECONDS and len(self._quick) < QUICK_STATEMENTS:
@@ -171,7 +178,7 @@ class KgliteGraph:
     ) -> tuple[list[Row], float]:
         """The rows, and the seconds it took."""
         began = time.perf_counter()
-        with _reading_errors(seconds):
+        with reading_errors(seconds):
             result = session.cypher(
                 statement,
                 params=parameters,
@@ -191,12 +198,12 @@ class KgliteGraph:
         """See `Graph`. Not sufficient alone: kglite hides parts of some plans."""
         try:
             rows = await self.query(statements.explain(statement), parameters)
-        except _WouldWrite:
+        except WouldWrite:
             return False
         return only_reads(str(row["operation"]) for row in rows)
 
     async def clear(self) -> None:
-        """See `Graph`. Reads answer from the old graph until the new one is open."""
+        """See `Graph`. Reads wait until the new graph is open."""
         async with self._lock:
             opened = self._require()
             work = functools.partial(self._open_anew, opened.session)
@@ -204,7 +211,7 @@ class KgliteGraph:
             self._opened = msgspec.structs.replace(opened, session=session)
 
     def _open_anew(self, session: kglite.Session) -> kglite.Session:
-        with _opening_errors(self._path):
+        with opening_errors(self._path):
             session.close()
             for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
                 path.unlink(missing_ok=True)
@@ -216,23 +223,21 @@ class KgliteGraph:
         return self._opened
 
 
-class _TooSlow(Rejected):
-    """The statement passed its deadline."""
-
-
-class _WouldWrite(Rejected):
-    """The statement is not one that only reads."""
-
-
 def _execute(session: kglite.Session, statement: str, parameters: Row) -> None:
-    with _writing_errors():
+    with writing_errors():
         session.execute(statement, params=parameters, timeout_ms=0)
+
+
+def _execute_in_pieces(session: kglite.Session, write: GraphWrite) -> None:
+    with writing_errors(), session.begin() as transaction:
+        for statement, parameters in statements.pieces(write, PIECE_ROWS):
+            transaction.cypher(statement, params=parameters, timeout_ms=0)
 
 
 def _close(opened: Opened) -> None:
     opened.writer.shutdown()
     opened.readers.shutdown()
-    with _writing_errors():
+    with writing_errors():
         opened.session.close()
 
 
@@ -245,56 +250,3 @@ async def _in_thread(executor: Executor, work: Callable[[], T]) -> T:
         await asyncio.wait([future])
         future.exception()
         raise
-
-
-@contextmanager
-def _opening_errors(path: Path) -> Generator[None]:
-    """While opening: `GraphUnreadable` for what is in the files, `Unavailable` for the rest."""
-    try:
-        yield
-    except kglite.WriterLeaseHeldError as error:
-        holder = error.holder.get("pid")
-        raise Unavailable(
-            "graph_in_use", f"{path.name} is open in process {holder}: end it first"
-        ) from error
-    except (kglite.FileIoError, OSError) as error:
-        # A broken write-ahead file is told as an OSError without a number.
-        if isinstance(error, OSError) and error.errno is None:
-            raise GraphUnreadable("graph_unreadable", f"{path.name}: {error}") from error
-        raise Unavailable("graph_io", f"{path.name} cannot be opened: {error}") from error
-    except (kglite.KgError, RuntimeError, ValueError) as error:
-        raise GraphUnreadable("graph_unreadable", f"{path.name}: {error}") from error
-
-
-@contextmanager
-def _writing_errors() -> Generator[None]:
-    """While writing: `Unavailable` where it may work later, `WriteRefused` where it never will."""
-    try:
-        yield
-    except (kglite.FileIoError, kglite.TransactionConflictError, OSError) as error:
-        raise Unavailable("graph_io", f"the graph cannot be written: {error}") from error
-    except (kglite.KgError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        raise WriteRefused("graph_refused", str(error)[:500]) from error
-
-
-@contextmanager
-def _reading_errors(seconds: float) -> Generator[None]:
-    """While reading: the reasons say where, never the statement, which may be a caller's."""
-    try:
-        yield
-    except kglite.CypherTimeoutError as error:
-        reason = f"the query took longer than {seconds:g} s: start from an id, or narrow it"
-        raise _TooSlow("query_too_slow", reason, field="query") from error
-    except kglite.ReadOnlyError as error:
-        reason = "the query would write: only reading is allowed"
-        raise _WouldWrite("query_writes", reason, field="query") from error
-    except kglite.FileIoError as error:
-        raise Unavailable("graph_io", f"the graph cannot be read: {error}") from error
-    except kglite.KgError as error:
-        line, column = getattr(error, "line", None), getattr(error, "col", None)
-        where = f" at line {line}, column {column}" if line else ""
-        reason = f"the query fails ({error.code}{where}): correct it"
-        raise Rejected("query_failed", reason, field="query") from error
-    except (OverflowError, TypeError, ValueError, RecursionError) as error:
-        reason = f"a parameter is not usable: {error}"
-        raise Rejected("parameter_not_allowed", reason, field="parameters") from error

@@ -26,8 +26,8 @@ def nodes_by_id(entity: type[Entity]) -> str:
 def live_links(entity: type[Entity], relationship: Relationship) -> str:
     """The relationships of all live nodes of a tenant: `{id, target, props}`."""
     return (
-        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}})-[r:{relationship.type}]->"
-        f"(m:{relationship.to}) WHERE {entity.LIVE}"
+        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}}){_arrow(relationship)}"
+        f" WHERE {entity.LIVE}"
         " RETURN n.id AS id, m.id AS target, properties(r) AS props"
     )
 
@@ -37,9 +37,16 @@ def links_by_id(entity: type[Entity], relationship: Relationship) -> str:
     """The relationships of the nodes with `$ids`: `{id, target, props}`."""
     return (
         f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
-        f"-[r:{relationship.type}]->(m:{relationship.to})"
+        f"{_arrow(relationship)}"
         " RETURN n.id AS id, m.id AS target, properties(r) AS props"
     )
+
+
+def _arrow(relationship: Relationship) -> str:
+    end = f"(m:{relationship.to})"
+    if relationship.reverse:
+        return f"<-[r:{relationship.type}]-{end}"
+    return f"-[r:{relationship.type}]->{end}"
 
 
 TENANT = "MATCH (n:Tenant {id: $tenant}) RETURN properties(n) AS row"

@@ -66,12 +66,34 @@ def upsert_links(key: LinkKey, rows: str = "rows") -> str:
 
 
 @cache
+def create_links(key: LinkKey, rows: str = "rows") -> str:
+    """Like `upsert_links` where the relationships cannot exist yet: merging looks at all that the
+    start has."""
+    kind, start, end = (_name(part) for part in key)
+    return (
+        f"UNWIND ${_name(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
+        f" CREATE (a)-[r:{kind}]->(b) SET r = row.props"
+    )
+
+
+@cache
 def remove_links(key: LinkKey, rows: str = "rows") -> str:
     """Delete the relationships between the two nodes of each row `{from, to}`."""
     kind, start, end = (_name(part) for part in key)
     return (
         f"UNWIND ${_name(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}})-[r:{kind}]->(b:{end} {{id: row.to}}) DELETE r"
+    )
+
+
+@cache
+def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
+    """The same, looking at the relationships of the end instead of those of the start."""
+    kind, start, end = (_name(part) for part in key)
+    return (
+        f"UNWIND ${_name(rows)} AS row"
+        f" MATCH (b:{end} {{id: row.to}})<-[r:{kind}]-(a:{start} {{id: row.from}}) DELETE r"
     )
 
 
@@ -163,7 +185,10 @@ class Vocabulary:
         """Raise `WriteRefused` for a label or relationship type that is not declared."""
         for label in (*write.nodes, *write.removed):
             self._check_label(label)
-        for kind, start, end in (*write.links, *write.unlinks):
+        for kind, start, end in (
+            *(*write.links, *write.new_links),
+            *(*write.unlinks, *write.unlinks_at_end),
+        ):
             self._check_label(start)
             self._check_label(end)
             if kind not in self.types:
@@ -179,7 +204,9 @@ _PARTS: dict[str, Callable[..., str]] = {
     "nodes": upsert_nodes,
     "removed": remove_nodes,
     "unlinks": remove_links,
+    "unlinks_at_end": remove_links_at_end,
     "links": upsert_links,
+    "new_links": create_links,
 }
 
 
@@ -189,7 +216,9 @@ def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
         ("nodes", write.nodes),
         ("removed", write.removed),
         ("unlinks", write.unlinks),
+        ("unlinks_at_end", write.unlinks_at_end),
         ("links", write.links),
+        ("new_links", write.new_links),
     ):
         for name, rows in changes.items():
             if rows:
@@ -202,13 +231,26 @@ def one_statement(write: GraphWrite) -> tuple[str, Row]:
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
     parts: list[Part] = []
-    epoch, offset = write.next
-    checkpoint = checkpoint_id(write.partition)
-    parameters: Row = {"checkpoint": checkpoint, "epoch": epoch, "offset": offset}
+    parameters = _position(write)
     for number, (part, rows) in enumerate(steps(write)):
         parts.append(part)
         parameters[f"rows_{number}"] = rows
     return _joined(tuple(parts)), parameters
+
+
+def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
+    """A whole batch with its new position as statements of at most `size` rows each, with their
+    parameters: for one transaction."""
+    for (kind, name), rows in steps(write):
+        statement = _PARTS[kind](name, "rows")
+        for start in range(0, len(rows), size):
+            yield statement, {"rows": rows[start : start + size]}
+    yield SET_CHECKPOINT, _position(write)
+
+
+def _position(write: GraphWrite) -> Row:
+    epoch, offset = write.next
+    return {"checkpoint": checkpoint_id(write.partition), "epoch": epoch, "offset": offset}
 
 
 @lru_cache(maxsize=1024)

@@ -50,8 +50,10 @@ Assigned = Callable[[frozenset[int]], Awaitable[None]]
 class Log(Protocol):
     """The protocol of every log. Offsets of a partition count up from 0 without gaps or reuse."""
 
-    epoch: int
-    """Changes when the log was made anew; part of every position."""
+    @property
+    def epoch(self) -> int:
+        """Changes when the log was made anew; part of every position."""
+        ...
 
     async def start(self) -> None:
         """Open the log; creates missing topics."""

@@ -2,7 +2,7 @@
 
 from agent_orchestration.core.module import Module
 from agent_orchestration.domain.agents import commands, decide, events, evolve, model, tools
-from agent_orchestration.domain.agents.index import AgentsByCapability, Silence
+from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Silence
 
 MODULE = Module(
     "agents",
@@ -13,5 +13,5 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(AgentsByCapability, Silence),
+    indexes=(AgentsByCapability, KnownAgents, Silence),
 )

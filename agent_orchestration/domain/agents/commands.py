@@ -5,25 +5,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent_orchestration.core.entities import Entity, Level
+from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.messages import Command
 from agent_orchestration.core.types import Attempt, Id, LabelMap, Line
-from agent_orchestration.domain.agents.model import Agent, AgentKind
+from agent_orchestration.domain.agents.model import (
+    Agent,
+    AgentKind,
+    Concurrency,
+    HeartbeatSeconds,
+    SkillClaims,
+)
 from agent_orchestration.domain.tasks.model import Task
 
-Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
-HeartbeatSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 Needs = tuple[tuple[type[Entity], str], ...]
-
-
-class SkillClaim(msgspec.Struct, frozen=True):
-    """A capability an agent says it has, level in thousandths."""
-
-    capability: Id
-    level: Level = 1000
-
-
-Skills = Annotated[tuple[SkillClaim, ...], Meta(max_length=200)]
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -48,7 +42,7 @@ class RegisterAgent(Command, frozen=True, kw_only=True):
     agent_id: Id | None = None
     name: Line
     kind: AgentKind
-    skills: Skills = ()
+    skills: SkillClaims = ()
     labels: LabelMap = msgspec.field(default_factory=dict[str, str])
     max_concurrency: Concurrency = 1
     heartbeat_seconds: HeartbeatSeconds | None = None
@@ -62,7 +56,7 @@ class UpdateAgent(AgentCommand, frozen=True, kw_only=True):
     """Change what is known of an agent; what is None stays."""
 
     name: Line | None = None
-    skills: Skills | None = None
+    skills: SkillClaims | None = None
     labels: LabelMap | None = None
     max_concurrency: Concurrency | None = None
     heartbeat_seconds: HeartbeatSeconds | None = None

@@ -1,7 +1,5 @@
 """Decisions about agents."""
 
-from itertools import pairwise
-
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.core.messages import Body, CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
@@ -11,7 +9,6 @@ from agent_orchestration.domain.agents.commands import (
     Heartbeat,
     RegisterAgent,
     RetireAgent,
-    Skills,
     UpdateAgent,
 )
 from agent_orchestration.domain.agents.events import (
@@ -23,7 +20,7 @@ from agent_orchestration.domain.agents.events import (
     AgentUpdated,
     AgentWentOffline,
 )
-from agent_orchestration.domain.agents.model import Agent, Skill
+from agent_orchestration.domain.agents.model import Agent, skills_of
 from agent_orchestration.domain.tasks.index import TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
 
@@ -44,7 +41,7 @@ def register_agent(
         agent_id=agent_id,
         name=command.name,
         kind=command.kind,
-        skills=_skills(command.skills),
+        skills=skills_of(command.skills),
         labels=command.labels,
         max_concurrency=command.max_concurrency,
         heartbeat_seconds=command.heartbeat_seconds,
@@ -56,7 +53,7 @@ def update_agent(
 ) -> AgentUpdated | Nothing:
     """Only what differs is recorded."""
     agent = _present(state, command.agent_id)
-    skills = None if command.skills is None else _skills(command.skills)
+    skills = None if command.skills is None else skills_of(command.skills)
     changes = {
         name: value
         for name, value in (
@@ -149,18 +146,6 @@ def _present(state: TenantState, agent_id: str) -> Agent:
             agent_id=agent_id,
         )
     return agent
-
-
-def _skills(claims: Skills) -> tuple[Skill, ...]:
-    skills = tuple(sorted(Skill(claim.capability, claim.level) for claim in claims))
-    for one, other in pairwise(skills):
-        if one.capability == other.capability:
-            raise Rejected(
-                "duplicate",
-                f"capabilities: {one.capability} is named twice; name it once",
-                field="capabilities",
-            )
-    return skills
 
 
 def _verdict(task: Task | None, task_id: str, attempt: int, agent_id: str) -> Body:

@@ -64,6 +64,7 @@ def agent_retired(state: TenantState, event: AgentRetired, context: EventContext
     for task_id in event.requeued:
         state.change(Task, task_id).requeue(context.at, f"agent {event.agent_id} was retired")
         agent.release()
+    agent.memberships = ()
     agent.retired_at = context.at
 
 

@@ -46,11 +46,41 @@ class AgentsByCapability(StateIndex[Agent]):
                 return ()
         return tuple(name for name, _ in needed)
 
+    def having_any(self, names: Iterable[str]) -> list[str]:
+        """The agents that have at least one of the capabilities, in order of id."""
+        return sorted({agent for name in names for agent in self._agents.get(name, ())})
+
     def _at(self, name: str, level: int) -> Iterator[str]:
         for agent, has in self._agents.get(name, {}).items():
             self.state.examined += 1
             if has >= level:
                 yield agent
+
+
+class KnownAgents(StateIndex[Agent]):
+    """All agents that are not retired."""
+
+    ENTITY = Agent
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self._ids: set[str] = set()
+
+    def key(self, entity: Agent) -> bool | None:
+        """Filed until it is retired."""
+        return True if entity.retired_at is None else None
+
+    def put(self, key: bool, entity: Agent) -> None:
+        """One more."""
+        self._ids.add(entity.id)
+
+    def drop(self, key: bool, entity: Agent) -> None:
+        """One less."""
+        self._ids.discard(entity.id)
+
+    def ids(self) -> list[str]:
+        """In order."""
+        return sorted(self._ids)
 
 
 class Silence(StateIndex[Agent]):

@@ -1,12 +1,18 @@
 """The entity `Agent`."""
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from agent_orchestration.core.entities import Entity, Index, Labels, Level, Relationship, Time
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.types import Id
 
 AgentKind = Literal["llm", "mcp", "function", "command", "human"]
+Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
+HeartbeatSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 
 class Skill(msgspec.Struct, frozen=True, order=True):
@@ -14,6 +20,49 @@ class Skill(msgspec.Struct, frozen=True, order=True):
 
     capability: str
     level: Level
+
+
+class SkillClaim(msgspec.Struct, frozen=True):
+    """A capability that a command says an agent has, level in thousandths."""
+
+    capability: Id
+    level: Level = 1000
+
+
+SkillClaims = Annotated[tuple[SkillClaim, ...], Meta(max_length=200)]
+
+
+def skills_of(claims: SkillClaims) -> tuple[Skill, ...]:
+    """The skills in order of capability; `Rejected` where one is named twice."""
+    skills = tuple(sorted(Skill(claim.capability, claim.level) for claim in claims))
+    for one, other in pairwise(skills):
+        if one.capability == other.capability:
+            raise Rejected(
+                "duplicate",
+                f"capabilities: {one.capability} is named twice; name it once",
+                field="capabilities",
+            )
+    return skills
+
+
+def membership(team_id: str) -> str:
+    """Membership of a team in the place of a capability; no capability's name has an @."""
+    return f"@{team_id}"
+
+
+class Membership(msgspec.Struct, frozen=True, order=True):
+    """An agent's place in a team."""
+
+    team_id: str
+    role: str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The version of a template that an agent was made from; `id` is `name:version`."""
+
+    id: str
+    name: str
+    version: int
 
 
 class Agent(Entity, kw_only=True):
@@ -26,14 +75,21 @@ class Agent(Entity, kw_only=True):
     LABEL = "Agent"
     RELATIONSHIPS = (
         Relationship("HAS_CAPABILITY", "skills", "Capability", "capability", ("level",)),
+        Relationship("MEMBER_OF", "memberships", "Team", "team_id", ("role",)),
+        Relationship("INSTANCE_OF", "origin", "Template", "id", ("name", "version")),
     )
-    INDEXES = (Index("agent_status_index", ("status",)),)
-    DERIVED = ("status",)
+    INDEXES = (
+        Index("agent_status_index", ("status",)),
+        Index("agent_template_index", ("template_id", "version")),
+    )
+    DERIVED = ("status", "template_id", "version")
     LIVE = "n.status <> 'retired'"
 
     name: str
     kind: AgentKind
     skills: tuple[Skill, ...] = ()
+    memberships: tuple[Membership, ...] = ()
+    origin: Origin | None = None
     labels: Labels = msgspec.field(default_factory=dict[str, str])
     max_concurrency: int = 1
     heartbeat_seconds: int | None = None
@@ -56,9 +112,24 @@ class Agent(Entity, kw_only=True):
         return "busy" if self.active else "idle"
 
     @property
+    def template_id(self) -> str | None:
+        """The name of the template it was made from."""
+        return self.origin.name if self.origin else None
+
+    @property
+    def version(self) -> int | None:
+        """The version of that template."""
+        return self.origin.version if self.origin else None
+
+    @property
     def levels(self) -> dict[str, int]:
         """Capability -> level in thousandths."""
         return {skill.capability: skill.level for skill in self.skills}
+
+    @property
+    def abilities(self) -> dict[str, int]:
+        """What decides which tasks it may hold: its levels, and its memberships at level 0."""
+        return {**{membership(one.team_id): 0 for one in self.memberships}, **self.levels}
 
     def is_live(self) -> bool:
         """Retired agents never change again."""

@@ -1,21 +1,19 @@
 """Tools about agents."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from agent_orchestration.core.errors import NotFound
-from agent_orchestration.core.tool import Arguments, Gateway, Output, Role, tool
-from agent_orchestration.core.types import (
-    Attempt,
-    Cursor,
-    Filter,
-    Id,
-    Key,
-    LabelMap,
-    Line,
-    PageLimit,
+from agent_orchestration.core.tool import Gateway, Role, tool
+from agent_orchestration.core.types import Cursor, Filter, Id, Key, LabelMap, Line, PageLimit
+from agent_orchestration.domain.agents.arguments import (
+    AgentId,
+    Concurrency,
+    Heartbeats,
+    LeaseArgument,
+    SkillArgument,
+    Skills,
+    skill_claims,
 )
 from agent_orchestration.domain.agents.commands import (
     DrainAgent,
@@ -23,118 +21,17 @@ from agent_orchestration.domain.agents.commands import (
     Lease,
     RegisterAgent,
     RetireAgent,
-    SkillClaim,
     UpdateAgent,
 )
 from agent_orchestration.domain.agents.model import AgentKind
-
-AgentId = Annotated[Id, Field(description="the agent's id")]
-Concurrency = Annotated[
-    int, Field(ge=1, le=10_000, description="how many tasks it may hold at once")
-]
-Heartbeats = Annotated[
-    int | None,
-    Field(ge=1, le=86_400, description="silent for longer, it counts as offline (default: never)"),
-]
-
-
-class SkillArgument(Arguments):
-    """A capability and how well the agent does it."""
-
-    name: Annotated[Id, Field(description="the capability, e.g. `python`")]
-    level: float = Field(1.0, ge=0, le=1, description="0 to 1")
-
-
-Skills = Annotated[
-    list[SkillArgument],
-    Field(max_length=200, description='e.g. [{"name": "python", "level": 0.8}]'),
-]
-
-
-class LeaseArgument(Arguments):
-    """A task that the agent believes to hold."""
-
-    task_id: Id
-    attempt: Attempt
-
-
-class SkillView(BaseModel):
-    """A capability and its level, 0 to 1."""
-
-    name: str
-    level: float
-
-
-class AgentView(BaseModel):
-    """An agent as the graph has it."""
-
-    id: str
-    name: str
-    kind: str
-    status: str = Field(description="idle, busy, draining, offline or retired")
-    capabilities: list[SkillView]
-    labels: list[str] = Field(description="key=value")
-    max_concurrency: int
-    active: int = Field(description="tasks it holds now")
-    task_ids: list[str] = Field(description="the tasks it holds now")
-    heartbeat_seconds: int | None = None
-    registered_at: datetime
-    seen_at: datetime
-
-
-class AgentAnswer(Output):
-    """An agent, and the sequence number at which it was so."""
-
-    agent: AgentView
-    seq: int
-
-
-class Agents(Output):
-    """A page of agents."""
-
-    agents: list[AgentView]
-    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
-
-
-class RetiredAgent(AgentAnswer):
-    """The agent that was retired, and the tasks given back."""
-
-    requeued: list[str]
-
-
-class Verdict(BaseModel):
-    """What to do with a task one believes to hold."""
-
-    task_id: str
-    attempt: int
-    verdict: Literal["continue", "cancel", "fenced"] = Field(
-        description="continue; cancel: stop, it was cancelled; fenced: stop, another attempt has it"
-    )
-
-
-class HeartbeatAnswer(Output):
-    """What to do with each lease."""
-
-    leases: list[Verdict]
-
-
-async def agent_answer(gateway: Gateway, agent_id: str, seq: int) -> dict[str, Any]:
-    """The fields of an `AgentAnswer`; `NotFound` where there is no such agent."""
-    rows = await gateway.ask("agent", at_least=seq, agent_id=agent_id)
-    if not rows:
-        raise NotFound(
-            "unknown_agent",
-            f"agent_id: there is no agent {agent_id}; see list_agents",
-            field="agent_id",
-            agent_id=agent_id,
-        )
-    agent = AgentView.model_validate(rows[0])
-    agent.capabilities.sort(key=lambda skill: skill.name)
-    return {"agent": agent, "seq": max(seq, rows.seq), "stale": rows.stale or None}
-
-
-def _skills(skills: list[SkillArgument]) -> tuple[SkillClaim, ...]:
-    return tuple(SkillClaim(skill.name, round(skill.level * 1000)) for skill in skills)
+from agent_orchestration.domain.agents.views import (
+    AgentAnswer,
+    Agents,
+    AgentView,
+    HeartbeatAnswer,
+    RetiredAgent,
+    agent_answer,
+)
 
 
 @tool(title="Register an agent", role=Role.OPERATOR, toolsets=("orchestrate", "worker"))
@@ -157,7 +54,7 @@ async def register_agent(
         agent_id=id,
         name=name,
         kind=kind,
-        skills=_skills(capabilities),
+        skills=skill_claims(capabilities),
         labels=labels or {},
         max_concurrency=max_concurrency,
         heartbeat_seconds=heartbeat_seconds,
@@ -166,7 +63,7 @@ async def register_agent(
     return AgentAnswer(**await agent_answer(gateway, result.data["agent_id"], result.seq))
 
 
-@tool(title="Update an agent", role=Role.OPERATOR, toolsets=("orchestrate", "admin"))
+@tool(title="Update an agent", role=Role.OPERATOR, toolsets=("admin",))
 async def update_agent(
     gateway: Gateway,
     agent_id: AgentId,
@@ -181,7 +78,7 @@ async def update_agent(
     command = UpdateAgent(
         agent_id=agent_id,
         name=name,
-        skills=None if capabilities is None else _skills(capabilities),
+        skills=None if capabilities is None else skill_claims(capabilities),
         labels=labels,
         max_concurrency=max_concurrency,
         heartbeat_seconds=heartbeat_seconds,

@@ -53,7 +53,7 @@ async def define_capability(
 @tool(
     title="List capabilities",
     role=Role.VIEWER,
-    toolsets=("orchestrate", "inspect"),
+    toolsets=("inspect",),
     read_only=True,
 )
 async def list_capabilities(

@@ -144,7 +144,7 @@ async def get_overview(gateway: Gateway) -> Overview:
 @tool(
     title="Run a named question",
     role=Role.VIEWER,
-    toolsets=("orchestrate", "inspect"),
+    toolsets=("inspect",),
     read_only=True,
 )
 async def run_named_query(

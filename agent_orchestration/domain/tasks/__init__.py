@@ -3,6 +3,7 @@
 from agent_orchestration.core.module import Module
 from agent_orchestration.domain.tasks import commands, decide, events, evolve, model, tools
 from agent_orchestration.domain.tasks.index import (
+    Children,
     Dependents,
     ReadyTasks,
     TaskDeadlines,
@@ -18,5 +19,5 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(ReadyTasks, Dependents, TasksByAgent, TaskDeadlines),
+    indexes=(ReadyTasks, Dependents, Children, TasksByAgent, TaskDeadlines),
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent_orchestration.core.entities import Entity, Json, Level
+from agent_orchestration.core.entities import Entity, Json
 from agent_orchestration.core.messages import Command
 from agent_orchestration.core.types import (
     Attempt,
@@ -18,24 +18,16 @@ from agent_orchestration.core.types import (
     Title,
 )
 from agent_orchestration.domain.agents.model import Agent
-from agent_orchestration.domain.tasks.model import EdgePolicy, RetryPolicy, Task
+from agent_orchestration.domain.tasks.model import (
+    DependsOn,
+    Requires,
+    RetryPolicy,
+    Task,
+)
+from agent_orchestration.domain.teams.model import Team
 
 Needs = tuple[tuple[type[Entity], str], ...]
 Milliseconds = Annotated[int, Meta(ge=0, le=365 * 24 * 3600 * 1000)]
-
-
-class RequirementSpec(msgspec.Struct, frozen=True):
-    """A required capability, level in thousandths."""
-
-    capability: Id
-    level: Level = 0
-
-
-class DependencySpec(msgspec.Struct, frozen=True):
-    """A task to wait for and what to do when it does not complete."""
-
-    task_id: Id
-    on_failure: EdgePolicy = "block"
 
 
 class CreateTask(Command, frozen=True, kw_only=True):
@@ -44,8 +36,9 @@ class CreateTask(Command, frozen=True, kw_only=True):
     task_id: Id | None = None
     title: Title
     description: Text | None = None
-    requires: Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)] = ()
-    depends_on: Annotated[tuple[DependencySpec, ...], Meta(max_length=1000)] = ()
+    requires: Requires = ()
+    depends_on: DependsOn = ()
+    team_id: Id | None = None
     priority: Priority = 3
     labels: LabelMap = msgspec.field(default_factory=dict[str, str])
     payload: Json | None = None
@@ -53,9 +46,10 @@ class CreateTask(Command, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
 
     def needs(self) -> Needs:
-        """The id, in case it is taken, and the dependencies."""
+        """The id, in case it is taken, the team and the dependencies."""
         own = ((Task, self.task_id),) if self.task_id else ()
-        return (*own, *((Task, dependency.task_id) for dependency in self.depends_on))
+        team = ((Team, self.team_id),) if self.team_id else ()
+        return (*own, *team, *((Task, dependency.task_id) for dependency in self.depends_on))
 
 
 class ClaimTask(Command, frozen=True, kw_only=True):

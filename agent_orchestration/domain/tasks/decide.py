@@ -1,12 +1,10 @@
 """Decisions about tasks."""
 
-from itertools import pairwise
-from zlib import crc32
-
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability
+from agent_orchestration.domain.agents.model import membership
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
     CancelTask,
@@ -34,16 +32,21 @@ from agent_orchestration.domain.tasks.events import (
 from agent_orchestration.domain.tasks.guards import (
     held_task,
     known_task,
+    reachable_agent,
     running_task,
     same_attempt,
     working_agent,
     wrong_status,
 )
 from agent_orchestration.domain.tasks.index import ReadyTasks, meets
-from agent_orchestration.domain.tasks.model import HELD, Dependency, Requirement, Task
-
-JITTER = 0.1
-"""The share of a retry's delay that is added at most, so that failures do not return together."""
+from agent_orchestration.domain.tasks.model import (
+    HELD,
+    Dependency,
+    Task,
+    refuse_twice,
+    requirements_of,
+)
+from agent_orchestration.domain.teams.guards import working_team
 
 
 def create_task(state: TenantState, command: CreateTask, context: CommandContext) -> TaskCreated:
@@ -56,11 +59,12 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
             field="id",
             task_id=task_id,
         )
-    requires = tuple(sorted(Requirement(r.capability, r.level) for r in command.requires))
-    _refuse_twice("requires", [r.capability for r in requires])
+    requires = requirements_of(command.requires)
     depends_on = tuple(sorted(Dependency(d.task_id, d.on_failure) for d in command.depends_on))
-    _refuse_twice("depends_on", [d.task_id for d in depends_on])
+    refuse_twice("depends_on", [d.task_id for d in depends_on])
     unmet, reason = _unmet(state, task_id, depends_on)
+    if command.team_id is not None:
+        working_team(state, command.team_id)
     return TaskCreated(
         task_id=task_id,
         title=command.title,
@@ -77,6 +81,7 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
         lease_seconds=command.lease_seconds,
         retry=command.retry,
         reason=reason,
+        team_id=command.team_id,
     )
 
 
@@ -87,10 +92,10 @@ def claim_task(
     agent = working_agent(state, command.agent_id)
     if agent.active >= agent.max_concurrency:
         return Nothing({"reason": "at_capacity", "active": agent.active})
-    task_id = state.index(ReadyTasks).best(agent.levels)
+    task_id = state.index(ReadyTasks).best(agent.abilities)
     task = state.get(Task, task_id) if task_id else None
     if task is None:
-        return Nothing({"reason": "no_ready_task", "levels": agent.levels})
+        return Nothing({"reason": "no_ready_task", "levels": agent.abilities})
     lease = command.lease_seconds or task.lease_seconds
     return TaskClaimed(
         task_id=task.id,
@@ -111,13 +116,20 @@ def assign_task(
         return Nothing({"task_id": task.id, "agent_id": command.agent_id, "attempt": task.attempt})
     if task.status != "ready":
         raise wrong_status(task, "assigned to an agent", "ready")
-    agent = working_agent(state, command.agent_id)
+    agent = reachable_agent(state, command.agent_id)
     if not meets(agent.levels, task.requires):
         needs = ", ".join(f"{r.capability} at {r.level / 1000:g}" for r in task.requires)
         raise Rejected(
             "not_capable",
             f"agent_id: agent {agent.id} does not have what task {task.id} requires ({needs});"
             " see find_agents",
+            field="agent_id",
+        )
+    if task.team_id is not None and membership(task.team_id) not in agent.abilities:
+        raise Rejected(
+            "not_a_member",
+            f"agent_id: task {task.id} is for team {task.team_id}, and agent {agent.id} is no"
+            " member; see get_team",
             field="agent_id",
         )
     if agent.active >= agent.max_concurrency:
@@ -193,7 +205,7 @@ def fail_task(
     again = (
         command.retryable and command.error_type not in task.non_retryable and task.attempts_left()
     )
-    delay = _retry_delay(task) if command.retry_after_ms is None else command.retry_after_ms
+    delay = task.retry_delay() if command.retry_after_ms is None else command.retry_after_ms
     return TaskFailed(
         task_id=task.id,
         agent_id=command.agent_id,
@@ -281,20 +293,5 @@ def _unmet(
     return tuple(unmet), reason
 
 
-def _refuse_twice(field: str, names: list[str]) -> None:
-    for one, other in pairwise(names):
-        if one == other:
-            raise Rejected("duplicate", f"{field}: {one} is named twice; name it once", field=field)
-
-
 def _lease(task: Task) -> dict[str, object]:
     return {"task_id": task.id, "attempt": task.attempt, "lease_until": task.lease_until}
-
-
-def _retry_delay(task: Task) -> int:
-    """Milliseconds until the next attempt: exponential, capped, with a jitter that is the same
-    whenever the decision is repeated."""
-    exponent = min(task.attempt - 1, 32)
-    delay = min(task.retry_initial_ms * task.retry_factor**exponent, task.retry_max_ms)
-    spread = int(delay * JITTER)
-    return delay + (crc32(f"{task.id}:{task.attempt}".encode()) % spread if spread else 0)

@@ -1,13 +1,20 @@
 """Facts about tasks."""
 
-from agent_orchestration.core.messages import Event
+from agent_orchestration.core.messages import Body, Event
 from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy
+
+
+def _add_team(body: Body) -> Body:
+    """Version 1 knew no teams."""
+    return {**body, "team_id": None}
 
 
 class TaskCreated(Event, frozen=True, kw_only=True):
     """A task exists. `unmet` are the dependencies it waits for, `unstaffed` the capabilities that
-    nobody had when it was created."""
+    nobody had when it was created. Version 2 added `team_id`."""
 
+    VERSION = 2
+    UPCASTERS = {1: _add_team}
     REPLY = ("task_id", "unstaffed")
 
     task_id: str
@@ -23,6 +30,7 @@ class TaskCreated(Event, frozen=True, kw_only=True):
     lease_seconds: int
     retry: RetryPolicy
     reason: str | None = None
+    team_id: str | None = None
 
 
 class TaskClaimed(Event, frozen=True, kw_only=True):

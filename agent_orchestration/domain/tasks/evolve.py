@@ -4,6 +4,7 @@ from agent_orchestration.core.messages import EventContext
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.capabilities.model import ensure_capability
+from agent_orchestration.domain.tasks.ending import end
 from agent_orchestration.domain.tasks.events import (
     TaskAssigned,
     TaskCancelled,
@@ -16,8 +17,7 @@ from agent_orchestration.domain.tasks.events import (
     TaskReleased,
     TaskStarted,
 )
-from agent_orchestration.domain.tasks.index import Dependents
-from agent_orchestration.domain.tasks.model import HELD, Assignment, Task
+from agent_orchestration.domain.tasks.model import Assignment, Task
 
 
 def task_created(state: TenantState, event: TaskCreated, context: EventContext) -> None:
@@ -46,6 +46,7 @@ def task_created(state: TenantState, event: TaskCreated, context: EventContext) 
             non_retryable=event.retry.non_retryable,
             payload=event.payload,
             reason=event.reason,
+            team_id=event.team_id,
         )
     )
 
@@ -82,10 +83,8 @@ def task_completed(state: TenantState, event: TaskCompleted, context: EventConte
     task = state.change(Task, event.task_id)
     task.result = event.result
     task.error = task.error_type = None
-    task.finish("completed", context.at)
-    state.change(Agent, event.agent_id).release()
-    for dependent, _ in state.index(Dependents).of(task.id):
-        _met(state.change(Task, dependent))
+    state.change(Agent, event.agent_id).seen(context.at)
+    end(state, task, "completed", context.at)
 
 
 def task_failed(state: TenantState, event: TaskFailed, context: EventContext) -> None:
@@ -93,29 +92,31 @@ def task_failed(state: TenantState, event: TaskFailed, context: EventContext) ->
     task = state.change(Task, event.task_id)
     task.error = event.error
     task.error_type = event.error_type
-    state.change(Agent, event.agent_id).release()
+    state.change(Agent, event.agent_id).seen(context.at)
+    reason = f"attempt {event.attempt} failed"
     if event.retry_at is not None:
-        task.requeue(context.at, f"attempt {event.attempt} failed", event.retry_at)
+        state.change(Agent, event.agent_id).release()
+        task.requeue(context.at, reason, event.retry_at)
     else:
-        _end(state, task, "failed", context.at, f"attempt {event.attempt} failed")
+        end(state, task, "failed", context.at, reason)
 
 
 def task_cancelled(state: TenantState, event: TaskCancelled, context: EventContext) -> None:
     """Not wanted any more: whoever held it is free."""
     task = state.change(Task, event.task_id)
-    _end(state, task, "cancelled", context.at, event.reason)
+    end(state, task, "cancelled", context.at, event.reason)
 
 
 def task_lease_expired(state: TenantState, event: TaskLeaseExpired, context: EventContext) -> None:
     """The agent lost it; another attempt follows if any is left."""
     task = state.change(Task, event.task_id)
-    state.change(Agent, event.agent_id).release()
     reason = f"the lease of attempt {event.attempt} by {event.agent_id} ran out"
     if event.requeued:
+        state.change(Agent, event.agent_id).release()
         task.requeue(context.at, reason)
     else:
         task.error, task.error_type = reason, "lease_expired"
-        _end(state, task, "failed", context.at, reason)
+        end(state, task, "failed", context.at, reason)
 
 
 def task_released(state: TenantState, event: TaskReleased, _context: EventContext) -> None:
@@ -139,33 +140,3 @@ def _take(state: TenantState, event: TaskClaimed | TaskAssigned, context: EventC
 def _begin(task: Task, context: EventContext) -> None:
     task.status = "running"
     task.started_at = context.at
-
-
-def _met(task: Task) -> None:
-    """One dependency less to wait for."""
-    task.waiting_on -= 1
-    if task.waiting_on == 0 and task.status == "blocked":
-        task.status = "ready"
-        task.reason = None
-
-
-def _end(state: TenantState, task: Task, status: str, at: int, reason: str | None) -> None:
-    """Failed or cancelled, with what that means for dependents, and theirs, by each edge."""
-    ending: list[tuple[Task, str, str | None]] = [(task, status, reason)]
-    while ending:
-        task, status, reason = ending.pop()
-        if not task.is_live():
-            continue
-        if status == "cancelled" and task.status in HELD and task.assignment is not None:
-            state.change(Agent, task.assignment.agent_id).release()
-        task.finish("failed" if status == "failed" else "cancelled", at, reason)
-        for dependent_id, edge in state.index(Dependents).of(task.id):
-            dependent = state.change(Task, dependent_id)
-            if not dependent.is_live():
-                continue
-            if edge.on_failure == "continue":
-                _met(dependent)
-            elif edge.on_failure == "cancel":
-                ending.append((dependent, "cancelled", f"dependency {task.id} {status}"))
-            else:
-                dependent.reason = f"dependency {task.id} {status}"

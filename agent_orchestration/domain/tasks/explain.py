@@ -1,13 +1,14 @@
 """Why a task is as it is: read from the graph, put in words."""
 
+from collections import Counter
 from typing import Any
 
 from agent_orchestration.core.tool import Gateway
 from agent_orchestration.domain.tasks.views import Explanation, TaskView, WaitsFor, event_view
 
 Reading = tuple[str, str | None, list[WaitsFor]]
-STEPS = 20
-MOST = 50
+MOST_STEPS = 20
+MOST_SHOWN = 50
 
 
 async def explanation(gateway: Gateway, task: TaskView, seq: int) -> Explanation:
@@ -27,6 +28,8 @@ async def explanation(gateway: Gateway, task: TaskView, seq: int) -> Explanation
 
 
 async def _reading(gateway: Gateway, task: TaskView) -> Reading:
+    if task.children:
+        return await _plan(gateway, task)
     if task.status == "blocked" and task.retry_at is not None:
         at = task.retry_at.isoformat()
         wait = WaitsFor(what="time", detail=f"the retry at {at}")
@@ -42,22 +45,68 @@ async def _reading(gateway: Gateway, task: TaskView) -> Reading:
     return f"It is {task.status}{by}{reason}.", None, []
 
 
-async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
-    rows = await _unfinished(gateway, task.id)
-    waits = [
-        WaitsFor(
-            what="dependency",
-            id=row["id"],
-            detail=f"{row['title']} is {row['status']}"
-            + (f" ({row['reason']})" if row["reason"] else "")
-            + (f", {row['steps']} steps away" if row["steps"] > 1 else ""),
-        )
-        for row in rows
+async def _plan(gateway: Gateway, plan: TaskView) -> Reading:
+    """How far it is, and what runs, waits and failed."""
+    rows = await gateway.ask("plan_progress", plan_id=plan.id)
+    numbers = Counter({row["status"]: row["tasks"] for row in rows})
+    failures: list[dict[str, Any]] = []
+    if plan.failed_children:
+        failures = await gateway.ask("plan_failures", plan_id=plan.id)
+    lost = f"; the first that did not complete: {_failure(failures[0])}" if failures else ""
+    if plan.status != "running":
+        reason = f": {plan.reason}" if plan.reason else ""
+        done = f"{plan.completed_children} of {plan.children} tasks are completed"
+        return f"The plan is {plan.status}{reason}. {done}{lost}.", None, []
+    open_ones = [
+        f"{numbers[status]} {status}"
+        for status in ("running", "assigned", "ready", "blocked")
+        if numbers[status]
     ]
+    done = f"{plan.completed_children} of {plan.children} tasks are completed"
+    failed = f", {plan.failed_children} failed or cancelled" if plan.failed_children else ""
+    summary = f"The plan is running: {done}{failed}, {', '.join(open_ones)}{lost}."
+    frontier = await gateway.ask("plan_frontier", plan_id=plan.id)
+    waits = [WaitsFor(what="task", id=row["id"], detail=_standing(row)) for row in frontier]
+    return summary, _next_step(frontier), waits
+
+
+def _failure(row: dict[str, Any]) -> str:
+    why = row["error"] or row["reason"]
+    return f"{row['id']} {row['status']}" + (f" ({why[:200]})" if why else "")
+
+
+def _standing(row: dict[str, Any]) -> str:
+    """What one of the plan's tasks is at."""
+    text = f"{row['title']} is {row['status']}"
+    if row["status"] in ("running", "assigned"):
+        until = f" until {row['lease_until'].isoformat()}" if row["lease_until"] else ""
+        return f"{text}, held by {row['agent_id']} in attempt {row['attempt']}{until}"
+    if row["retry_at"] is not None:
+        return f"{text} until its retry at {row['retry_at'].isoformat()} ({row['reason']})"
+    return f"{text} ({row['reason']})" if row["reason"] else text
+
+
+def _next_step(frontier: list[dict[str, Any]]) -> str:
+    """What moves the plan; its tasks come as `plan_frontier` orders them."""
+    by_status = {row["status"]: row for row in reversed(frontier)}
+    if held := by_status.get("running") or by_status.get("assigned"):
+        return f"{held['agent_id']} has to complete or fail {held['id']}"
+    if ready := by_status.get("ready"):
+        return f"an agent has to claim {ready['id']}; explain_task of it says who could"
+    later = [row for row in frontier if row["retry_at"] is not None]
+    if later:
+        first = min(later, key=lambda row: (row["retry_at"], row["id"]))
+        return f"{first['id']} is ready again at {first['retry_at'].isoformat()}"
+    stuck = f": cancel {frontier[0]['id']}, or the plan" if frontier else ""
+    return f"nothing: what is left waits for tasks outside the plan or in vain{stuck}"
+
+
+async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
     dead = [d.task_id for d in task.depends_on if d.status in ("failed", "cancelled")]
     blocking = [d.task_id for d in task.depends_on if d.task_id in dead and d.on_failure == "block"]
+    waits = await _dependencies(gateway, task)
     if blocking:
-        named = ", ".join(blocking)
+        named = ", ".join(blocking[:5])
         return (
             f"It is blocked for good: {named} did not complete and the edge says block.",
             "cancel it, or create it anew without that dependency",
@@ -71,39 +120,51 @@ async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
     )
 
 
-async def _unfinished(gateway: Gateway, task_id: str) -> list[dict[str, Any]]:
-    """What the task waits for, through up to `STEPS` steps, nearest first. Step by step, because
-    the paths through a plan can be more than anybody can follow."""
-    found: dict[str, dict[str, Any]] = {}
-    ids = [task_id]
-    for steps in range(1, STEPS + 1):
-        rows = await gateway.ask("unfinished_dependencies", ids=ids, limit=MOST)
-        ids = [row["id"] for row in rows if row["id"] not in found]
+async def _dependencies(gateway: Gateway, task: TaskView) -> list[WaitsFor]:
+    """What it waits for through any number of steps, the nearest first.
+
+    Asked step by step: there are more ways through a dense plan than can be counted.
+    """
+    found: dict[str, WaitsFor] = {}
+    asked = [task.id]
+    for step in range(1, MOST_STEPS + 1):
+        rows = await gateway.ask("unfinished_dependencies", ids=asked)
+        asked = [row["id"] for row in rows if row["id"] not in found]
         for row in rows:
-            found.setdefault(row["id"], {**row, "steps": steps})
-        if not ids or len(found) >= MOST:
+            found.setdefault(row["id"], _dependency(row, step))
+        if not asked or len(found) >= MOST_SHOWN:
             break
-    return list(found.values())[:MOST]
+    return list(found.values())[:MOST_SHOWN]
+
+
+def _dependency(row: dict[str, Any], step: int) -> WaitsFor:
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    away = f", {step} steps away" if step > 1 else ""
+    detail = f"{row['title']} is {row['status']}{reason}{away}"
+    return WaitsFor(what="dependency", id=row["id"], detail=detail)
 
 
 async def _ready(gateway: Gateway, task: TaskView) -> Reading:
     levels = {need.capability: need.level for need in task.requires}
-    if not levels:
-        return "It is ready and anybody may claim it.", "an agent claims it", []
     named = ", ".join(f"{name} at {level:g}" for name, level in levels.items())
-    capable = await gateway.ask(
-        "capable_agents", names=sorted(levels), levels=levels, available=False, limit=20
-    )
-    if not capable:
+    wanted: dict[str, Any] = {"names": sorted(levels), "levels": levels, "limit": 20}
+    if task.team_id is not None:
+        member = f"member of team {task.team_id}"
+        who = f"{member} with {named}" if named else member
+        able = await gateway.ask("capable_members", team_id=task.team_id, **wanted)
+        remedy = "add such a member with update_team"
+    elif not levels:
+        return "It is ready and anybody may claim it.", "an agent claims it", []
+    else:
+        who = f"agent with {named}"
+        able = await gateway.ask("capable_agents", available=False, **wanted)
+        remedy = "register an agent with these capabilities, or update one"
+    if not able:
         waits = [
             WaitsFor(what="capability", id=name, detail=f"nobody has all of {named}")
             for name in levels
         ]
-        return (
-            f"It is ready, but no agent has {named}.",
-            "register an agent with these capabilities, or update one",
-            waits,
-        )
+        return f"It is ready, but there is no {who}.", remedy, waits
     waits = [
         WaitsFor(
             what="agent",
@@ -111,9 +172,10 @@ async def _ready(gateway: Gateway, task: TaskView) -> Reading:
             detail=f"{row['name']} is {row['status']},"
             f" {row['active']} of {row['max_concurrency']} tasks",
         )
-        for row in capable
+        for row in able
     ]
-    return f"It is ready for an agent with {named}.", "one of these agents claims it", waits
+    article = "an" if who.startswith("agent") else "a"
+    return f"It is ready for {article} {who}.", "one of these agents claims it", waits
 
 
 def _held(task: TaskView) -> Reading:

@@ -76,6 +76,19 @@ def working_agent(state: TenantState, agent_id: str) -> Agent:
     return agent
 
 
+def reachable_agent(state: TenantState, agent_id: str) -> Agent:
+    """The agent, if work may be pushed to it; one that claims shows by that that it is there."""
+    agent = working_agent(state, agent_id)
+    if agent.offline_at is not None:
+        raise Rejected(
+            "agent_offline",
+            f"agent_id: agent {agent_id} is offline; choose another, or wait for its heartbeat",
+            field="agent_id",
+            agent_id=agent_id,
+        )
+    return agent
+
+
 def wrong_status(task: Task, what: str, needed: str) -> Rejected:
     """The refusal of what the task's status does not allow."""
     return Rejected(

@@ -21,7 +21,7 @@ class _Bucket(msgspec.Struct):
 
 
 class ReadyTasks(StateIndex[Task]):
-    """The ready tasks, grouped by what they require, each group in order of claiming.
+    """The ready tasks, grouped by what a holder needs, each group in order of claiming.
 
     A group is found by the first of its capabilities in alphabetical order, so a claim looks at
     the groups of the agent's own capabilities only, and at one task of each.
@@ -34,10 +34,10 @@ class ReadyTasks(StateIndex[Task]):
         self._groups: dict[str, dict[tuple[Requirement, ...], _Bucket]] = {}
 
     def key(self, entity: Task) -> tuple[tuple[Requirement, ...], Order] | None:
-        """The requirements, and the order within them."""
+        """What a holder needs, and the order within that."""
         if entity.status != "ready":
             return None
-        return entity.requires, (entity.priority, entity.created_seq, entity.id)
+        return entity.needs, (entity.priority, entity.created_seq, entity.id)
 
     def put(self, key: tuple[tuple[Requirement, ...], Order], entity: Task) -> None:
         """Into its group."""
@@ -79,6 +79,34 @@ class ReadyTasks(StateIndex[Task]):
 def meets(levels: Mapping[str, int], requires: tuple[Requirement, ...]) -> bool:
     """Whether these capabilities are enough for the requirements."""
     return all(levels.get(need.capability, -1) >= need.level for need in requires)
+
+
+class Children(StateIndex[Task]):
+    """The unfinished tasks of each plan."""
+
+    ENTITY = Task
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        self._open: dict[str, set[str]] = {}
+
+    def key(self, entity: Task) -> str | None:
+        """The plan of an unfinished task."""
+        return entity.parent_id if entity.is_live() else None
+
+    def put(self, key: str, entity: Task) -> None:
+        """A task more."""
+        self._open.setdefault(key, set()).add(entity.id)
+
+    def drop(self, key: str, entity: Task) -> None:
+        """A task less."""
+        self._open[key].discard(entity.id)
+        if not self._open[key]:
+            del self._open[key]
+
+    def of(self, plan_id: str) -> tuple[str, ...]:
+        """The ids of its unfinished tasks, in order."""
+        return tuple(sorted(self._open.get(plan_id, ())))
 
 
 class Dependents(StateIndex[Task]):

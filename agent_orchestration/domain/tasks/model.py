@@ -1,6 +1,9 @@
 """The entity `Task`."""
 
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Meta
@@ -14,12 +17,16 @@ from agent_orchestration.core.entities import (
     Relationship,
     Time,
 )
-from agent_orchestration.core.types import Line
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.types import Id, Line
+from agent_orchestration.domain.agents.model import membership
 
 TaskStatus = Literal["blocked", "ready", "assigned", "running", "completed", "failed", "cancelled"]
 EdgePolicy = Literal["block", "cancel", "continue"]
 OPEN = ("blocked", "ready", "assigned", "running")
 HELD = ("assigned", "running")
+JITTER = 0.1
+"""The share of a retry's delay that is added at most, so that failures do not return together."""
 
 
 class Requirement(msgspec.Struct, frozen=True, order=True):
@@ -27,6 +34,24 @@ class Requirement(msgspec.Struct, frozen=True, order=True):
 
     capability: str
     level: Level
+
+
+class RequirementSpec(msgspec.Struct, frozen=True):
+    """A required capability as commands name it, level in thousandths."""
+
+    capability: Id
+    level: Level = 0
+
+
+class DependencySpec(msgspec.Struct, frozen=True):
+    """A task to wait for and what to do when it does not complete."""
+
+    task_id: Id
+    on_failure: EdgePolicy = "block"
+
+
+Requires = Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)]
+DependsOn = Annotated[tuple[DependencySpec, ...], Meta(max_length=1000)]
 
 
 class Dependency(msgspec.Struct, frozen=True, order=True):
@@ -55,11 +80,28 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     non_retryable: Annotated[tuple[Line, ...], Meta(max_length=50)] = ()
 
 
+def requirements_of(
+    specs: Iterable[RequirementSpec], field: str = "requires"
+) -> tuple[Requirement, ...]:
+    """The requirements in order of capability; `Rejected` where one is named twice in `field`."""
+    requires = tuple(sorted(Requirement(spec.capability, spec.level) for spec in specs))
+    refuse_twice(field, [need.capability for need in requires])
+    return requires
+
+
+def refuse_twice(field: str, names: Sequence[str]) -> None:
+    """Raise `Rejected` where two neighbours of sorted names are equal."""
+    for one, other in pairwise(names):
+        if one == other:
+            raise Rejected("duplicate", f"{field}: {one} is named twice; name it once", field=field)
+
+
 class Task(Entity, kw_only=True):
     """A piece of work.
 
     `attempt` counts the claims and is the fencing token of the last one; `waiting_on` counts the
     dependencies that are not met; `reason` says why it is blocked, failed or cancelled.
+    A plan is a task with `children`: nobody claims it, and it ends when the last of them does.
     """
 
     LABEL = "Task"
@@ -67,6 +109,8 @@ class Task(Entity, kw_only=True):
         Relationship("REQUIRES", "requires", "Capability", "capability", ("level",)),
         Relationship("DEPENDS_ON", "depends_on", "Task", "task_id", ("on_failure",)),
         Relationship("ASSIGNED_TO", "assignment", "Agent", "agent_id", ("attempt", "since")),
+        Relationship("WORKS_ON", "team_id", "Team", reverse=True),
+        Relationship("SUBTASK_OF", "parent_id", "Task"),
     )
     INDEXES = (
         Index("task_priority_index", ("priority",)),
@@ -80,6 +124,11 @@ class Task(Entity, kw_only=True):
     requires: tuple[Requirement, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     assignment: Assignment | None = None
+    team_id: str | None = None
+    parent_id: str | None = None
+    children: int = 0
+    open_children: int = 0
+    failed_children: int = 0
     labels: Labels = msgspec.field(default_factory=dict[str, str])
     priority: int = 3
     created_seq: int = 0
@@ -104,6 +153,13 @@ class Task(Entity, kw_only=True):
     error: str | None = None
     reason: str | None = None
 
+    @property
+    def needs(self) -> tuple[Requirement, ...]:
+        """What a holder must be able to do, membership of the task's team included."""
+        if self.team_id is None:
+            return self.requires
+        return (Requirement(membership(self.team_id), 0), *self.requires)
+
     def is_live(self) -> bool:
         """Finished tasks never change again."""
         return self.status in OPEN
@@ -113,9 +169,22 @@ class Task(Entity, kw_only=True):
         held = self.assignment
         return self.status in HELD and held is not None and held.agent_id == agent_id
 
+    def waits_for(self, on_failure: EdgePolicy) -> bool:
+        """Whether a task with such an edge to this one has to wait for it, maybe in vain."""
+        ended_badly = self.status in ("failed", "cancelled")
+        return self.is_live() or (ended_badly and on_failure == "block")
+
     def attempts_left(self) -> bool:
         """Whether the retry policy allows another attempt."""
         return self.max_attempts == 0 or self.attempt < self.max_attempts
+
+    def retry_delay(self) -> int:
+        """Milliseconds until the next attempt: exponential, capped, with a jitter that is the same
+        whenever the decision is repeated."""
+        exponent = min(self.attempt - 1, 32)
+        delay = min(self.retry_initial_ms * self.retry_factor**exponent, self.retry_max_ms)
+        spread = int(delay * JITTER)
+        return delay + (crc32(f"{self.id}:{self.attempt}".encode()) % spread if spread else 0)
 
     def requeue(self, at: int, reason: str, retry_at: int | None = None) -> None:
         """Nobody holds it any more: ready for another attempt, now or at `retry_at`."""
@@ -125,6 +194,24 @@ class Task(Entity, kw_only=True):
         later = retry_at is not None and retry_at > at
         self.status = "blocked" if later else "ready"
         self.retry_at = retry_at if later else None
+
+    def dependency_met(self) -> None:
+        """One dependency less to wait for."""
+        self.waiting_on -= 1
+        if self.waiting_on == 0 and self.status == "blocked":
+            self.status = "ready"
+            self.reason = None
+
+    def child_ended(self, *, completed: bool) -> tuple[TaskStatus, str | None] | None:
+        """One of the plan's tasks ended; how the plan ends, where it was the last one."""
+        self.open_children -= 1
+        if not completed:
+            self.failed_children += 1
+        if self.open_children:
+            return None
+        if self.failed_children:
+            return "failed", f"{self.failed_children} of {self.children} tasks did not complete"
+        return "completed", None
 
     def finish(self, status: TaskStatus, at: int, reason: str | None = None) -> None:
         """The end; the assignment stays, so that one can see who did it."""

@@ -7,20 +7,25 @@ RETURN t.id AS id, t.title AS title, t.description AS description, t.status AS s
        a.id AS agent_id, t.lease_seconds AS lease_seconds, t.lease_until AS lease_until, t.retry_at AS retry_at,
        t.created_at AS created_at, t.created_by AS created_by, t.started_at AS started_at, t.finished_at AS finished_at,
        t.payload AS payload, t.progress AS progress, t.result AS result, t.error AS error, t.error_type AS error_type,
-       t.waiting_on AS waiting_on,
+       t.waiting_on AS waiting_on, coalesce(t.children, 0) AS children, coalesce(t.open_children, 0) AS open_children, coalesce(t.failed_children, 0) AS failed_children,
+       [(t)-[:SUBTASK_OF]->(p:Task) | p.id] AS parent_ids, [(t)<-[:WORKS_ON]-(m:Team) | m.id] AS team_ids,
        [(t)-[r:REQUIRES]->(c:Capability) | {capability: c.name, level: r.level}] AS requires,
        [(t)-[d:DEPENDS_ON]->(o:Task) | {task_id: o.id, on_failure: d.on_failure, status: o.status}] AS depends_on,
-       [(w:Task)-[:DEPENDS_ON]->(t) | w.id] AS dependent_ids
+       [(t)<-[:DEPENDS_ON]-(w:Task) | w.id] AS dependent_ids
 
 // tasks: Tasks in order of id, by status, assigned agent, required capability or label.
 MATCH (t:Task {tenant: $tenant})
 WHERE t.id > $after_id AND ($status IS NULL OR t.status = $status) AND ($label IS NULL OR $label IN t.labels)
   AND ($agent_id IS NULL OR EXISTS { (t)-[:ASSIGNED_TO]->(:Agent {id: $agent_id}) })
+  AND ($parent_id IS NULL OR EXISTS { (t)-[:SUBTASK_OF]->(:Task {id: $parent_id}) })
+  AND ($team_id IS NULL OR EXISTS { (t)<-[:WORKS_ON]-(:Team {id: $team_id}) })
   AND ($capability IS NULL OR EXISTS { (t)-[:REQUIRES]->(:Capability {name: $capability}) })
+WITH t.id AS id ORDER BY id LIMIT $limit
+MATCH (t:Task {id: id})
 OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
 RETURN t.id AS id, t.title AS title, t.status AS status, t.priority AS priority, t.attempt AS attempt,
        t.reason AS reason, a.id AS agent_id, t.waiting_on AS waiting_on, t.created_at AS created_at
-ORDER BY id LIMIT $limit
+ORDER BY id
 
 // task_statuses: The statuses of some tasks by id.
 UNWIND $ids AS wanted
@@ -30,17 +35,17 @@ OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
 RETURN t.id AS id, t.title AS title, t.status AS status, t.priority AS priority, t.attempt AS attempt,
        t.reason AS reason, a.id AS agent_id, t.waiting_on AS waiting_on, t.created_at AS created_at
 
-// unfinished_dependencies: What some tasks still wait for directly.
+// unfinished_dependencies: What some tasks wait for, one step away; ask again with the ids that were found for more.
 UNWIND $ids AS wanted
 MATCH (t:Task {id: wanted})-[:DEPENDS_ON]->(o:Task)
 WHERE t.tenant = $tenant AND o.status <> 'completed'
 RETURN DISTINCT o.id AS id, o.title AS title, o.status AS status, o.reason AS reason
-ORDER BY id LIMIT $limit
+ORDER BY id LIMIT 1000
 
 // unstaffed_tasks: Open tasks that require a capability no agent has at that level.
 MATCH (t:Task {tenant: $tenant})-[r:REQUIRES]->(c:Capability)
 WHERE t.status IN ['blocked', 'ready']
-  AND NOT EXISTS { MATCH (a:Agent)-[h:HAS_CAPABILITY]->(c) WHERE a.status <> 'retired' AND h.level >= r.level }
+  AND NOT EXISTS { MATCH (c)<-[h:HAS_CAPABILITY]-(a:Agent) WHERE a.status <> 'retired' AND h.level >= r.level }
 RETURN t.id AS id, t.title AS title, t.status AS status, collect(c.name) AS unstaffed
 ORDER BY id LIMIT 100
 
@@ -56,3 +61,10 @@ WHERE t.status IN ['assigned', 'running']
 RETURN t.id AS id, t.title AS title, a.id AS agent_id, t.attempt AS attempt, t.started_at AS started_at,
        t.lease_until AS lease_until
 ORDER BY started_at, id LIMIT 50
+
+// plans: Plans with their progress, the newest first.
+MATCH (t:Task {tenant: $tenant})
+WHERE t.children > 0
+RETURN t.id AS id, t.title AS title, t.status AS status, coalesce(t.children, 0) AS children, coalesce(t.open_children, 0) AS open_children,
+       coalesce(t.failed_children, 0) AS failed_children, t.created_at AS created_at
+ORDER BY created_at DESC, id LIMIT 50

@@ -2,11 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field
 
-from agent_orchestration.core.tool import Arguments, Gateway, Role, tool
+from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.types import (
     Cursor,
     Filter,
@@ -21,15 +19,21 @@ from agent_orchestration.core.types import (
     Title,
     json_text,
 )
+from agent_orchestration.domain.tasks.arguments import (
+    DependencyArgument,
+    Requires,
+    Retry,
+    dependency_specs,
+    requirement_specs,
+    retry_policy,
+)
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
     CancelTask,
     CreateTask,
-    DependencySpec,
-    RequirementSpec,
 )
 from agent_orchestration.domain.tasks.explain import explanation
-from agent_orchestration.domain.tasks.model import EdgePolicy, RetryPolicy, TaskStatus
+from agent_orchestration.domain.tasks.model import TaskStatus
 from agent_orchestration.domain.tasks.views import (
     CreatedTask,
     Explanation,
@@ -68,60 +72,13 @@ __all__ = [
 FINISHED = ("completed", "failed", "cancelled")
 
 
-class RequirementArgument(Arguments):
-    """A required capability and its least level."""
-
-    capability: Annotated[Id, Field(description="e.g. `python`")]
-    level: float = Field(0.0, ge=0, le=1, description="0 to 1")
-
-
-class DependencyArgument(Arguments):
-    """A task to wait for; its id alone will do."""
-
-    task_id: Id
-    on_failure: Annotated[
-        EdgePolicy,
-        Field(
-            description="when it fails or is cancelled: stay blocked, cancel this, "
-            "or continue as if it had completed"
-        ),
-    ] = "block"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_id(cls, value: Any) -> Any:
-        return {"task_id": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Text or object; told apart here, so that an error names the field that is wrong."""
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
-
-
-class RetryArgument(Arguments):
-    """What follows a failed attempt: another one, later and later."""
-
-    max_attempts: int = Field(0, ge=0, le=1_000_000, description="0: no limit")
-    initial_seconds: float = Field(1.0, ge=0, le=86_400)
-    factor: int = Field(2, ge=1, le=100)
-    max_seconds: float | None = Field(
-        None, ge=0, le=31_536_000, description="default 100 x initial"
-    )
-    non_retryable: list[Line] = Field([], max_length=50, description="error types that end it")
-
-
 @tool(title="Create a task", role=Role.OPERATOR, toolsets=("orchestrate",))
 async def create_task(
     gateway: Gateway,
     title: Annotated[Title, Field(description="what is to be done, in one line")],
     id: Annotated[Id | None, Field(description="chosen for you if left out")] = None,
     description: Annotated[Text | None, Field(description="all that one has to know")] = None,
-    requires: Annotated[
-        list[RequirementArgument] | None,
-        Field(max_length=50, description='e.g. [{"capability": "python", "level": 0.5}]'),
-    ] = None,
+    requires: Requires = None,
     depends_on: Annotated[
         list[DependencyArgument] | None,
         Field(max_length=1000, description="ids of tasks that must complete first"),
@@ -132,10 +89,8 @@ async def create_task(
     lease_seconds: Annotated[
         LeaseSeconds, Field(description="how long a holder may be silent")
     ] = 60,
-    retry: Annotated[
-        RetryArgument | None,
-        Field(description="what follows a failed attempt (default: retried without limit)"),
-    ] = None,
+    retry: Retry = None,
+    team_id: Annotated[Id | None, Field(description="only its members may claim the task")] = None,
     idempotency_key: Key | None = None,
 ) -> CreatedTask:
     """Add a piece of work. Agents that have the required capabilities can claim it once every
@@ -147,27 +102,18 @@ async def create_task(
         task_id=id,
         title=title,
         description=description,
-        requires=tuple(
-            RequirementSpec(one.capability, round(one.level * 1000)) for one in requires or ()
-        ),
-        depends_on=tuple(DependencySpec(one.task_id, one.on_failure) for one in depends_on or ()),
+        requires=requirement_specs(requires),
+        depends_on=dependency_specs(depends_on, "block"),
         priority=priority,
         labels=labels or {},
         payload=json_text(payload, "payload"),
         lease_seconds=lease_seconds,
-        retry=_retry(retry or RetryArgument.model_construct()),
+        retry=retry_policy(retry),
+        team_id=team_id,
     )
     result = await gateway.submit(command, key=idempotency_key)
     answer = await task_answer(gateway, result.data["task_id"], result.seq)
     return CreatedTask(**answer, unstaffed=result.data["unstaffed"])
-
-
-def _retry(retry: RetryArgument) -> RetryPolicy:
-    initial = round(retry.initial_seconds * 1000)
-    longest = 100 * initial if retry.max_seconds is None else round(retry.max_seconds * 1000)
-    return RetryPolicy(
-        initial, retry.factor, longest, retry.max_attempts, tuple(retry.non_retryable)
-    )
 
 
 @tool(title="Assign a task", role=Role.OPERATOR, toolsets=("orchestrate",))
@@ -221,6 +167,8 @@ async def get_task(gateway: Gateway, task_id: TaskId) -> TaskAnswer:
 async def list_tasks(
     gateway: Gateway,
     status: Annotated[TaskStatus | None, Field(description="only in this status")] = None,
+    parent_id: Annotated[Id | None, Field(description="only the tasks of this plan")] = None,
+    team_id: Annotated[Id | None, Field(description="only this team's tasks")] = None,
     agent_id: Annotated[Id | None, Field(description="who holds or held it")] = None,
     capability: Annotated[Id | None, Field(description="what it requires")] = None,
     label: Annotated[Filter | None, Field(description="key=value")] = None,
@@ -231,6 +179,8 @@ async def list_tasks(
     rows = await gateway.ask(
         "tasks",
         status=status,
+        parent_id=parent_id,
+        team_id=team_id,
         agent_id=agent_id,
         capability=capability,
         label=label,
@@ -245,7 +195,7 @@ async def list_tasks(
 @tool(
     title="Wait for tasks",
     role=Role.VIEWER,
-    toolsets=("orchestrate", "inspect"),
+    toolsets=("orchestrate",),
     read_only=True,
 )
 async def wait_for_tasks(

@@ -49,6 +49,12 @@ class TaskView(TaskLine):
     requires: list[RequirementView]
     depends_on: list[DependencyView]
     dependent_ids: list[str] = Field(description="the tasks that wait for this one")
+    parent_id: str | None = Field(default=None, description="the plan it belongs to")
+    team_id: str | None = Field(default=None, description="only its members may claim it")
+    children: int = Field(default=0, description="of a plan: how many tasks it has")
+    open_children: int = Field(default=0, description="of a plan: how many are not finished")
+    completed_children: int = Field(default=0, description="of a plan: how many are completed")
+    failed_children: int = Field(default=0, description="of a plan: failed or cancelled")
     max_attempts: int = Field(description="0: no limit")
     lease_seconds: int
     lease_until: datetime | None = None
@@ -124,7 +130,7 @@ class EventView(BaseModel):
 class WaitsFor(BaseModel):
     """Something that has to happen first."""
 
-    what: Literal["dependency", "agent", "capability", "time", "holder"]
+    what: Literal["dependency", "agent", "capability", "time", "holder", "task"]
     id: str | None = None
     detail: str
 
@@ -145,7 +151,12 @@ class Explanation(Output):
 def task_view(row: dict[str, Any]) -> TaskView:
     """A task from the row of the question `task`."""
     view = TaskView.model_validate(
-        {**row, **{name: json_value(row[name]) for name in ("payload", "progress", "result")}}
+        {
+            **row,
+            **{name: json_value(row[name]) for name in ("payload", "progress", "result")},
+            **{name: next(iter(row[f"{name}s"]), None) for name in ("parent_id", "team_id")},
+            "completed_children": row["children"] - row["open_children"] - row["failed_children"],
+        }
     )
     view.requires.sort(key=lambda one: one.capability)
     view.depends_on.sort(key=lambda one: one.task_id)

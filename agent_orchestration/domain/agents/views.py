@@ -1,0 +1,87 @@
+"""Agents as tools show them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agent_orchestration.core.errors import NotFound
+from agent_orchestration.core.tool import Gateway, Output
+
+
+class SkillView(BaseModel):
+    """A capability and its level, 0 to 1."""
+
+    name: str
+    level: float
+
+
+class AgentView(BaseModel):
+    """An agent as the graph has it."""
+
+    id: str
+    name: str
+    kind: str
+    status: str = Field(description="idle, busy, draining, offline or retired")
+    capabilities: list[SkillView]
+    labels: list[str] = Field(description="key=value")
+    max_concurrency: int
+    active: int = Field(description="tasks it holds now")
+    task_ids: list[str] = Field(description="the tasks it holds now")
+    heartbeat_seconds: int | None = None
+    team_ids: list[str] = Field(description="the teams it is a member of")
+    template_name: str | None = Field(default=None, description="what it was made from")
+    version: int | None = Field(default=None, description="of the template")
+    registered_at: datetime
+    seen_at: datetime
+
+
+class AgentAnswer(Output):
+    """An agent, and the sequence number at which it was so."""
+
+    agent: AgentView
+    seq: int
+
+
+class Agents(Output):
+    """A page of agents."""
+
+    agents: list[AgentView]
+    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
+
+
+class RetiredAgent(AgentAnswer):
+    """The agent that was retired, and the tasks given back."""
+
+    requeued: list[str]
+
+
+class Verdict(BaseModel):
+    """What to do with a task one believes to hold."""
+
+    task_id: str
+    attempt: int
+    verdict: Literal["continue", "cancel", "fenced"] = Field(
+        description="continue; cancel: stop, it was cancelled; fenced: stop, another attempt has it"
+    )
+
+
+class HeartbeatAnswer(Output):
+    """What to do with each lease."""
+
+    leases: list[Verdict]
+
+
+async def agent_answer(gateway: Gateway, agent_id: str, seq: int) -> dict[str, Any]:
+    """The fields of an `AgentAnswer`; `NotFound` where there is no such agent."""
+    rows = await gateway.ask("agent", at_least=seq, agent_id=agent_id)
+    if not rows:
+        raise NotFound(
+            "unknown_agent",
+            f"agent_id: there is no agent {agent_id}; see list_agents",
+            field="agent_id",
+            agent_id=agent_id,
+        )
+    agent = AgentView.model_validate(rows[0])
+    agent.capabilities.sort(key=lambda skill: skill.name)
+    return {"agent": agent, "seq": max(seq, rows.seq), "stale": rows.stale or None}

@@ -1,0 +1,196 @@
+"""A claimed task as the handler that carries it out sees it."""
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import msgspec
+
+from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
+from agent_orchestration.core.types import BLOB_KEY, json_text, json_value
+from agent_orchestration.workers.calls import PatientCalls
+
+#: `cancel`: somebody cancelled the task; `fenced`: the attempt is over and may be another's;
+#: `stopped`: this worker gives the task back.
+Verdict = Literal["continue", "cancel", "fenced", "stopped"]
+Lost = Literal["cancel", "fenced"]
+#: What became of a task; the last two mean that the platform did not want to hear of it.
+Outcome = Literal["completed", "failed"] | Lost
+
+PROGRESS_SECONDS = 0.5
+SLOWEST_PROGRESS_SECONDS = 4.0
+PROGRESS_LENGTH = 1_000_000
+ERROR_LENGTH = 8000
+_LOST = frozenset({"fenced", "wrong_status", "not_started"})
+
+
+class TaskError(Exception):
+    """Raised by a handler: the attempt failed.
+
+    `error_type` is what the task's retry policy goes by; `retryable` False ends the task whatever
+    the policy says; `retry_after_seconds` replaces the policy's delay.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_type: str = "error",
+        retryable: bool = True,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_type = error_type
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class HeldTask:
+    """A task that this process holds under one attempt.
+
+    `payload` is what is to be done and `previous_progress` the last that an earlier attempt said,
+    both complete, however large. `view` is everything the claim answered of the task. `cancelled`
+    is set when the attempt is over for another reason than the handler's end; the handler is
+    cancelled then, too, and `verdict` says why.
+    """
+
+    def __init__(
+        self, calls: PatientCalls, agent_id: str, claim: Mapping[str, Any], lease: float | None
+    ) -> None:
+        self.view: dict[str, Any] = claim["task"]
+        self.id: str = self.view["id"]
+        self.title: str = self.view["title"]
+        self.attempt: int = claim["attempt"]
+        self.agent_id = agent_id
+        self.payload: Any = self.view.get("payload")
+        self.previous_progress: Any = self.view.get("progress")
+        self.lease_seconds = float(lease or self.view["lease_seconds"])
+        self.cancelled = asyncio.Event()
+        self.verdict: Verdict = "continue"
+        self._calls = calls
+        self._lost: Lost | None = None
+        self._pending: Any = None
+        self._has_pending = asyncio.Event()
+        self._reports = 0
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The ids of the tasks that this one waited for."""
+        return tuple(one["task_id"] for one in self.view.get("depends_on") or ())
+
+    async def dependency_result(self, task_id: str) -> Any:
+        """The result of a dependency; None where it has none."""
+        answer = await self._calls("get_task", task_id=task_id)
+        return await self._whole(answer["task"].get("result"))
+
+    async def progress(self, value: Any) -> None:
+        """Say how far the work is: any JSON, which a later attempt can read.
+
+        Returns at once. What follows within half a second (later: four) replaces it, and so does
+        the result; a failure is preceded by the last progress. Raises `Rejected` for a value that
+        is no JSON, or too large.
+        """
+        text = json_text(value, "progress")
+        if text is None or len(text) > PROGRESS_LENGTH:
+            problem = f"send JSON of at most {PROGRESS_LENGTH} characters, and not null"
+            raise Rejected("invalid_argument", f"progress: {problem}", field="progress")
+        self._pending = json_value(text)  # a copy: the caller may go on changing its own
+        self._has_pending.set()
+
+    async def load(self) -> None:
+        """Fetch what was too large to come with the claim."""
+        self.payload = await self._whole(self.payload)
+        self.previous_progress = await self._whole(self.previous_progress)
+
+    def end(self, verdict: Verdict) -> None:
+        """The attempt is over before its handler is; the first reason counts."""
+        if not self.cancelled.is_set():
+            self.verdict = verdict
+            self._lost = verdict if verdict in ("cancel", "fenced") else None
+            self.cancelled.set()
+
+    async def report(self) -> None:
+        """Send the progress in batches until cancelled or until the attempt is over."""
+        pause = PROGRESS_SECONDS
+        while not self.cancelled.is_set():
+            await self._has_pending.wait()
+            await asyncio.sleep(pause)
+            await self.flush()
+            pause = min(pause * 2, SLOWEST_PROGRESS_SECONDS)
+
+    async def flush(self) -> None:
+        """Send the progress that has not been sent."""
+        if self._has_pending.is_set():
+            self._has_pending.clear()
+            self._reports += 1
+            await self._say("report_progress", str(self._reports), progress=self._pending)
+
+    async def complete(self, result: Any) -> Outcome:
+        """The task is done, with this result; a result that is refused fails it."""
+        try:
+            return await self._say("complete_task", result=result) or "completed"
+        except Rejected as error:
+            refused = f"the result cannot be stored: {error.reason}"
+            return await self.fail(TaskError(refused, error_type=error.code, retryable=False))
+
+    async def fail(self, error: TaskError) -> Outcome:
+        """The attempt failed; what was last said of its progress goes first."""
+        await self.flush()
+        lost = await self._say(
+            "fail_task",
+            error=_printable(error.message, lines=True)[:ERROR_LENGTH],
+            error_type=_printable(error.error_type)[:256] or "error",
+            retryable=error.retryable,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+        return lost or "failed"
+
+    async def _say(self, tool: str, number: str = "", **arguments: Any) -> Lost | None:
+        """Report; the verdict instead, where the attempt is over or turns out to be."""
+        if self._lost is not None:
+            return self._lost
+        key = ":".join(filter(None, (self.id, str(self.attempt), tool, number)))
+        try:
+            await self._calls(
+                tool,
+                task_id=self.id,
+                agent_id=self.agent_id,
+                attempt=self.attempt,
+                idempotency_key=key,
+                **arguments,
+            )
+        except (Rejected, NotFound) as error:
+            if isinstance(error, Rejected) and error.code not in _LOST:
+                raise
+            cancelled = error.details.get("status") == "cancelled"
+            self._lost = "cancel" if cancelled else "fenced"
+            self.end(self._lost)
+        return self._lost
+
+    async def _whole(self, value: Any) -> Any:
+        """The value itself, where only a reference to it came."""
+        if isinstance(value, dict) and BLOB_KEY in value:
+            reference = cast("dict[str, str]", value)
+            return msgspec.json.decode(await self._calls.read_blob(reference[BLOB_KEY]))
+        return cast("Any", value)
+
+
+def task_error(error: BaseException) -> TaskError:
+    """What a handler raised, as a failure of its task."""
+    if isinstance(error, TaskError):
+        return error
+    if isinstance(error, PlatformError):
+        return TaskError(error.reason, error_type=error.code, retryable=error.retryable)
+    if isinstance(error, asyncio.CancelledError):
+        return TaskError("the handler was cancelled", error_type="cancelled")
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return TaskError(text, error_type=type(error).__name__)
+
+
+def _printable(text: str, *, lines: bool = False) -> str:
+    """The text without what the platform refuses: control characters and lone surrogates."""
+    kept = "\t\n" if lines else ""
+    cleaned = "".join(c for c in text if (c >= " " and c != "\x7f") or c in kept)
+    return cleaned.encode("utf-8", "replace").decode()

@@ -1,0 +1,285 @@
+"""An agent at work: claims tasks, keeps their leases, hands them to a handler, reports."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, cast
+
+from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
+from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
+from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
+
+CLAIM_SECONDS = 10.0
+LEAST_PAUSE = 0.2
+GIVE_BACK_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[HeldTask], Awaitable[Any]]
+#: What happens to a task in this worker's hands; `stopped`: it was given back.
+Change = Literal["claimed", "stopped"] | Outcome
+Watch = Callable[[HeldTask, Change], None]
+
+
+class Worker:
+    """Works for the agent `agent_id` until drained, stopped, refused or cancelled.
+
+    `handler(task)` carries a task out; what it returns (JSON) is the result. It may raise
+    `TaskError`; any other exception fails the attempt, too. When the attempt is over early
+    (cancelled, fenced, given back) the handler is cancelled and has to end promptly.
+    `concurrency` is how many tasks are held at once. `lease_seconds` None takes each task's own.
+    `heartbeat_seconds` is for agents that promised one: it is sent even with nothing held.
+    `patience` is how many seconds a call is repeated while the platform cannot be reached.
+    `watch` is told of every change.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        agent_id: str,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        lease_seconds: float | None = None,
+        caller: Caller | None = None,
+        heartbeat_seconds: float | None = None,
+        patience: float = PATIENCE_SECONDS,
+        watch: Watch | None = None,
+    ) -> None:
+        self.agent_id = agent_id
+        self.calls = PatientCalls(dispatcher, caller or Caller(), patience)
+        self.held: dict[tuple[str, int], HeldTask] = {}
+        self._handler = handler
+        self._lease = lease_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._watch: Watch = watch or (lambda _task, _change: None)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._session = secrets.token_hex(4)
+        self._claiming: asyncio.Task[dict[str, Any] | None] | None = None
+        self._claimed = asyncio.Event()
+        self._beaten = time.monotonic()
+        self._draining = self._stopping = False
+        self._bound: asyncio.TimerHandle | None = None
+        self._refusal: PlatformError | None = None
+
+    async def run(self) -> None:
+        """Work. Returns once drained or stopped.
+
+        Raises `Rejected` or `NotFound` where the agent may not claim (any more), after finishing
+        what is held, and what patience did not cure. Cancelled or failing, it gives back what it
+        holds first, as far as that is possible within five seconds.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                beating = group.create_task(self._beat())
+                async with asyncio.TaskGroup() as carrying:
+                    await self._claim_until_drained(carrying)
+                beating.cancel()
+        except ExceptionGroup as failed:
+            raise _first(failed) from None
+        finally:
+            if self._bound is not None:
+                self._bound.cancel()
+        if self._refusal is not None:
+            raise self._refusal
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._draining
+
+    def drain(self, within: float | None = None) -> None:
+        """Claim nothing more and finish what is held; after `within` seconds give back the rest.
+
+        A task that a claim under way has brought by now is finished, too.
+        """
+        self._draining = True
+        if self._claiming is not None:
+            self._claiming.cancel()
+        if within is not None and self._bound is None:
+            self._bound = asyncio.get_running_loop().call_later(within, self.stop)
+
+    def stop(self) -> None:
+        """Cancel the handlers and give back what is held, to be claimed by others at once."""
+        self._draining = self._stopping = True
+        if self._claiming is not None:
+            self._claiming.cancel()
+        for task in self.held.values():
+            task.end("stopped")
+
+    async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
+        number = 1
+        while True:
+            await self._slots.acquire()
+            if self._draining:
+                self._slots.release()
+                return
+            asked = time.monotonic()
+            claim = await self._claim_unless_drained(number)
+            number += claim is not None
+            if claim and claim.get("task"):
+                group.create_task(self._carry_out(self._take(claim)))
+            else:  # an answer before its time must not become a busy loop
+                self._slots.release()
+                pause = 0.0 if self._draining else asked + LEAST_PAUSE - time.monotonic()
+                await asyncio.sleep(max(0.0, pause))
+
+    async def _claim_unless_drained(self, number: int) -> dict[str, Any] | None:
+        """A claim's answer; None where it has to be made again.
+
+        Drained, it asks once more: what was granted a moment ago comes again under the same key.
+        """
+        for seconds in (CLAIM_SECONDS, 0.0):
+            self._claiming = asyncio.create_task(self._claim(number, seconds))
+            try:
+                await asyncio.wait((self._claiming,))
+            finally:
+                self._claiming.cancel()
+            if not self._claiming.cancelled():
+                return self._claiming.result()
+            if self._stopping:
+                break
+        return {}
+
+    async def _claim(self, number: int, seconds: float) -> dict[str, Any] | None:
+        lease = {} if self._lease is None else {"lease_seconds": self._lease}
+        try:
+            return await self.calls(
+                "claim_task",
+                agent_id=self.agent_id,
+                wait_seconds=seconds,
+                idempotency_key=f"{self.agent_id}:{self._session}:claim:{number}",
+                **lease,
+            )
+        except (Rejected, NotFound) as error:
+            if error.code == "unknown_task":  # claimed, but the graph is far behind
+                return None
+            self._refuse(error)
+            return {}
+
+    def _take(self, claim: dict[str, Any]) -> HeldTask:
+        task = HeldTask(self.calls, self.agent_id, claim, self._lease)
+        self.held[task.id, task.attempt] = task
+        if self._stopping:
+            task.end("stopped")
+        self._claimed.set()
+        self._watch(task, "claimed")
+        return task
+
+    def _refuse(self, error: PlatformError) -> None:
+        """The agent may take no more work."""
+        self._refusal = error
+        self._draining = True
+
+    async def _carry_out(self, task: HeldTask) -> None:
+        try:
+            self._watch(task, await self._done(task))
+        except asyncio.CancelledError:
+            task.end("stopped")
+            self._watch(task, await _give_back(task))
+            raise
+        finally:
+            del self.held[task.id, task.attempt]
+            self._slots.release()
+
+    async def _done(self, task: HeldTask) -> Change:
+        """Run the handler to its end and report it; answers what came of it."""
+        if task.cancelled.is_set():
+            return await _give_back(task)
+        work = asyncio.create_task(self._work(task))
+        report = asyncio.create_task(task.report())
+        over = asyncio.create_task(task.cancelled.wait())
+        try:
+            await asyncio.wait((work, report, over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (work, report, over):
+                one.cancel()
+            await asyncio.wait((work, report, over))
+        unsaid = _raised(report)
+        if unsaid is None and not work.cancelled():
+            failure = _raised(work)
+            if failure is None:
+                return await task.complete(work.result())
+            return await task.fail(task_error(failure))
+        if isinstance(unsaid, PlatformError) and unsaid.retryable:
+            raise unsaid
+        if task.verdict == "continue":
+            return await task.fail(task_error(unsaid or asyncio.CancelledError()))
+        return await _give_back(task)
+
+    async def _work(self, task: HeldTask) -> Any:
+        await task.load()
+        return await self._handler(task)
+
+    async def _beat(self) -> None:
+        """Send a heartbeat for all that is held, three times a lease."""
+        while True:
+            self._claimed.clear()
+            gaps = [task.lease_seconds / 3 for task in self.held.values()]
+            gaps += [self._heartbeat_seconds] if self._heartbeat_seconds else []
+            left = self._beaten + min(gaps) - time.monotonic() if gaps else None
+            try:
+                async with asyncio.timeout(left):
+                    await self._claimed.wait()
+            except TimeoutError:
+                await self._heartbeat()
+
+    async def _heartbeat(self) -> None:
+        self._beaten = time.monotonic()
+        leases = [{"task_id": task.id, "attempt": task.attempt} for task in self.held.values()]
+        try:
+            answer = await self.calls("heartbeat", agent_id=self.agent_id, leases=leases)
+        except (Rejected, NotFound) as error:  # retired: what it held went to others
+            self._refuse(error)
+            self.drain()
+            for task in self.held.values():
+                task.end("fenced")
+            return
+        for lease in answer["leases"]:
+            task = self.held.get((lease["task_id"], lease["attempt"]))
+            if task and lease["verdict"] != "continue":
+                task.end(lease["verdict"])
+
+
+async def _give_back(task: HeldTask) -> Change:
+    """Others may have the task at once. Answers the verdict where it was taken away already."""
+    error = TaskError("the worker was stopped", error_type="worker_stopped", retry_after_seconds=0)
+    try:
+        async with asyncio.timeout(GIVE_BACK_SECONDS):
+            outcome = await task.fail(error)
+    except (TimeoutError, PlatformError) as unsaid:
+        logger.warning("task %s goes back when its lease runs out: %r", task.id, unsaid)
+        return "stopped"
+    return "stopped" if outcome == "failed" else outcome
+
+
+def _raised(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
+
+
+def _first(failed: ExceptionGroup[Exception]) -> Exception:
+    """The first of the errors in a group of groups."""
+    error = failed.exceptions[0]
+    nested = isinstance(error, ExceptionGroup)
+    return _first(cast("ExceptionGroup[Exception]", error)) if nested else error
+
+
+def drain_on_sigterm(workers: Iterable[Worker], within: float) -> None:
+    """From now on SIGTERM drains these workers, for at most `within` seconds; a second one stops
+    them at once. Does nothing where signals cannot be handled (Windows)."""
+    known = list(workers)
+
+    def signalled() -> None:
+        for worker in known:
+            if worker.draining:
+                worker.stop()
+            else:
+                worker.drain(within)
+
+    with contextlib.suppress(NotImplementedError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signalled)
