@@ -67,8 +67,11 @@ class Gateway(Protocol):
         """Like `submit`; while there is nothing to do, waits for work that this agent can do."""
         ...
 
-    async def ask(self, name: str, *, at_least: int = 0, **parameters: Any) -> Rows:
-        """The rows of a named question, at a graph that has reached `at_least` if possible."""
+    async def ask(
+        self, name: str, *, at_least: int = 0, patience: float | None = None, **parameters: Any
+    ) -> Rows:
+        """The rows of a named question, at a graph that has reached `at_least` if it does so
+        within `patience` seconds (None: ten)."""
         ...
 
     async def ask_named(self, name: str, parameters: Mapping[str, Any]) -> Rows:

@@ -59,9 +59,16 @@ class CallerGateway:
             command, self._caller, agent_id=agent_id, seconds=seconds, key=key
         )
 
-    async def ask(self, name: str, *, at_least: int = 0, **parameters: Any) -> Rows:
+    async def ask(
+        self,
+        name: str,
+        *,
+        at_least: int = 0,
+        patience: float | None = None,
+        **parameters: Any,
+    ) -> Rows:
         """See `core.tool.Gateway`."""
-        reached = await self._reached(at_least)
+        reached = await self._reached(at_least, patience)
         seq = await self._seq()
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
         found = await self._graph.query(
@@ -149,10 +156,11 @@ class CallerGateway:
             "dialect": "Cypher as both engines speak it; alias every returned expression",
         }
 
-    async def _reached(self, at_least: int) -> bool:
+    async def _reached(self, at_least: int, patience: float | None = None) -> bool:
         """Whether the graph has what this process found in the log, and `at_least`, in time."""
         caught_up = await self._caught_up(self.tenant, CATCH_UP_SECONDS)
-        return caught_up and await self._progress.reached(self.tenant, at_least, CATCH_UP_SECONDS)
+        seconds = CATCH_UP_SECONDS if patience is None else patience
+        return caught_up and await self._progress.reached(self.tenant, at_least, seconds)
 
     async def _seq(self) -> int:
         seq = self._progress.seq(self.tenant)

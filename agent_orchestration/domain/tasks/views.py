@@ -169,9 +169,11 @@ def event_view(row: dict[str, Any]) -> EventView:
     return EventView.model_validate({**row, "data": json_value(row["data"])})
 
 
-async def task_answer(gateway: Gateway, task_id: str, seq: int) -> dict[str, Any]:
+async def task_answer(
+    gateway: Gateway, task_id: str, seq: int, patience: float | None = None
+) -> dict[str, Any]:
     """The fields of a `TaskAnswer`; `NotFound` where there is no such task."""
-    rows = await gateway.ask("task", at_least=seq, task_id=task_id)
+    rows = await gateway.ask("task", at_least=seq, patience=patience, task_id=task_id)
     if not rows:
         raise NotFound(
             "unknown_task",
