@@ -34,7 +34,8 @@ class Worker:
     `concurrency` is how many tasks are held at once. `lease_seconds` None takes each task's own.
     `heartbeat_seconds` is for agents that promised one: it is sent even with nothing held.
     `patience` is how many seconds a call is repeated while the platform cannot be reached.
-    `watch` is told of every change.
+    `watch` is told of every change. `session` tells this worker's claims from those of others for
+    the same agent; by default it is chosen at random.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Worker:
         heartbeat_seconds: float | None = None,
         patience: float = PATIENCE_SECONDS,
         watch: Watch | None = None,
+        session: str | None = None,
     ) -> None:
         self.agent_id = agent_id
         self.calls = PatientCalls(dispatcher, caller or Caller(), patience)
@@ -58,7 +60,7 @@ class Worker:
         self._heartbeat_seconds = heartbeat_seconds
         self._watch: Watch = watch or (lambda _task, _change: None)
         self._slots = asyncio.Semaphore(concurrency)
-        self._session = secrets.token_hex(4)
+        self._session = session or secrets.token_hex(4)
         self._claiming: asyncio.Task[dict[str, Any] | None] | None = None
         self._claimed = asyncio.Event()
         self._beaten = 0.0
