@@ -138,12 +138,6 @@ BUGS = (
     ),
     Bug("heartbeats renew nothing", TIMER + "_until", "max(time, renewed, ", "max(time, "),
     Bug(
-        "a lease is over before everything was heard",
-        TIMER + "_tick",
-        "await self._processor.passed(end)",
-        "pass",
-    ),
-    Bug(
         "the timer goes by its own clock",
         TIMER + "_hear",
         "self._ahead = abs(ahead - self._ahead), ahead",
