@@ -25,6 +25,7 @@ from agent_orchestration.core.errors import (
     Rejected,
     Unavailable,
 )
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Role, Tool
 from agent_orchestration.domain import (
@@ -35,6 +36,7 @@ from agent_orchestration.domain import (
     tasks,
     teams,
     templates,
+    tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -56,6 +58,7 @@ REGISTRY = Registry(
         teams.MODULE,
         tasks.MODULE,
         plans.MODULE,
+        tenants.MODULE,
         insight.MODULE,
     ]
 )
@@ -109,7 +112,7 @@ class Platform:
             self._log, self._blobs, REGISTRY, answers, hints, new_id=new_id, failed=self._failure
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self.bus, hints, clock
+            self._log, self._graph, REGISTRY, self._progress, self.bus, hints, clock, RULES
         )
         self._cypher = ReadOnlyRunner(self._graph)
 

@@ -98,7 +98,8 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     """An event in its tenant's history.
 
     `seq` counts 1, 2, 3 …; `prev` is the digest of the predecessor; `at` the time of the command
-    in milliseconds; `command_position` its (epoch, offset) in `commands`.
+    in milliseconds; `command_position` its (epoch, offset) in `commands`; `rules` the version of
+    the rules that it was decided under (those kept before there were versions: 1).
     """
 
     tenant: str
@@ -113,6 +114,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     receipt_key: str
     body_hash: str
+    rules: int = 1
     causation: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
@@ -127,7 +129,9 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
         """SHA-256 over the predecessor's digest and every fact of this event, 32 hex digits."""
         place = (self.prev, self.tenant, self.seq)
         facts = (self.type, self.version, self.at, self.command_id, self.actor)
-        content = canonical((*place, *facts, self.receipt_key, self.body_hash)) + self.body
+        # The digests of the events kept before there were versions stay as they are.
+        rules = (self.rules,) if self.rules > 1 else ()
+        content = canonical((*place, *facts, self.receipt_key, self.body_hash, *rules)) + self.body
         return hashlib.sha256(content).hexdigest()[:32]
 
     def to_record(self) -> Record:
@@ -144,6 +148,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             "ce_commandposition": f"{epoch}:{offset}",
             "ce_receiptkey": self.receipt_key,
             "ce_bodyhash": self.body_hash,
+            "ce_rules": str(self.rules),
         }
         return Record(self.tenant.encode(), self.body, _headers(self, extra))
 
@@ -165,6 +170,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             actor=headers["ce_actor"],
             receipt_key=headers["ce_receiptkey"],
             body_hash=headers["ce_bodyhash"],
+            rules=int(headers.get("ce_rules", "1")),
             causation=headers.get("ce_causation"),
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
@@ -204,6 +210,19 @@ def _checked(record: StoredRecord) -> Mapping[str, str]:
 def event_body(event: Event) -> bytes:
     """The canonical body of an event."""
     return canonical(event)
+
+
+def stored_form(event: Event, rules: int) -> tuple[int, bytes]:
+    """The schema version and the canonical body that an event is kept in, decided under `rules`:
+    every program that knows these rules writes the same bytes."""
+    version = event.VERSION
+    if event.SINCE_RULES.get(version, 1) <= rules:
+        return version, event_body(event)
+    body = msgspec.to_builtins(event)
+    while event.SINCE_RULES.get(version, 1) > rules:
+        version -= 1
+        body = event.DOWNCASTERS[version](body)
+    return version, canonical(body)
 
 
 def command_body(command: Command) -> bytes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope
-from agent_orchestration.core.folding import fold
+from agent_orchestration.core.folding import RULES, fold
 from agent_orchestration.core.messages import Command, CommandResult, canonical
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.commands import Heartbeat
@@ -108,6 +108,7 @@ class Reference:
             tenant = envelope.tenant
             if tenant not in self.states:
                 self.states[tenant] = REGISTRY.new_state(tenant)
+                self.states[tenant].rules = RULES
             outcome = self._decider.decide(self.states[tenant], asked)
             if outcome.spoiled:
                 raise Violation(f"command {envelope.id} spoils the state: {outcome.result.error}")

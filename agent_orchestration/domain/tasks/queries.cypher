@@ -3,7 +3,7 @@ MATCH (t:Task {id: $task_id})
 WHERE t.tenant = $tenant
 OPTIONAL MATCH (t)-[s:ASSIGNED_TO]->(a:Agent)
 RETURN t.id AS id, t.title AS title, t.description AS description, t.status AS status, t.priority AS priority,
-       t.labels AS labels, t.reason AS reason, t.attempt AS attempt, t.max_attempts AS max_attempts,
+       t.labels AS labels, t.reason AS reason, t.attempt AS attempt, t.max_attempts AS max_attempts, t.given_back AS given_back,
        a.id AS agent_id, t.lease_seconds AS lease_seconds, t.lease_until AS lease_until, t.retry_at AS retry_at,
        t.created_at AS created_at, t.created_by AS created_by, t.started_at AS started_at, t.finished_at AS finished_at,
        t.payload AS payload, t.progress AS progress, t.result AS result, t.error AS error, t.error_type AS error_type,
