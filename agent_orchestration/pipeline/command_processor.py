@@ -203,7 +203,7 @@ class CommandProcessor:
         return borrowed
 
     async def _load_tenant_needs(self, tenant: str, asked: Sequence[Asked]) -> list[Borrowed]:
-        needs = [need for one in asked for need in one.command.needs()]
+        needs = [need for one in asked for need in one.needs()]
         keys = [one.envelope.receipt_key for one in asked if one.envelope.key is not None]
         while True:
             state = await self.state(tenant)
