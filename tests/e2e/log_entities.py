@@ -5,6 +5,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+NEVER_SAID = {"max_attempts": 0}
+"""The retry policy of tasks of which nothing is said: no limit."""
+
 
 @dataclass
 class Violation:
@@ -66,7 +69,7 @@ def task_of(event: dict[str, Any], team: str | None, plan: str | None = None) ->
     return Task(
         depends_on={d["task_id"]: d["on_failure"] for d in event.get("depends_on", ())},
         requires={r["capability"]: r["level"] for r in event.get("requires", ())},
-        max_attempts=(event.get("retry") or {}).get("max_attempts", 0),
+        max_attempts=(event.get("retry") or NEVER_SAID)["max_attempts"],
         team=team,
         plan=plan,
     )

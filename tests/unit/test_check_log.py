@@ -130,16 +130,20 @@ def upgraded() -> Story:
     """Under the first rules a task given back has used up its attempt; under the next it has not,
     but the loss of a lease still uses it up."""
     once = RetryPolicy(max_attempts=1)
-    back = {"agent_id": "one", "error": "stopped", "error_type": "worker_stopped"}
+
+    def give_back(task_id: str) -> FailTask:
+        said = "worker_stopped"
+        return FailTask(task_id=task_id, agent_id="one", attempt=1, error="x", error_type=said)
+
     return [
         (0, RegisterAgent(agent_id="one", name="one", kind="function")),
         (0, CreateTask(task_id="old", title="x", retry=once)),
         (0, CreateTask(task_id="new", title="x", retry=once)),
         (1, ClaimTask(agent_id="one", lease_seconds=10)),
-        (2, FailTask(task_id="old", attempt=1, **back)),
+        (2, give_back("old")),
         (3, RaiseRules(rules=2)),
         (4, ClaimTask(agent_id="one", lease_seconds=10)),
-        (5, FailTask(task_id="new", attempt=1, **back)),
+        (5, give_back("new")),
         (6, ClaimTask(agent_id="one", lease_seconds=10)),
         (16, ExpireLease(task_id="new", attempt=2)),
     ]
