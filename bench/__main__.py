@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bench import p4_tool_over_http, p7_embedded
-from bench.results import Figure, Row, as_data, progress, show, write
+from bench.results import Figure, Row, as_data, machine, progress, show, write
 
 FIGURES = {module.FIGURE.id: module.FIGURE for module in (p4_tool_over_http, p7_embedded)}
 RESULTS = Path(__file__).parent / "results.json"
@@ -16,16 +16,17 @@ RESULTS = Path(__file__).parent / "results.json"
 def main(arguments: list[str] | None = None) -> int:
     """Measure what was chosen; the exit code. A goal that is missed is a result, not a failure."""
     given = _parser().parse_args(arguments)
+    where = machine()
     rows: list[Row] = []
     for figure in given.figures or FIGURES.values():
         progress(f"{figure.id}: {figure.what}")
         rows += figure.measure(given.quick)
-    data = as_data(rows, quick=given.quick)
+    data = as_data(rows, where, quick=given.quick)
     write(given.output, data)
     if given.json:
         print(msgspec.json.encode(data).decode())
     else:
-        show(rows)
+        show(rows, where)
     return 0
 
 

@@ -34,6 +34,6 @@ async def serve() -> None:
 if __name__ == "__main__":
     collect_rarely()
     try:
-        run(serve())
+        run(serve(), serving=True)
     except asyncio.CancelledError:
         raise SystemExit(0) from None

@@ -95,7 +95,8 @@ def main() -> None:
     given = parser.parse_args()
     collect_rarely()
     with folder() as home:
-        print_json(msgspec.to_builtins(run(measured(home, given.clients, given.count))))
+        rate = run(measured(home, given.clients, given.count), serving=True)
+    print_json(msgspec.to_builtins(rate))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from agent_orchestration.cli.text import console
 
 #: M memory, P page cache, F fsync; – where nothing is written.
 Durability = Literal["M", "P", "F", "–"]
+Machine = dict[str, str | int | float | None]
 _LIBRARIES = ("fastmcp", "kglite", "mcp", "msgspec", "pydantic", "starlette", "uvicorn")
 _MET = {True: "yes", False: "no", None: "–"}
 
@@ -47,19 +48,20 @@ def ratio(ours: float, beside: float) -> float:
     return round(ours / beside, 3)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on beside the code: cores, system, versions."""
+def machine() -> Machine:
+    """What the figures depend on beside the code: cores, how many processes wanted them in the last
+    minute, system, versions. Asked before measuring, so that `load` is that of the neighbours."""
     return {
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{library: version(library) for library in _LIBRARIES},
     }
 
 
-def as_data(rows: Sequence[Row], *, quick: bool) -> list[dict[str, Any]]:
+def as_data(rows: Sequence[Row], where: Machine, *, quick: bool) -> list[dict[str, Any]]:
     """The rows as plain data; each says how to repeat it, and where it was measured."""
-    where = machine()
     repeat = " ".join(["python -m bench {}", *(["--quick"] if quick else [])])
     return [
         msgspec.to_builtins(row) | {"repeat": repeat.format(row.id), "machine": where}
@@ -73,7 +75,7 @@ def write(path: Path, data: Sequence[dict[str, Any]]) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(data)) + b"\n")
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], where: Machine) -> None:
     """Print a table, and below it what it stands for."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "what", "unit", "ours", "beside", "ratio", "goal", "met", "class"):
@@ -85,9 +87,9 @@ def show(rows: Sequence[Row]) -> None:
         table.add_row(row.id, what, row.unit, *numbers, row.goal, _MET[row.met], row.durability)
     wide = console()
     wide.print(table)
-    where = machine()
     wide.print(
-        f"\n{where['cores']} cores, {where['system']}, Python {where['python']}; "
+        f"\n{where['cores']} cores, load {where['load']} before, {where['system']}, "
+        f"Python {where['python']}; "
         + ", ".join(f"{library} {where[library]}" for library in _LIBRARIES)
     )
     wide.print("class: durability of writes; M memory, P page cache, F fsync")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 Arguments = dict[str, Any]
 PROTOCOL = "2025-11-25"
-_HEADERS = {
+HEADERS = {
     "Accept": "application/json, text/event-stream",
     "Content-Type": "application/json",
     "MCP-Protocol-Version": PROTOCOL,
@@ -46,7 +46,7 @@ class ToolCaller:
             "method": "tools/call",
             "params": {"name": tool, "arguments": arguments},
         }
-        self._connection.request("POST", "/mcp", json.dumps(request), _HEADERS)
+        self._connection.request("POST", "/mcp", json.dumps(request), HEADERS)
         response = self._connection.getresponse()
         body = response.read()
         if response.status != 200:
