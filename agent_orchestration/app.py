@@ -101,6 +101,11 @@ class Platform:
         )
         self._cypher = ReadOnlyRunner(self._graph)
 
+    @property
+    def bus(self) -> CommandBus:
+        """Where commands are submitted without a tool around them."""
+        return self._bus
+
     async def start(self) -> None:
         """Open log and graph and begin work. A graph that cannot be read is set aside and made
         again from the log."""

@@ -171,7 +171,12 @@ class CallerGateway:
         return seq
 
     def _bare(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._translate(name, value, entity_id) for name, value in row.items()}
+        return {
+            name: self._translate(name, value, entity_id)
+            if isinstance(value, str | list | dict)
+            else value
+            for name, value in row.items()
+        }
 
     def _translate(self, name: str, value: Any, how: Callable[[str, str], str]) -> Any:
         if isinstance(value, str):

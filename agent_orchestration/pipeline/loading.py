@@ -74,7 +74,7 @@ async def load_entities(
 
 async def load_receipts(graph: Graph, state: TenantState, keys: Iterable[str]) -> int:
     """Load the receipts of client keys that are not in memory; how many there were."""
-    wanted = sorted(set(keys) - state.receipts.keys())
+    wanted = sorted({key for key in keys if key not in state.receipts})
     if not wanted:
         return 0
     parameters = {"tenant": state.tenant, "keys": wanted}
