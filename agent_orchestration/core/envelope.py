@@ -15,7 +15,7 @@ from agent_orchestration.core.messages import Command, Event, Principal, canonic
 SOURCE = "/agent-orchestration"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is appended to the log: bytes, and headers by name."""
 
     key: bytes
@@ -23,7 +23,7 @@ class Record(msgspec.Struct, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
-class StoredRecord(msgspec.Struct, frozen=True):
+class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as the log gives it back; `timestamp` is the log's own, in milliseconds."""
 
     topic: str
@@ -35,7 +35,7 @@ class StoredRecord(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
 
 
-class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A command on its way: who asked, under which key, caused by what, to be answered where."""
 
     id: str
@@ -94,7 +94,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in its tenant's history.
 
     `seq` counts 1, 2, 3 …; `prev` is the digest of the predecessor; `at` the time of the command
@@ -127,12 +127,22 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """SHA-256 over the predecessor's digest and every fact of this event, 32 hex digits."""
-        place = (self.prev, self.tenant, self.seq)
-        facts = (self.type, self.version, self.at, self.command_id, self.actor)
         # The digests of the events kept before there were versions stay as they are.
         rules = (self.rules,) if self.rules > 1 else ()
-        content = canonical((*place, *facts, self.receipt_key, self.body_hash, *rules)) + self.body
-        return hashlib.sha256(content).hexdigest()[:32]
+        facts = (
+            self.prev,
+            self.tenant,
+            self.seq,
+            self.type,
+            self.version,
+            self.at,
+            self.command_id,
+            self.actor,
+            self.receipt_key,
+            self.body_hash,
+            *rules,
+        )
+        return hashlib.sha256(canonical(facts) + self.body).hexdigest()[:32]
 
     def to_record(self) -> Record:
         """The record for the topic `events`."""

@@ -15,15 +15,11 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 Upcaster = Callable[[Body], Body]
 
-_encoder = msgspec.json.Encoder(order="sorted")
+canonical: Callable[[Any], bytes] = msgspec.json.Encoder(order="sorted").encode
+"""The canonical JSON of a value: sorted keys, no spaces, UTF-8."""
 
 
-def canonical(value: Any) -> bytes:
-    """The canonical JSON of a value: sorted keys, no spaces, UTF-8."""
-    return _encoder.encode(value)
-
-
-class Principal(msgspec.Struct, frozen=True):
+class Principal(msgspec.Struct, frozen=True, gc=False):
     """Who asks: an id, a role (see `core.tool.Role`) and, for the role `agent`, its agent id."""
 
     id: str
@@ -31,7 +27,7 @@ class Principal(msgspec.Struct, frozen=True):
     agent_id: str | None = None
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """An intention. Subclasses are named in the imperative: `CreateTask`."""
 
     #: Never refused with `Busy`: work that is already under way must be able to end.
@@ -53,7 +49,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return ((self.CREATES[1], new_id(command_id, self.CREATES[2])),)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A permanent fact. Subclasses are named in the past tense: `TaskCreated`.
 
     `VERSION` is the newest schema version; `UPCASTERS[n]` lifts a body of version n to n + 1.
@@ -65,15 +61,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     UPCASTERS: ClassVar[dict[int, Upcaster]] = {}
     SINCE_RULES: ClassVar[dict[int, int]] = {}
     DOWNCASTERS: ClassVar[dict[int, Upcaster]] = {}
-    #: The fields that answer the caller and that the graph keeps on the event's node.
+    #: The fields that answer the caller and that the graph keeps on the event's node: plain data.
     REPLY: ClassVar[tuple[str, ...]] = ()
 
     def reply(self) -> Body:
         """What the caller is told, also when the command is repeated after a restart."""
-        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.REPLY}
+        return {name: getattr(self, name) for name in self.REPLY}
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class Nothing(msgspec.Struct, frozen=True, gc=False):
     """The outcome "nothing to do": no event, and `data` is what the caller should know."""
 
     data: Body = msgspec.field(default_factory=dict[str, Any])
@@ -84,7 +80,7 @@ def new_id(command_id: str, prefix: str) -> str:
     return f"{prefix}-{command_id.replace('-', '')[-12:]}"
 
 
-class CommandContext(msgspec.Struct, frozen=True):
+class CommandContext(msgspec.Struct, frozen=True, gc=False):
     """What a decision may know of a command beside its body.
 
     `at` is the time the log stamped on the command, in milliseconds since the epoch.
@@ -100,7 +96,7 @@ class CommandContext(msgspec.Struct, frozen=True):
         return new_id(self.id, prefix)
 
 
-class EventContext(msgspec.Struct, frozen=True):
+class EventContext(msgspec.Struct, frozen=True, gc=False):
     """What `evolve` may know of an event beside its body: its place, time and author."""
 
     seq: int
@@ -108,7 +104,7 @@ class EventContext(msgspec.Struct, frozen=True):
     actor: str
 
 
-class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The single answer to a command.
 
     `status` is accepted, nothing or failed; `seq` is the tenant's sequence number that a later

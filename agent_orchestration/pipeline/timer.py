@@ -50,6 +50,8 @@ class Timer:
         self._sent: dict[tuple[str, Due], int] = {}
         self._pauses: list[tuple[int, int]] = []
         self._wake = asyncio.Event()
+        #: Whether there may be deadlines that nobody told us of.
+        self._unsure = True
         #: By how much the log's clock is ahead of ours, as far as we know.
         self._ahead = 0
         self._heard_from: int | None = None
@@ -63,14 +65,16 @@ class Timer:
         _, self._heard_from = await self._log.bounds(COMMANDS, self._partition)
         ticked = self._contact = self._now()
         self._paused(ticked)
-        await self._find_tenants()
         while True:
             planned = await self._sleep()
             now = self._now()
             if not -PAUSE_MS <= now - ticked <= planned + PAUSE_MS:
                 self._paused(abs(now - ticked))
             try:
-                await self._tick(now)
+                if self._unsure:
+                    await self._find_tenants()
+                if self._tenants:
+                    await self._tick(now)
                 ticked = now
             except Unavailable as error:
                 # Nobody could tell us anything for as long as we could not have heard it.
@@ -78,6 +82,11 @@ class Timer:
                 logger.warning(
                     "the timer of partition %d will try again: %s", self._partition, error
                 )
+
+    def taken_over(self) -> None:
+        """See `Observer`."""
+        self._unsure = True
+        self._wake.set()
 
     def settled(self, outcome: Outcome, state: TenantState) -> None:
         """Signs of life, new deadlines, and what time it is."""
@@ -121,23 +130,29 @@ class Timer:
     async def _find_tenants(self) -> None:
         """The tenants of this partition that have deadlines, from the graph."""
         count = self._log.topics()[COMMANDS].partitions
-        for row in await self._graph.query(load_statements.DUE_TENANTS, {}, seconds=60.0):
+        self._unsure = False
+        try:
+            rows = await self._graph.query(load_statements.DUE_TENANTS, {}, seconds=60.0)
+        except Unavailable:
+            self._unsure = True
+            raise
+        for row in rows:
             if partition_of(row["id"], count) == self._partition:
                 self._tenants[row["id"]] = 0
 
     async def _sleep(self) -> int:
         """Until something may be due; with deadlines ahead, never longer than a tick. Answers for
         how many milliseconds at most."""
-        seconds = None
+        seconds = TICK_SECONDS if self._unsure else None
         if self._tenants:
             ahead = (min(self._tenants.values()) - self._now()) / 1000
             seconds = min(max(ahead, 0.01), TICK_SECONDS)
-        self._wake.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             pass
+        self._wake.clear()
         return 0 if seconds is None else int(seconds * 1000)
 
     async def _tick(self, now: int) -> None:

@@ -37,6 +37,7 @@ REQUIRED = {
 OPTIONAL = {
     "policy.py",  # event -> next command
     "index.py",  # what decisions look entities up by
+    "ready.py",  # ready tasks in the order of claiming
     "guards.py",  # checks that several decisions share
     "views.py",  # what the tools answer
     "arguments.py",  # what the tools take

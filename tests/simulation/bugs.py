@@ -76,8 +76,14 @@ BUGS = (
     Bug(
         "entities are evicted before the graph has them",
         PROCESSOR + "_evict",
-        "finished[0].envelope.seq <= applied",
-        "True",
+        "finished[key := next(iter(finished))] <= applied",
+        "(key := next(iter(finished)))",
+    ),
+    Bug(
+        "entities are evicted before the graph has their last change",
+        PROCESSOR + "_note_finished",
+        "finished.pop(key, None)\n        if not",
+        "if key not in finished and not",
     ),
     Bug(
         "what another owner wrote is mixed with what was here",
@@ -118,14 +124,14 @@ BUGS = (
     Bug(
         "time runs back with the log's clock",
         PIPELINE + "deciding:Decider.decide",
-        "at = max(asked.timestamp, state.at)",
+        "at = max(state.at, asked.timestamp)",
         "at = asked.timestamp",
     ),
     Bug(
         "a decision sees what is in memory",
-        PIPELINE + "deciding:Decider._decide",
-        "at, envelope.principal",
-        "at + state.examined % 2, envelope.principal",
+        PIPELINE + "deciding:Decider.decide",
+        "envelope.tenant, at, envelope.principal",
+        "envelope.tenant, at + state.examined % 2, envelope.principal",
     ),
     Bug(
         "an attempt that is over is listened to",
@@ -147,6 +153,12 @@ BUGS = (
         "the timer forgets what it was told",
         TIMER + "settled",
         "self._tenants[state.tenant] = due",
+        "pass",
+    ),
+    Bug(
+        "the timer trusts what it was told before a takeover",
+        TIMER + "taken_over",
+        "self._unsure = True",
         "pass",
     ),
 )

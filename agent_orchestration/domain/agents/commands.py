@@ -20,7 +20,7 @@ from agent_orchestration.domain.tasks.model import Task
 Needs = tuple[tuple[type[Entity], str], ...]
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A task an agent believes to hold, with its attempt."""
 
     task_id: Id

@@ -61,9 +61,9 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
             task_id=task_id,
         )
     requires = requirements_of(command.requires)
-    depends_on = tuple(sorted(Dependency(d.task_id, d.on_failure) for d in command.depends_on))
+    depends_on = tuple(sorted([Dependency(d.task_id, d.on_failure) for d in command.depends_on]))
     refuse_twice("depends_on", [d.task_id for d in depends_on])
-    unmet, reason = _unmet(state, task_id, depends_on)
+    unmet, reason = _unmet(state, task_id, depends_on) if depends_on else ((), None)
     if command.team_id is not None:
         working_team(state, command.team_id)
     return TaskCreated(
@@ -74,7 +74,7 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
         depends_on=depends_on,
         unmet=unmet,
         unstaffed=state.index(AgentsByCapability).unstaffed(
-            (r.capability, r.level) for r in requires
+            [(need.capability, need.level) for need in requires]
         ),
         priority=command.priority,
         labels=command.labels,

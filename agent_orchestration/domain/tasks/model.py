@@ -31,21 +31,21 @@ JITTER = 0.1
 """The share of a retry's delay that is added at most, so that failures do not return together."""
 
 
-class Requirement(msgspec.Struct, frozen=True, order=True):
+class Requirement(msgspec.Struct, frozen=True, order=True, gc=False):
     """A capability that the task asks for, at a level of 0 to 1000 thousandths."""
 
     capability: str
     level: Level
 
 
-class RequirementSpec(msgspec.Struct, frozen=True):
+class RequirementSpec(msgspec.Struct, frozen=True, gc=False):
     """A required capability as commands name it, level in thousandths."""
 
     capability: Id
     level: Level = 0
 
 
-class DependencySpec(msgspec.Struct, frozen=True):
+class DependencySpec(msgspec.Struct, frozen=True, gc=False):
     """A task to wait for and what to do when it does not complete."""
 
     task_id: Id
@@ -56,7 +56,7 @@ Requires = Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)]
 DependsOn = Annotated[tuple[DependencySpec, ...], Meta(max_length=1000)]
 
 
-class Dependency(msgspec.Struct, frozen=True, order=True):
+class Dependency(msgspec.Struct, frozen=True, order=True, gc=False):
     """A task that must complete first, and what happens here when it fails or is cancelled:
     stay blocked, be cancelled as well, or go on as if it had completed."""
 
@@ -64,7 +64,7 @@ class Dependency(msgspec.Struct, frozen=True, order=True):
     on_failure: EdgePolicy
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """Who holds or held the task, under which attempt, since when."""
 
     agent_id: str
@@ -72,7 +72,7 @@ class Assignment(msgspec.Struct, frozen=True):
     since: Time
 
 
-class RetryPolicy(msgspec.Struct, frozen=True):
+class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     """When a failed attempt is followed by another. `max_attempts` 0 means no limit; an attempt
     that was given back does not count."""
 
@@ -87,9 +87,11 @@ def requirements_of(
     specs: Iterable[RequirementSpec], field: str = "requires"
 ) -> tuple[Requirement, ...]:
     """The requirements in order of capability; `Rejected` where one is named twice in `field`."""
-    requires = tuple(sorted(Requirement(spec.capability, spec.level) for spec in specs))
-    refuse_twice(field, [need.capability for need in requires])
-    return requires
+    requires = [Requirement(spec.capability, spec.level) for spec in specs]
+    if len(requires) > 1:
+        requires.sort()
+        refuse_twice(field, [need.capability for need in requires])
+    return tuple(requires)
 
 
 def refuse_twice(field: str, names: Sequence[str]) -> None:

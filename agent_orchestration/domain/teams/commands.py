@@ -15,7 +15,7 @@ from agent_orchestration.domain.teams.model import DEFAULT_ROLE, Size, Team
 Needs = tuple[tuple[type[Entity], str], ...]
 
 
-class MemberSpec(msgspec.Struct, frozen=True):
+class MemberSpec(msgspec.Struct, frozen=True, gc=False):
     """An agent that is to be a member."""
 
     agent_id: Id
