@@ -242,13 +242,14 @@ class Names:
     ) -> tuple[Order, int]:
         """The first task that these abilities are enough for, if it comes before `found`; and how
         much was looked at. `levels` are those of the names so far."""
-        looks = 1
+        looks, more = 1, self.more
         if self.cell.first < found:
             found, looks = self.cell.best(levels, found)
-        more = self.more
         for name in able if len(able) < len(more) else more:
-            if name in more and name in able:
-                found, seen = more[name].best(able, (*levels, able[name]), found)
+            following = more.get(name)
+            level = able.get(name)
+            if following is not None and level is not None:
+                found, seen = following.best(able, (*levels, level), found)
                 looks += seen
         return found, looks
 
