@@ -1,6 +1,8 @@
 """The command bus: from an intention to its outcome, for callers in this process."""
 
 import asyncio
+import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -35,7 +37,6 @@ class CommandBus:
     """Sends commands to the log and gives back their outcomes.
 
     Commands that come in while an append is under way are appended together by the next one.
-    `new_id` gives commands their ids.
     """
 
     def __init__(
@@ -46,7 +47,6 @@ class CommandBus:
         answers: Answers,
         hints: ReadyHints,
         *,
-        new_id: Callable[[], str],
         failed: Callable[[int], PlatformError | None] = lambda _: None,
     ) -> None:
         self._log = log
@@ -54,7 +54,6 @@ class CommandBus:
         self._registry = registry
         self._answers = answers
         self._hints = hints
-        self._new_id = new_id
         self._failed = failed
         self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
@@ -88,7 +87,7 @@ class CommandBus:
         """Like `submit`, but while there is nothing to do wait for work that the agent can do."""
         if seconds <= 0:
             return await self.submit(command, caller, key=key)
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = time.monotonic() + seconds
         waiter = self._hints.park(caller.tenant, agent_id)
         claimed: str | None = None
         try:
@@ -99,7 +98,7 @@ class CommandBus:
                     return result
                 self._hints.in_vain(waiter, result.data.get("levels"))
                 try:
-                    async with asyncio.timeout_at(deadline):
+                    async with asyncio.timeout(deadline - time.monotonic()):
                         await waiter.wake.wait()
                 except TimeoutError:
                     return result
@@ -144,7 +143,7 @@ class CommandBus:
             references = {field: await self._stored(data) for field, data in large.items()}
             body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
-            id=command_id or self._new_id(),
+            id=command_id or str(uuid.uuid4()),
             tenant=caller.tenant,
             type=name,
             body=body,

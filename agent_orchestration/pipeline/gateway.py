@@ -171,12 +171,7 @@ class CallerGateway:
         return seq
 
     def _bare(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: self._translate(name, value, entity_id)
-            if isinstance(value, str | list | dict)
-            else value
-            for name, value in row.items()
-        }
+        return {name: self._translate(name, value, entity_id) for name, value in row.items()}
 
     def _translate(self, name: str, value: Any, how: Callable[[str, str], str]) -> Any:
         if isinstance(value, str):
@@ -211,11 +206,5 @@ _EVENT = {
 _TENANT = {
     "label": "Tenant",
     "description": "A tenant and how far its history goes.",
-    "properties": {
-        "id": "text",
-        "seq": "integer",
-        "at": "datetime",
-        "rules": "integer",
-        "next_due": "datetime",
-    },
+    "properties": {"id": "text", "seq": "integer", "at": "datetime", "next_due": "datetime"},
 }

@@ -1,6 +1,7 @@
 """How far the graph is, for those who wait for it."""
 
 import asyncio
+import time
 from collections import defaultdict
 
 
@@ -54,7 +55,6 @@ class Progress:
 
     async def wait_beyond(self, tenant: str, seq: int, seconds: float) -> float:
         """Wait at most `seconds` until the graph is beyond `seq`; the seconds that are left."""
-        now = asyncio.get_running_loop().time
-        started = now()
+        started = time.monotonic()
         await self.reached(tenant, seq + 1, seconds)
-        return max(seconds - (now() - started), 0.0)
+        return max(seconds - (time.monotonic() - started), 0.0)

@@ -23,7 +23,7 @@ from agent_orchestration import __version__
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.tool import Tool
-from agent_orchestration.server.errors import error_text
+from agent_orchestration.server.errors import error_text, masked
 from agent_orchestration.server.prompts import (
     PLAN_A_GOAL,
     REVIEW_THE_TEAM,
@@ -31,7 +31,6 @@ from agent_orchestration.server.prompts import (
     WHY_IS_THIS_STUCK,
 )
 from agent_orchestration.server.resources import add_resources
-from agent_orchestration.server.tool_calls import outcome
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, Toolsets, parse_toolsets
 
 NAME = "agent-orchestration"
@@ -82,11 +81,14 @@ class RegistryTool(FrameworkTool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """The dispatcher's answer; every failure is an error result, never a protocol error."""
-        answer = await outcome(self._dispatcher, self.name, arguments, self._caller())
-        if isinstance(answer, PlatformError):
-            return ToolResult(content=_text(error_text(answer)), is_error=True)
-        text = msgspec.json.encode(answer).decode()
-        return ToolResult(content=_text(text), structured_content=answer)
+        caller = self._caller()
+        try:
+            answer = await self._dispatcher.call(self.name, arguments, caller)
+        except PlatformError as error:
+            return _failure(error)
+        except Exception as unexpected:
+            return _failure(masked(self.name, unexpected, caller.correlation))
+        return ToolResult(content=_text(msgspec.json.encode(answer)), structured_content=answer)
 
 
 class RegistryTools(Provider):
@@ -212,5 +214,9 @@ def _listed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {}, **listed}
 
 
-def _text(text: str) -> list[mcp_types.TextContent]:
-    return [mcp_types.TextContent(type="text", text=text)]
+def _failure(error: PlatformError) -> ToolResult:
+    return ToolResult(content=_text(error_text(error).encode()), is_error=True)
+
+
+def _text(text: bytes) -> list[mcp_types.TextContent]:
+    return [mcp_types.TextContent(type="text", text=text.decode())]

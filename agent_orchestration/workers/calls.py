@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -45,7 +46,7 @@ class PatientCalls:
             try:
                 return await ask()
             except PlatformError as error:
-                now = asyncio.get_running_loop().time()
+                now = time.monotonic()
                 give_up = give_up or now + self.patience
                 wait = _wait(error, delay)
                 if not error.retryable or now + wait > give_up:

@@ -28,8 +28,6 @@ VERBS = [
     "events tail",
     "run",
     "rebuild",
-    "rules show",
-    "rules raise",
     "doctor",
     "install claude-desktop",
     "schema show",

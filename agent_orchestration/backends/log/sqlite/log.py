@@ -149,16 +149,16 @@ class SqliteLog:
         return stamps
 
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
-        """See `Log`. Of a view, the next records of its types, however far ahead."""
+        """At most `limit` records from `offset` on; of a view those of its types, the next ones
+        however far ahead. Raises `LogLost` outside the bounds."""
         # No I/O is awaited here: without this a reader that catches up would starve all others.
         await asyncio.sleep(0)
         held = self._find(topic, partition)
         if not held.first <= offset <= held.end:
             raise _lost(topic, partition, offset, held)
-        rows = [] if offset == held.end else self._rows(topic, held, offset, limit)
         return [
             StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
-            for at, timestamp, key, value, headers in rows
+            for at, timestamp, key, value, headers in self._rows(topic, held, offset, limit)
         ]
 
     def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
