@@ -63,6 +63,7 @@ class CommandProcessor:
         self._progress = services.progress
         self._bus = services.bus
         self._hints = services.hints
+        self._replies = services.replies
         self._new_tenant_rules = services.new_tenant_rules
         self._projector = projector
         self._partition = partition
@@ -153,6 +154,7 @@ class CommandProcessor:
         self.taken_over.set()
         # Of what was decided before, nobody here may have heard.
         self._hints.wake_all()
+        self._replies.ask_again()
 
     async def _decide(self, records: Sequence[StoredRecord]) -> None:
         asked = [self._asked(record) for record in records]
@@ -241,8 +243,12 @@ class CommandProcessor:
                     self._finished[state.tenant].append(outcome.folded)
                 for observer in self._observers:
                     observer.settled(outcome, state)
-            result = outcome.result
-            self._bus.delivered(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
+            result = msgspec.structs.replace(outcome.result, lag=max(end - self.next, 0))
+            address = outcome.asked.envelope.reply_to
+            if address is not None and self._replies.elsewhere(address):
+                self._replies.settled(address, result)
+            else:
+                self._bus.delivered(result)
         for outcome in outcomes:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)
