@@ -15,7 +15,7 @@ from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.backends.log import LogLost
 from agent_orchestration.config import Config
-from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import (
     Corrupt,
@@ -27,7 +27,6 @@ from agent_orchestration.core.errors import (
 )
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.tool import Role, Tool
 from agent_orchestration.domain import (
     agents,
     capabilities,
@@ -45,6 +44,7 @@ from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
 
@@ -88,8 +88,9 @@ def open_backends(config: Config, clock: Callable[[], int] = wall_clock) -> Back
 class Platform:
     """The whole platform in one process. A `core.dispatch.Dispatcher`.
 
-    `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `bus` is for callers
-    that build commands themselves.
+    `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `process` is this
+    process's name where others share log and graph. `bus` is for callers that build commands
+    themselves.
     """
 
     registry = REGISTRY
@@ -99,6 +100,7 @@ class Platform:
         backends: Backends,
         clock: Callable[[], int] = wall_clock,
         new_id: Callable[[], str] = random_id,
+        process: str | None = None,
     ) -> None:
         self._backends = backends
         self._log = backends.log
@@ -108,23 +110,44 @@ class Platform:
         self._partitions: dict[int, Partition] = {}
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
+        self._shared = process is not None
         self.bus = CommandBus(
-            self._log, self._blobs, REGISTRY, answers, hints, new_id=new_id, failed=self._failure
+            self._log,
+            self._blobs,
+            REGISTRY,
+            answers,
+            hints,
+            new_id=new_id,
+            reply_to=address_of(self._log, process),
+            failed=self._failure,
+        )
+        self._replies = Replies(
+            self._log, process, delivered=self.bus.delivered, hints=hints, progress=self._progress
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self.bus, hints, clock, RULES
+            self._log,
+            self._graph,
+            REGISTRY,
+            self._progress,
+            self.bus,
+            hints,
+            self._replies,
+            clock,
+            RULES,
         )
         self._cypher = ReadOnlyRunner(self._graph)
 
     async def start(self) -> None:
         """Open the backends and begin work."""
         await self._backends.start()
+        self._replies.start()
         await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
 
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
         await self._log.leave(GROUP)
         await self._revoked(frozenset(self._partitions))
+        await self._replies.stop()
         await self._backends.stop()
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
@@ -132,7 +155,7 @@ class Platform:
         found = self.registry.tools.get(tool)
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
-        _authorise(found, arguments, caller)
+        authorise(found, arguments, caller)
         self._refuse_while_rebuilding()
         return await found.call(self._gateway(caller), arguments)
 
@@ -205,6 +228,7 @@ class Platform:
             progress=self._progress,
             read_cypher=self._read_cypher,
             caught_up=self._caught_up,
+            owns=self._owns,
         )
 
     async def _read_cypher(
@@ -217,7 +241,9 @@ class Platform:
 
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
         """See `CallerGateway`; a call that was under way when a rebuild began waits for its end."""
-        number = partition_of(tenant, self._log.topics()[EVENTS].partitions)
+        number = self._partition(tenant)
+        if self._shared and number not in self._partitions:
+            return True  # another process folds; what we wait for we are told
         if number not in self._partitions:
             try:
                 async with asyncio.timeout(seconds), self._rebuilding:
@@ -226,6 +252,13 @@ class Platform:
                 return False
         partition = self._partitions.get(number)
         return partition is not None and await partition.caught_up(seconds)
+
+    def _partition(self, tenant: str) -> int:
+        return partition_of(tenant, self._log.topics()[EVENTS].partitions)
+
+    def _owns(self, tenant: str) -> bool:
+        """Whether this process itself knows how far the tenant's graph is."""
+        return self._partition(tenant) in self._partitions
 
     def _failure(self, partition: int) -> PlatformError | None:
         found = self._partitions.get(partition)
@@ -252,19 +285,3 @@ async def _catch_up(projector: Projector) -> None:
         raise
     except Corrupt as error:
         logger.warning("the graph could not follow the log before it was rebuilt: %s", error)
-
-
-def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:
-    principal = caller.principal
-    if not tool.allows(principal.role):
-        raise Forbidden(
-            "role", f"{tool.name} needs the role {tool.role.value}; you have {principal.role}"
-        )
-    if principal.role == Role.AGENT and arguments.get("agent_id", principal.agent_id) != (
-        principal.agent_id
-    ):
-        raise Forbidden(
-            "not_your_agent",
-            f"agent_id: you act for agent {principal.agent_id} only",
-            field="agent_id",
-        )

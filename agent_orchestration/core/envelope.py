@@ -36,7 +36,10 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A command on its way: who asked, under which key, caused by what, to be answered where."""
+    """A command on its way: who asked, under which key, caused by what, to be answered where.
+
+    `waits_ms` is how long the caller waits for work to turn up where there is nothing to do.
+    """
 
     id: str
     tenant: str
@@ -48,6 +51,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     correlation: str | None = None
     traceparent: str | None = None
     reply_to: str | None = None
+    waits_ms: int = 0
 
     @property
     def receipt_key(self) -> str:
@@ -73,6 +77,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "ce_agent": self.principal.agent_id,
             "ce_key": self.key,
             "ce_replyto": self.reply_to,
+            "ce_waits": str(self.waits_ms) if self.waits_ms else None,
         }
 
     @classmethod
@@ -91,6 +96,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
             reply_to=headers.get("ce_replyto"),
+            waits_ms=int(headers.get("ce_waits", "0")),
         )
 
 

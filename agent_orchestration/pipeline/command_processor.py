@@ -67,6 +67,7 @@ class CommandProcessor:
         self._registry = services.registry
         self._progress = services.progress
         self._bus = services.bus
+        self._replies = services.replies
         self._new_tenant_rules = services.new_tenant_rules
         self._projector = projector
         self._partition = partition
@@ -258,8 +259,12 @@ class CommandProcessor:
             if state is not None:
                 for observer in self._observers:
                     observer.settled(outcome, state)
-            result = outcome.result
-            self._bus.delivered(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
+            result = msgspec.structs.replace(outcome.result, lag=max(end - self.next, 0))
+            address = outcome.asked.envelope.reply_to
+            if address is not None and self._replies.elsewhere(address):
+                self._replies.settled(address, result)
+            else:
+                self._bus.delivered(result)
         for outcome in outcomes:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)

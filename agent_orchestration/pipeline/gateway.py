@@ -35,6 +35,7 @@ class CallerGateway:
         progress: Progress,
         read_cypher: ReadCypher,
         caught_up: CaughtUp,
+        owns: Callable[[str], bool],
     ) -> None:
         self.tenant = caller.tenant
         self.principal = caller.principal
@@ -46,6 +47,7 @@ class CallerGateway:
         self._progress = progress
         self._read_cypher = read_cypher
         self._caught_up = caught_up
+        self._owns = owns
 
     async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
         """See `core.tool.Gateway`."""
@@ -164,7 +166,7 @@ class CallerGateway:
 
     async def _seq(self) -> int:
         seq = self._progress.seq(self.tenant)
-        if not seq:
+        if not seq or not self._owns(self.tenant):
             rows = await self._graph.query(load_statements.TENANT_SEQ, {"tenant": self.tenant})
             seq = rows[0]["seq"] if rows else 0
             self._progress.advance(self.tenant, seq)

@@ -10,6 +10,7 @@ from agent_orchestration.core.module import Registry
 from agent_orchestration.pipeline.answers import ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.replies import Replies
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -25,5 +26,6 @@ class Services(msgspec.Struct, frozen=True):
     progress: Progress
     bus: CommandBus
     hints: ReadyHints
+    replies: Replies
     clock: Callable[[], int]
     new_tenant_rules: int

@@ -16,6 +16,7 @@ from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
 from tests.integration.world import Clock, Gate, World, live, until
@@ -29,7 +30,9 @@ def other_process(world: World, clock: Clock) -> Services:
     answers, hints = Answers(), ReadyHints()
     blobs = FolderBlobs(world.folder / "blobs")
     bus = CommandBus(world.log, blobs, REGISTRY, answers, hints, new_id=random_id)
-    return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock, RULES)
+    progress = Progress()
+    replies = Replies(world.log, None, delivered=bus.delivered, hints=hints, progress=progress)
+    return Services(world.log, world.graph, REGISTRY, progress, bus, hints, replies, clock, RULES)
 
 
 async def one_history(world: World) -> None:

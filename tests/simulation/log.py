@@ -114,7 +114,11 @@ class SimulatedLog:
         except Unavailable as error:
             raise OutcomeUnknown("outcome_unknown", error.reason) from None
         fault = self._faults.one_of(APPEND)
-        types = " ".join(f"{one.headers['ce_tenant']}:{one.headers['ce_type']}" for one in records)
+        types = " ".join(
+            f"{one.headers['ce_tenant']}:{one.headers['ce_type']}"
+            for one in records
+            if "ce_type" in one.headers
+        )
         self._broker.say(f"{self._process.name} appends to {topic}/{partition}: {types} {fault}")
         if fault == "append_refused":
             raise Unavailable("log_unavailable", "not now")
@@ -232,10 +236,6 @@ class Members:
             self._members.remove(member)
             if member.owned:
                 await self._take_away(member, member.owned)
-
-    def owns(self, process: Process, partition: int) -> bool:
-        """Whether the process believes that it owns the partition."""
-        return any(m.process is process and partition in m.owned for m in self._members)
 
     async def coordinate(self) -> None:
         """Keep the partitions with the members that are there."""

@@ -80,7 +80,7 @@ class Clients:
             failure: PlatformError | None = None
             try:
                 result = await self._world.ask(
-                    tenant, lambda platform: platform.bus.submit(command, caller, key=key)
+                    lambda platform: platform.bus.submit(command, caller, key=key)
                 )
             except PlatformError as error:
                 failure = error

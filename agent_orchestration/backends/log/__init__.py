@@ -11,7 +11,8 @@ from agent_orchestration.core.errors import Corrupt, Unavailable
 Position = tuple[int, int]
 """(epoch of the log, offset of the next record to read)."""
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 
 
 class Topic(msgspec.Struct, frozen=True):
