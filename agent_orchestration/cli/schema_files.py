@@ -15,7 +15,7 @@ def schema_files() -> Mapping[str, str]:
     """File name -> content."""
     return {
         "topology.txt": topology.describe(REGISTRY),
-        "graph.cypher": _statements(statements.schema(REGISTRY.entities.values())),
+        "graph.cypher": _statements(statements.schema(REGISTRY.entities.values()).values()),
         "events.json": _json(_events()),
         "plan.schema.json": _json(plan_schema()),
     }

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neo4j import GraphDatabase
+from pydantic import SecretStr
 
+from agent_orchestration.config import Database
 from tests.services.jars import JarSet, NotHere, jars, java
-from tests.services.run import Told, keep, service
+from tests.services.run import Told, keep, service, turn
 
 USERNAME = "neo4j"
 PASSWORD = "only-for-tests"
@@ -84,6 +86,22 @@ def server() -> Address:
         names = {"username": "AO_TEST_NEO4J_USERNAME", "password": "AO_TEST_NEO4J_PASSWORD"}
         return Address(uri, **{k: v for k, name in names.items() if (v := os.environ.get(name))})
     return Address(**service("neo4j"))
+
+
+@contextmanager
+def emptied() -> Generator[Database]:
+    """Settings for the run's server without any node, which is nobody else's meanwhile.
+
+    There is one database: tests take turns. Constraints and indexes stay.
+    """
+    address = server()
+    auth = (address.username, address.password)
+    with turn("neo4j"):
+        with GraphDatabase.driver(address.uri, auth=auth) as driver:  # pyright: ignore[reportUnknownMemberType]
+            driver.execute_query("MATCH (n) DETACH DELETE n", database_="neo4j")
+        yield Database(
+            uri=address.uri, username=address.username, password=SecretStr(address.password)
+        )
 
 
 class JarServer:

@@ -19,13 +19,12 @@ import msgspec
 
 from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, Position, statements
 from agent_orchestration.backends.graph.kglite_errors import (
-    TooSlow,
-    WouldWrite,
     opening_errors,
     reading_errors,
     writing_errors,
 )
 from agent_orchestration.backends.graph.kglite_values import VirtualProperties, only_reads
+from agent_orchestration.backends.graph.read_errors import TooSlow, WouldWrite
 from agent_orchestration.core.entities import Entity, Row
 from agent_orchestration.core.errors import PlatformError, Rejected, Unavailable
 
@@ -87,7 +86,7 @@ class KgliteGraph:
             session = kglite.open_session(str(self._path), durable="normal")
         try:
             with opening_errors(self._path):
-                for statement in statements.constraints(self._entities):
+                for statement in statements.constraints(self._entities).values():
                     session.execute(statement)
                 for label, index in statements.declared_indexes(self._entities):
                     # kglite's index over several properties takes time in proportion to its size

@@ -33,6 +33,16 @@ LOCK_CHECKPOINT = (
 )
 SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
 
+#: Clearing takes many transactions. A node says that it has begun, so that it can be ended.
+CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) RETURN c.id AS id"
+BEGIN_CLEARING = (
+    "MERGE (c:Checkpoint {id: 'clearing'}) WITH c MATCH (n:Checkpoint) WHERE n <> c DELETE n"
+)
+END_CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) DELETE c"
+#: The indexes that there are, those of constraints under the constraints' names: `{name}`.
+INDEX_NAMES = "SHOW INDEXES YIELD name RETURN name AS name"
+AWAIT_INDEXES = "CALL db.awaitIndexes($seconds)"
+
 
 def checkpoint_id(partition: int) -> str:
     """The `id` of a partition's Checkpoint node."""
@@ -98,11 +108,28 @@ def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
 
 
 @cache
-def constraint(label: str) -> str:
-    """The `id` of a label's nodes is unique; the constraint is named `<label>_id`."""
-    name = _name(label)
+def remove_links_between(key: LinkKey, rows: str = "rows") -> str:
+    """The same for an engine that chooses for itself where to begin, and would not see which end
+    has very many. It has to find both ends first: DISTINCT keeps it from beginning at one only."""
+    kind, start, end = (_name(part) for part in key)
     return (
-        f"CREATE CONSTRAINT {name.lower()}_id IF NOT EXISTS FOR (n:{name}) REQUIRE n.id IS UNIQUE"
+        f"UNWIND ${_name(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
+        f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
+    )
+
+
+def constraint_name(label: str) -> str:
+    """The name of a label's constraint, and of the index that goes with it."""
+    return f"{_name(label).lower()}_id"
+
+
+@cache
+def constraint(label: str) -> str:
+    """The `id` of a label's nodes is unique."""
+    return (
+        f"CREATE CONSTRAINT {constraint_name(label)} IF NOT EXISTS"
+        f" FOR (n:{_name(label)}) REQUIRE n.id IS UNIQUE"
     )
 
 
@@ -125,17 +152,17 @@ def index_of_last(label: str, declared: Index) -> str:
     )
 
 
-def schema(entities: Iterable[type[Entity]]) -> list[str]:
-    """All constraints and indexes as declared, each harmless to repeat."""
+def schema(entities: Iterable[type[Entity]]) -> dict[str, str]:
+    """All constraints and indexes as declared: name -> statement, each harmless to repeat."""
     declared = tuple(entities)
-    indexes = declared_indexes(declared)
-    return [*constraints(declared), *(index(label, one) for label, one in indexes)]
+    indexes = {one.name: index(label, one) for label, one in declared_indexes(declared)}
+    return {**constraints(declared), **indexes}
 
 
-def constraints(entities: Iterable[type[Entity]]) -> list[str]:
-    """The constraints of all labels, the platform's own included."""
-    labels = [entity.LABEL for entity in entities]
-    return [constraint(label) for label in (*labels, *PLATFORM_LABELS, CHECKPOINT_LABEL)]
+def constraints(entities: Iterable[type[Entity]]) -> dict[str, str]:
+    """The constraints of all labels, the platform's own included: name -> statement."""
+    labels = (*(entity.LABEL for entity in entities), *PLATFORM_LABELS, CHECKPOINT_LABEL)
+    return {constraint_name(label): constraint(label) for label in labels}
 
 
 def declared_indexes(entities: Iterable[type[Entity]]) -> list[tuple[str, Index]]:
@@ -167,6 +194,18 @@ def links_from(label: str) -> str:
     )
 
 
+@cache
+def clear_links(kind: str) -> str:
+    """Delete at most `$limit` relationships of a type: `{n}`, how many."""
+    return f"MATCH ()-[r:{_name(kind)}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
+
+
+@cache
+def clear_nodes(label: str) -> str:
+    """Delete at most `$limit` nodes of a label with their relationships: `{n}`, how many."""
+    return f"MATCH (n:{_name(label)}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
+
+
 def explain(statement: str) -> str:
     """The statement that asks for another one's plan."""
     return f"EXPLAIN {statement}"
@@ -194,19 +233,32 @@ class Vocabulary:
             if kind not in self.types:
                 raise WriteRefused("undeclared", f"the relationship type {kind} is not declared")
 
+    def clear(self) -> Iterator[str]:
+        """Statements that delete all that batches may write, each to be repeated until it finds
+        nothing. Relationships come first, for one node may have very many."""
+        yield from map(clear_links, sorted(self.types))
+        yield from map(clear_nodes, sorted(self.labels))
+
     def _check_label(self, label: str) -> None:
         if label not in self.labels:
             raise WriteRefused("undeclared", f"the label {label} is not declared")
 
 
 Part = tuple[str, str | LinkKey]
-_PARTS: dict[str, Callable[..., str]] = {
+Parts = dict[str, Callable[..., str]]
+_PARTS: Parts = {
     "nodes": upsert_nodes,
     "removed": remove_nodes,
     "unlinks": remove_links,
     "unlinks_at_end": remove_links_at_end,
     "links": upsert_links,
     "new_links": create_links,
+}
+#: The statements for an engine that plans them.
+PLANNED: Parts = {
+    **_PARTS,
+    "unlinks": remove_links_between,
+    "unlinks_at_end": remove_links_between,
 }
 
 
@@ -238,11 +290,11 @@ def one_statement(write: GraphWrite) -> tuple[str, Row]:
     return _joined(tuple(parts)), parameters
 
 
-def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
+def pieces(write: GraphWrite, size: int, parts: Parts = _PARTS) -> Iterator[tuple[str, Row]]:
     """A whole batch with its new position as statements of at most `size` rows each, with their
     parameters: for one transaction."""
     for (kind, name), rows in steps(write):
-        statement = _PARTS[kind](name, "rows")
+        statement = parts[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
     yield SET_CHECKPOINT, _position(write)
