@@ -1,7 +1,7 @@
 """Every named question runs on every graph, and answers with aliased columns."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,12 @@ import pytest_asyncio
 
 from agent_orchestration import app
 from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.module import REQUIRED
 from tests.services import neo4j
 
@@ -39,12 +42,12 @@ PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
 @contextmanager
 def graph_named(name: str) -> Generator[None]:
     """Inside, platforms have that graph."""
-    if name == "kglite":
-        yield
-        return
-    with neo4j.emptied() as database, pytest.MonkeyPatch.context() as patch:
-        graph = Neo4jGraph(database, REGISTRY.entities.values())
-        patch.setattr(app, "KgliteGraph", lambda *_: graph)
+    with ExitStack() as stack:
+        made: Callable[[Path, Iterable[type[Entity]]], Graph] = KgliteGraph
+        if name == "neo4j":
+            database = stack.enter_context(neo4j.emptied())
+            made = lambda _, entities: Neo4jGraph(database, entities)  # noqa: E731
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(app, "KgliteGraph", made)
         yield
 
 
