@@ -54,10 +54,9 @@ GIVEN_TO: LinkKey = ("GIVEN_TO", "Job", "Person")
 NOW = datetime(2024, 2, 29, 12, 30, 15, 123000, tzinfo=UTC)
 
 OpenGraph = Callable[[], Awaitable[Graph]]
-NEO4J = pytest.param("neo4j", marks=pytest.mark.xdist_group("neo4j"))
 #: The embedded graph as it writes very large batches.
 IN_PIECES = "kglite in pieces"
-GRAPHS = ["kglite", IN_PIECES, NEO4J]
+GRAPHS = ["kglite", IN_PIECES, "neo4j"]
 
 
 @pytest.fixture(params=GRAPHS)

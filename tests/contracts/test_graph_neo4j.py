@@ -33,8 +33,6 @@ from tests.contracts.test_graph import (
 )
 from tests.services.neo4j import JarServer, version
 
-pytestmark = pytest.mark.xdist_group("neo4j")
-
 
 @asynccontextmanager
 async def opened(database: Database, **changes: Any) -> AsyncGenerator[Neo4jGraph]:

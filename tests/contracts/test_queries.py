@@ -20,7 +20,6 @@ from agent_orchestration.core.module import REQUIRED
 from tests.services import neo4j
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-NEO4J = pytest.param("neo4j", marks=pytest.mark.xdist_group("neo4j"))
 NOW = 1_700_000_000_000
 CALLER = Caller()
 REQUIRED_VALUES = {
@@ -63,7 +62,7 @@ async def filled(name: str, folder: Path) -> AsyncGenerator[Platform]:
             await platform.stop()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["kglite", NEO4J])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["kglite", "neo4j"])
 async def platform(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:

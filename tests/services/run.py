@@ -66,7 +66,10 @@ def service(name: str) -> Told:
 
 
 def turn(name: str) -> FileLock:
-    """A lock for tests that must have a server to themselves."""
+    """A lock for tests that must have a server to themselves, in whichever process they run.
+
+    Grouping them into one process would hang on the way that pytest was called.
+    """
     return FileLock(Path(os.environ[FOLDER]) / f"{name}.turn")
 
 
