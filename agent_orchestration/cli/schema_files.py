@@ -6,19 +6,30 @@ from typing import Any
 import msgspec
 
 from agent_orchestration.app import REGISTRY
-from agent_orchestration.backends.graph import statements
+from agent_orchestration.backends.graph import schema_statements
+from agent_orchestration.backends.graph.migrations import next_migration, packaged_migrations
 from agent_orchestration.pipeline import topology
 from agent_orchestration.workers.plan_file import plan_schema
 
 
 def schema_files() -> Mapping[str, str]:
     """File name -> content."""
+    declared = schema_statements.schema(REGISTRY.entities.values())
     return {
+        **_migrations(declared),
         "topology.txt": topology.describe(REGISTRY),
-        "graph.cypher": _statements(statements.schema(REGISTRY.entities.values()).values()),
+        "graph.cypher": _statements(declared.values()),
         "events.json": _json(_events()),
         "plan.schema.json": _json(plan_schema()),
     }
+
+
+def _migrations(declared: Mapping[str, str]) -> dict[str, str]:
+    """Those that there are, and the one that is missing where the declarations have changed."""
+    found = packaged_migrations()
+    missing = next_migration(found, declared)
+    files = [one.files() for one in (*found, *([missing] if missing else ()))]
+    return {f"migrations/{name}": text for both in files for name, text in both.items()}
 
 
 def _statements(lines: Iterable[str]) -> str:

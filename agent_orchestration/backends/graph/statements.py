@@ -9,19 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused
-from agent_orchestration.core.entities import Entity, Index, Row
+from agent_orchestration.core.entities import Entity, Row
 
 #: The platform's own labels that batches write, beside those of the entities.
 PLATFORM_LABELS = ("Tenant", "Event")
 CHECKPOINT_LABEL = "Checkpoint"
 #: The platform's own relationship types: from an event to what it touched, and to its cause.
 PLATFORM_TYPES = ("ABOUT", "CAUSED_BY")
-PLATFORM_INDEXES = (
-    ("Tenant", Index("tenant_next_due_index", ("next_due",))),
-    ("Event", Index("event_receipt_key_index", ("receipt_key",))),
-    ("Event", Index("event_tenant_seq_index", ("tenant", "seq"))),
-    ("Event", Index("event_tenant_at_index", ("tenant", "at"))),
-)
 
 READ_CHECKPOINT = (
     "MATCH (c:Checkpoint {id: $checkpoint}) RETURN c.epoch AS epoch, c.offset AS offset"
@@ -39,9 +33,6 @@ BEGIN_CLEARING = (
     "MERGE (c:Checkpoint {id: 'clearing'}) WITH c MATCH (n:Checkpoint) WHERE n <> c DELETE n"
 )
 END_CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) DELETE c"
-#: The indexes that there are, those of constraints under the constraints' names: `{name}`.
-INDEX_NAMES = "SHOW INDEXES YIELD name RETURN name AS name"
-AWAIT_INDEXES = "CALL db.awaitIndexes($seconds)"
 
 
 def checkpoint_id(partition: int) -> str:
@@ -52,13 +43,13 @@ def checkpoint_id(partition: int) -> str:
 @cache
 def upsert_nodes(label: str, rows: str = "rows") -> str:
     """Each row of the parameter named `rows` replaces all properties of the node with its id."""
-    return f"UNWIND ${_name(rows)} AS row MERGE (n:{_name(label)} {{id: row.id}}) SET n = row"
+    return f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}}) SET n = row"
 
 
 @cache
 def remove_nodes(label: str, ids: str = "ids") -> str:
     """Delete the nodes with these ids and their relationships."""
-    return f"UNWIND ${_name(ids)} AS wanted MATCH (n:{_name(label)} {{id: wanted}}) DETACH DELETE n"
+    return f"UNWIND ${plain(ids)} AS wanted MATCH (n:{plain(label)} {{id: wanted}}) DETACH DELETE n"
 
 
 @cache
@@ -67,9 +58,9 @@ def upsert_links(key: LinkKey, rows: str = "rows") -> str:
 
     A row whose start or end does not exist makes nothing.
     """
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" MERGE (a)-[r:{kind}]->(b) SET r = row.props"
     )
@@ -79,9 +70,9 @@ def upsert_links(key: LinkKey, rows: str = "rows") -> str:
 def create_links(key: LinkKey, rows: str = "rows") -> str:
     """Like `upsert_links` where the relationships cannot exist yet: merging looks at all that the
     start has."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" CREATE (a)-[r:{kind}]->(b) SET r = row.props"
     )
@@ -90,9 +81,9 @@ def create_links(key: LinkKey, rows: str = "rows") -> str:
 @cache
 def remove_links(key: LinkKey, rows: str = "rows") -> str:
     """Delete the relationships between the two nodes of each row `{from, to}`."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}})-[r:{kind}]->(b:{end} {{id: row.to}}) DELETE r"
     )
 
@@ -100,9 +91,9 @@ def remove_links(key: LinkKey, rows: str = "rows") -> str:
 @cache
 def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
     """The same, looking at the relationships of the end instead of those of the start."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (b:{end} {{id: row.to}})<-[r:{kind}]-(a:{start} {{id: row.from}}) DELETE r"
     )
 
@@ -111,85 +102,33 @@ def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
 def remove_links_between(key: LinkKey, rows: str = "rows") -> str:
     """The same for an engine that chooses for itself where to begin, and would not see which end
     has very many. It has to find both ends first: DISTINCT keeps it from beginning at one only."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
     )
-
-
-def constraint_name(label: str) -> str:
-    """The name of a label's constraint, and of the index that goes with it."""
-    return f"{_name(label).lower()}_id"
-
-
-@cache
-def constraint(label: str) -> str:
-    """The `id` of a label's nodes is unique."""
-    return (
-        f"CREATE CONSTRAINT {constraint_name(label)} IF NOT EXISTS"
-        f" FOR (n:{_name(label)}) REQUIRE n.id IS UNIQUE"
-    )
-
-
-@cache
-def index(label: str, declared: Index) -> str:
-    """An index over one or more properties, for equality and ranges."""
-    properties = ", ".join(f"n.{_name(name)}" for name in declared.properties)
-    return (
-        f"CREATE INDEX {_name(declared.name)} IF NOT EXISTS"
-        f" FOR (n:{_name(label)}) ON ({properties})"
-    )
-
-
-@cache
-def index_of_last(label: str, declared: Index) -> str:
-    """An index over the last of its properties, the selective one, for equality and ranges."""
-    return (
-        f"CREATE RANGE INDEX {_name(declared.name)} IF NOT EXISTS"
-        f" FOR (n:{_name(label)}) ON (n.{_name(declared.properties[-1])})"
-    )
-
-
-def schema(entities: Iterable[type[Entity]]) -> dict[str, str]:
-    """All constraints and indexes as declared: name -> statement, each harmless to repeat."""
-    declared = tuple(entities)
-    indexes = {one.name: index(label, one) for label, one in declared_indexes(declared)}
-    return {**constraints(declared), **indexes}
-
-
-def constraints(entities: Iterable[type[Entity]]) -> dict[str, str]:
-    """The constraints of all labels, the platform's own included: name -> statement."""
-    labels = (*(entity.LABEL for entity in entities), *PLATFORM_LABELS, CHECKPOINT_LABEL)
-    return {constraint_name(label): constraint(label) for label in labels}
-
-
-def declared_indexes(entities: Iterable[type[Entity]]) -> list[tuple[str, Index]]:
-    """(label, index) of all indexes, the platform's own included."""
-    found = [(entity.LABEL, one) for entity in entities for one in entity.INDEXES]
-    return [*found, *PLATFORM_INDEXES]
 
 
 @cache
 def node_ids(label: str) -> str:
     """A page of a label's ids in order: `{id}`, beyond `$after`, at most `$limit`."""
     return (
-        f"MATCH (n:{_name(label)}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT $limit"
+        f"MATCH (n:{plain(label)}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT $limit"
     )
 
 
 @cache
 def whole_nodes(label: str) -> str:
     """The nodes with `$ids`: `{node}`."""
-    return f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}}) RETURN n AS node"
+    return f"UNWIND $ids AS wanted MATCH (n:{plain(label)} {{id: wanted}}) RETURN n AS node"
 
 
 @cache
 def links_from(label: str) -> str:
     """What leads away from the nodes with `$ids`: `{source, type, label, target, link}`."""
     return (
-        f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}})-[r]->(m)"
+        f"UNWIND $ids AS wanted MATCH (n:{plain(label)} {{id: wanted}})-[r]->(m)"
         " RETURN n.id AS source, type(r) AS type, labels(m)[0] AS label, m.id AS target, r AS link"
     )
 
@@ -197,13 +136,13 @@ def links_from(label: str) -> str:
 @cache
 def clear_links(kind: str) -> str:
     """Delete at most `$limit` relationships of a type: `{n}`, how many."""
-    return f"MATCH ()-[r:{_name(kind)}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
+    return f"MATCH ()-[r:{plain(kind)}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
 
 
 @cache
 def clear_nodes(label: str) -> str:
     """Delete at most `$limit` nodes of a label with their relationships: `{n}`, how many."""
-    return f"MATCH (n:{_name(label)}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
+    return f"MATCH (n:{plain(label)}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
 
 
 def explain(statement: str) -> str:
@@ -312,7 +251,8 @@ def _joined(parts: tuple[Part, ...]) -> str:
     return "\nWITH count(*) AS done\n".join([*texts, SET_CHECKPOINT])
 
 
-def _name(text: str) -> str:
+def plain(text: str) -> str:
+    """The text, where it is one that may stand in a statement as it is. Raises `ValueError`."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError(f"{text!r} is not a plain identifier")
     return text

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import neo4j
 from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncSession, Query, ResultSummary
+from neo4j.exceptions import Neo4jError
 
 from agent_orchestration import __version__
 from agent_orchestration.backends.graph import read_errors
@@ -137,3 +138,11 @@ class Connection:
             result = await session.run(cast("Any", statement), dict(parameters or {}))
             names = result.keys()
             return [row(names, record) async for record in result]
+
+    async def change_schema(self, statement: str) -> None:
+        """Run a statement that is harmless to repeat: `… IF NOT EXISTS` fails all the same when
+        another process does just that, and then finds it done."""
+        try:
+            await self.run(statement)
+        except Neo4jError:
+            await self.run(statement)

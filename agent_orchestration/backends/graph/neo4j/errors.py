@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from neo4j.exceptions import (
     BrokenRecordError,
-    ClientError,
     DriverError,
     IncompleteCommit,
     Neo4jError,
@@ -16,7 +15,7 @@ from agent_orchestration.backends.graph import WriteRefused, read_errors
 from agent_orchestration.core.errors import PlatformError, Unavailable
 
 #: The server's errors about what it was asked; all others are about its own state.
-_REQUEST = re.compile(r"Neo\.ClientError\.(Statement|Schema|Procedure)\.")
+_REQUEST = re.compile(r"Neo\.(ClientError\.(Statement|Schema|Procedure)|DatabaseError\.Schema)\.")
 _TIMED_OUT = re.compile(r"Neo\.ClientError\.Transaction\.TransactionTimedOut\w*")
 _LOGIN = re.compile(r"Neo\.ClientError\.Security\.")
 _POSITION = re.compile(r"\(line (\d+), column (\d+)")
@@ -103,7 +102,7 @@ def _of_read(error: Neo4jError, seconds: float) -> PlatformError:
 
 def _is_request(error: Neo4jError) -> bool:
     code = error.code or ""
-    return isinstance(error, ClientError) and bool(_REQUEST.match(code)) and code not in _OVERTAKEN
+    return bool(_REQUEST.match(code)) and code not in _OVERTAKEN
 
 
 def _passing(error: Neo4jError | DriverError) -> Neo4jConnectionError:

@@ -7,7 +7,13 @@ from typing import Any, cast
 import neo4j
 from neo4j import AsyncTransaction
 
-from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, Position, statements
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    GraphWrite,
+    Position,
+    schema_statements,
+    statements,
+)
 from agent_orchestration.backends.graph.neo4j.connection import Connection
 from agent_orchestration.backends.graph.neo4j.errors import writing_errors
 from agent_orchestration.backends.graph.neo4j.plans import only_reads
@@ -120,13 +126,13 @@ class Neo4jGraph:
 
     async def _apply_schema(self) -> None:
         run = self._connection.run
-        there = {row["name"] for row in await run(statements.INDEX_NAMES)}
-        declared = statements.schema(self._entities)
+        there = {row["name"] for row in await run(schema_statements.INDEX_NAMES)}
+        declared = schema_statements.schema(self._entities)
         missing = [statement for name, statement in declared.items() if name not in there]
         for statement in missing:
-            await run(statement)
+            await self._connection.change_schema(statement)
         if missing:
-            await run(statements.AWAIT_INDEXES, {"seconds": INDEX_SECONDS})
+            await run(schema_statements.AWAIT_INDEXES, {"seconds": INDEX_SECONDS})
 
 
 async def _change(transaction: AsyncTransaction, write: GraphWrite) -> None:
