@@ -11,11 +11,12 @@ import pytest
 from neo4j import AsyncGraphDatabase, AsyncSession
 from pydantic import SecretStr
 
-from agent_orchestration.backends.graph import GraphWrite, statements
+from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.graph.neo4j import graph as module
+from agent_orchestration.backends.graph.neo4j.batches import Batches
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Row
 from agent_orchestration.core.errors import Rejected, Unavailable
@@ -256,7 +257,7 @@ async def test_parameters_may_be_in_any_time_zone(graph: Neo4jGraph) -> None:
 async def test_every_statement_of_a_batch_begins_at_an_index(
     graph: Neo4jGraph, other: AsyncSession
 ) -> None:
-    links = {KNOWS: [Row()]}
+    links: dict[LinkKey, list[Row]] = {KNOWS: [{"from": "", "to": "", "props": {}}]}
     write = GraphWrite(
         *(0, None, (1, 1)),
         nodes={"Person": [Row()]},
@@ -266,7 +267,7 @@ async def test_every_statement_of_a_batch_begins_at_an_index(
         unlinks=links,
         unlinks_at_end=links,
     )
-    texts = [text for text, _ in statements.pieces(write, 10, statements.PLANNED)]
+    texts = [text for text, _ in Batches(ENTITIES).statements(write)]
     assert len(texts) == 7
     for text in (*texts, statements.LOCK_CHECKPOINT, statements.READ_CHECKPOINT):
         names = ("rows", "ids", "checkpoint", "epoch", "offset")

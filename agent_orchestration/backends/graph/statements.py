@@ -14,6 +14,8 @@ from agent_orchestration.core.entities import Entity, Row
 #: The platform's own labels that batches write, beside those of the entities.
 PLATFORM_LABELS = ("Tenant", "Event")
 CHECKPOINT_LABEL = "Checkpoint"
+#: Their properties that are times.
+PLATFORM_TIMES = {"Tenant": ("at", "next_due"), "Event": ("at",)}
 #: The platform's own relationship types: from an event to what it touched, and to its cause.
 PLATFORM_TYPES = ("ABOUT", "CAUSED_BY")
 
@@ -41,9 +43,15 @@ def checkpoint_id(partition: int) -> str:
 
 
 @cache
-def upsert_nodes(label: str, rows: str = "rows") -> str:
-    """Each row of the parameter named `rows` replaces all properties of the node with its id."""
-    return f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}}) SET n = row"
+def upsert_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
+    """Each row of the parameter named `rows` replaces all properties of the node with its id.
+
+    `times` names properties that come as ISO 8601 text and are stored as datetimes.
+    """
+    return (
+        f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}})"
+        f" SET n = {_timed('row', times)}"
+    )
 
 
 @cache
@@ -53,29 +61,38 @@ def remove_nodes(label: str, ids: str = "ids") -> str:
 
 
 @cache
-def upsert_links(key: LinkKey, rows: str = "rows") -> str:
-    """Each row `{from, to, props}` replaces all properties of the relationship between the two.
+def upsert_links(key: LinkKey, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
+    """Each row `{from, to, props}` replaces all properties of the relationship between the two;
+    `times` as for nodes.
 
     A row whose start or end does not exist makes nothing.
     """
-    kind, start, end = (plain(part) for part in key)
-    return (
-        f"UNWIND ${plain(rows)} AS row"
-        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
-        f" MERGE (a)-[r:{kind}]->(b) SET r = row.props"
-    )
+    return _links(key, rows, times, "MERGE")
 
 
 @cache
-def create_links(key: LinkKey, rows: str = "rows") -> str:
+def create_links(key: LinkKey, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
     """Like `upsert_links` where the relationships cannot exist yet: merging looks at all that the
     start has."""
+    return _links(key, rows, times, "CREATE")
+
+
+def _links(key: LinkKey, rows: str, times: tuple[str, ...], verb: str) -> str:
     kind, start, end = (plain(part) for part in key)
+    props, found = "row.props", ""
+    if times:
+        props, found = _timed("props", times), " WITH r, row.props AS props"
     return (
         f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
-        f" CREATE (a)-[r:{kind}]->(b) SET r = row.props"
+        f" {verb} (a)-[r:{kind}]->(b){found} SET r = {props}"
     )
+
+
+def _timed(row: str, times: tuple[str, ...]) -> str:
+    """A map with its texts that are times as datetimes; what it lacks stays away."""
+    made = "".join(f", {plain(name)}: datetime({row}.{plain(name)})" for name in times)
+    return f"{row} {{.*{made}}}" if times else row
 
 
 @cache
@@ -184,20 +201,13 @@ class Vocabulary:
 
 
 Part = tuple[str, str | LinkKey]
-Parts = dict[str, Callable[..., str]]
-_PARTS: Parts = {
+_PARTS: dict[str, Callable[..., str]] = {
     "nodes": upsert_nodes,
     "removed": remove_nodes,
     "unlinks": remove_links,
     "unlinks_at_end": remove_links_at_end,
     "links": upsert_links,
     "new_links": create_links,
-}
-#: The statements for an engine that plans them.
-PLANNED: Parts = {
-    **_PARTS,
-    "unlinks": remove_links_between,
-    "unlinks_at_end": remove_links_between,
 }
 
 
@@ -222,24 +232,25 @@ def one_statement(write: GraphWrite) -> tuple[str, Row]:
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
     parts: list[Part] = []
-    parameters = _position(write)
+    parameters = next_position(write)
     for number, (part, rows) in enumerate(steps(write)):
         parts.append(part)
         parameters[f"rows_{number}"] = rows
     return _joined(tuple(parts)), parameters
 
 
-def pieces(write: GraphWrite, size: int, parts: Parts = _PARTS) -> Iterator[tuple[str, Row]]:
+def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
     """A whole batch with its new position as statements of at most `size` rows each, with their
     parameters: for one transaction."""
     for (kind, name), rows in steps(write):
-        statement = parts[kind](name, "rows")
+        statement = _PARTS[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
-    yield SET_CHECKPOINT, _position(write)
+    yield SET_CHECKPOINT, next_position(write)
 
 
-def _position(write: GraphWrite) -> Row:
+def next_position(write: GraphWrite) -> Row:
+    """The parameters of `SET_CHECKPOINT` that store the batch's position."""
     epoch, offset = write.next
     return {"checkpoint": checkpoint_id(write.partition), "epoch": epoch, "offset": offset}
 

@@ -14,6 +14,7 @@ from agent_orchestration.backends.graph import (
     schema_statements,
     statements,
 )
+from agent_orchestration.backends.graph.neo4j.batches import Batches
 from agent_orchestration.backends.graph.neo4j.connection import Connection
 from agent_orchestration.backends.graph.neo4j.errors import writing_errors
 from agent_orchestration.backends.graph.neo4j.plans import only_reads
@@ -21,8 +22,6 @@ from agent_orchestration.backends.graph.read_errors import WouldWrite
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Entity, Row
 
-#: A statement of a batch gets at most so many rows, which bounds what it holds in memory.
-PIECE_ROWS = 10_000
 #: How long the statements of a batch may take, and how long its commit.
 WRITE_SECONDS = 60.0
 COMMIT_SECONDS = 30.0
@@ -43,6 +42,7 @@ class Neo4jGraph:
     def __init__(self, settings: Database, entities: Iterable[type[Entity]]) -> None:
         self._entities = tuple(entities)
         self._vocabulary = statements.Vocabulary(self._entities)
+        self._batches = Batches(self._entities)
         self._connection = Connection(settings)
 
     async def start(self) -> None:
@@ -73,8 +73,22 @@ class Neo4jGraph:
                     transaction = await session.begin_transaction(timeout=WRITE_SECONDS)
                 async with transaction:
                     async with asyncio.timeout(WRITE_SECONDS):
-                        await _change(transaction, write)
+                        await self._change(transaction, write)
                     await _to_its_end(_commit(transaction))
+
+    async def _change(self, transaction: AsyncTransaction, write: GraphWrite) -> None:
+        """Everything that a batch does. The checkpoint is compared with its lock held: what another
+        writer committed before is seen, and none can follow until this transaction ends."""
+        checkpoint = {"checkpoint": statements.checkpoint_id(write.partition)}
+        result = await transaction.run(statements.LOCK_CHECKPOINT, checkpoint)
+        [row] = [dict(record) async for record in result]
+        stored = None if row["epoch"] is None else (row["epoch"], row["offset"])
+        if stored != write.held:
+            moved = f"partition {write.partition}: the graph is at {stored}, not {write.held}"
+            raise CheckpointMoved("checkpoint_moved", moved)
+        for statement, parameters in self._batches.statements(write):
+            result = await transaction.run(cast("Any", statement), parameters)
+            await result.consume()
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`. Asked of the server that writes: others may be behind."""
@@ -133,21 +147,6 @@ class Neo4jGraph:
             await self._connection.change_schema(statement)
         if missing:
             await run(schema_statements.AWAIT_INDEXES, {"seconds": INDEX_SECONDS})
-
-
-async def _change(transaction: AsyncTransaction, write: GraphWrite) -> None:
-    """Everything that a batch does. The checkpoint is compared with its lock held: what another
-    writer committed before is seen, and none can follow until this transaction ends."""
-    checkpoint = {"checkpoint": statements.checkpoint_id(write.partition)}
-    result = await transaction.run(statements.LOCK_CHECKPOINT, checkpoint)
-    [row] = [dict(record) async for record in result]
-    stored = None if row["epoch"] is None else (row["epoch"], row["offset"])
-    if stored != write.held:
-        moved = f"partition {write.partition}: the graph is at {stored}, not {write.held}"
-        raise CheckpointMoved("checkpoint_moved", moved)
-    for statement, parameters in statements.pieces(write, PIECE_ROWS, statements.PLANNED):
-        result = await transaction.run(cast("Any", statement), parameters)
-        await result.consume()
 
 
 async def _commit(transaction: AsyncTransaction) -> None:
