@@ -15,7 +15,11 @@ from agent_orchestration.backends.graph import WriteRefused, read_errors
 from agent_orchestration.core.errors import PlatformError, Unavailable
 
 #: The server's errors about what it was asked; all others are about its own state.
-_REQUEST = re.compile(r"Neo\.(ClientError\.(Statement|Schema|Procedure)|DatabaseError\.Schema)\.")
+_REQUEST = re.compile(
+    r"Neo\.(ClientError\.(Statement|Schema|Procedure)|DatabaseError\.Schema)\."
+    # More than one transaction may hold: less of it at a time may pass.
+    r"|Neo\.ClientError\.General\.TransactionOutOfMemoryError"
+)
 _TIMED_OUT = re.compile(r"Neo\.ClientError\.Transaction\.TransactionTimedOut\w*")
 _LOGIN = re.compile(r"Neo\.ClientError\.Security\.")
 _POSITION = re.compile(r"\(line (\d+), column (\d+)")
