@@ -33,6 +33,7 @@ from tests.contracts.test_graph import (
     put,
 )
 from tests.services.neo4j import JarServer, version
+from tests.services.run import needed
 
 
 @asynccontextmanager
@@ -103,7 +104,8 @@ async def test_a_database_that_is_not_there_is_unavailable(neo4j_database: Datab
 
 
 async def test_a_killed_server_has_all_that_was_acknowledged(tmp_path: Path) -> None:
-    server = JarServer(tmp_path / "home", version())
+    with needed("neo4j"):
+        server = JarServer(tmp_path / "home", version())
     server.start()
     address = server.address
     settings = Database(

@@ -9,6 +9,7 @@ whose content is of no value: tests delete all of it. `AO_TEST_NEO4J_VERSION` ch
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,4 +190,8 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    keep("neo4j", from_container, from_jars)
+    if sys.argv[1:] == ["fetch"]:
+        # Before the tests, whose time is limited.
+        jars(version().jars)
+    else:
+        keep("neo4j", from_container, from_jars)

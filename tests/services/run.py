@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def service(name: str) -> Told:
-    """What the keeper `tests.services.<name>` tells of its server, started if it is not there.
-
-    Skips the test where this machine cannot run it; in CI that is a failure.
-    """
+    """What the keeper `tests.services.<name>` tells of its server, started if it is not there; see
+    `needed` for where it cannot be."""
     folder = Path(os.environ[FOLDER])
     told = folder / f"{name}.json"
     with FileLock(folder / f"{name}.lock"):
         if not told.exists():
             told.write_text(_start(name, folder), "utf-8")
     answer = json.loads(told.read_text("utf-8"))
-    if reason := answer.get("not_here"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} server: {reason}")
+    with needed(name):
+        if reason := answer.get("not_here"):
+            raise NotHere(reason)
     return answer
+
+
+@contextmanager
+def needed(name: str) -> Generator[None]:
+    """Skips the test where this machine cannot run the server; in CI that is a failure."""
+    try:
+        yield
+    except NotHere as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} server: {error}")
 
 
 def turn(name: str) -> FileLock:
