@@ -122,9 +122,10 @@ class Server(_Section):
 
 
 class Database(_Section):
-    """Neo4j. `connection_timeout` in milliseconds."""
+    """Neo4j. `name` is the database on the server, `connection_timeout` in milliseconds."""
 
     uri: Annotated[str, AfterValidator(_neo4j_uri)] = "neo4j://localhost:7687"
+    name: NotEmpty = "neo4j"
     username: NotEmpty = "neo4j"
     password: SecretStr | None = None
     pool_size: Count = 10

@@ -33,6 +33,9 @@ VERBS = [
     "doctor",
     "install claude-desktop",
     "schema show",
+    "schema migrate",
+    "schema current",
+    "schema downgrade",
     "topology",
 ]
 
