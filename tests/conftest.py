@@ -5,6 +5,10 @@ import os
 from hypothesis import HealthCheck, settings
 
 from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES
+from tests.services.run import pytest_configure, pytest_unconfigure
+
+# Hooks: the servers that tests start end with the run.
+__all__ = ["pytest_configure", "pytest_unconfigure"]
 
 # The settings of whoever runs the tests are not the tests' settings.
 for _name in (CONFIG_VARIABLE, *VARIABLES):
