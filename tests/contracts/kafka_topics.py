@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.protocol.admin import DeleteTopicsRequest
+from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.kafka import KafkaLog
-from agent_orchestration.backends.log.kafka.connection import Connection
+from agent_orchestration.backends.log.kafka.connection import Connection, connected
 from agent_orchestration.backends.log.kafka.topics import configured, create, plan
 from agent_orchestration.config_kafka import Kafka
 
@@ -33,6 +33,14 @@ class KafkaTopics:
         await self.make(topics)
         return KafkaLog(self.settings, topics, **options)
 
+    async def make_with_other_tools(self, topic: Topic) -> None:
+        """Make one topic as Kafka's own tools would."""
+        [one, _] = plan([topic], self.settings, production=False)
+        entry: Any = (one.name, topic.partitions, 1, [], list(one.settings.items()))
+        request = CreateTopicsRequest([entry], 10_000, False)
+        answer = await self.connection.ask(self.connection.anyone(), request)
+        assert [code for _, code, *_ in answer.topic_errors] == [0]
+
     async def delete(self, *names: str) -> None:
         """Delete topics by their names on the cluster."""
         request = DeleteTopicsRequest(list(names), 10_000)
@@ -50,11 +58,7 @@ async def own_topics(bootstrap_servers: str, **settings: Any) -> AsyncGenerator[
     """Topics with a prefix that nobody else has; deleted in the end."""
     prefix = f"test-{uuid.uuid4().hex[:12]}-"
     kafka = Kafka(bootstrap_servers=bootstrap_servers, prefix=prefix, **settings)
-    connection = Connection(kafka, "tests", 30)
-    await connection.start()
-    topics = KafkaTopics(kafka, connection)
-    try:
+    async with connected(kafka, "tests", 30) as connection:
+        topics = KafkaTopics(kafka, connection)
         yield topics
         await topics.delete_all()
-    finally:
-        await connection.stop()

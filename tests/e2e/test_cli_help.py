@@ -32,6 +32,11 @@ VERBS = [
     "install claude-desktop",
     "schema show",
     "topology",
+    "topics create",
+    "topics describe",
+    "consumer-groups list",
+    "consumer-groups describe",
+    "consumer-groups reset",
 ]
 
 

@@ -12,7 +12,9 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pytest
 
 from tests.services.jars import JarSet, NotHere, jars, java
 from tests.services.run import Told, keep, service
@@ -92,8 +94,8 @@ class Broker:
         self.home = home
         self.process: subprocess.Popen[bytes] | None = None
         self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
-        self._port, controller = _free_ports()
-        clients, inside = (f"127.0.0.1:{port}" for port in (self._port, controller))
+        self.port = free_port()
+        clients, inside = (f"127.0.0.1:{port}" for port in (self.port, free_port()))
         self.bootstrap_servers = clients
         lines = {
             **CONF,
@@ -129,11 +131,16 @@ class Broker:
                 stderr=file,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not _accepts(self._port):
+        while not _accepts(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"Kafka did not start:\n{output.read_text('utf-8')[-4000:]}")
             time.sleep(0.05)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -150,11 +157,28 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def own_broker(
+    home: Path, settings: Mapping[str, str] | None = None, **options: Any
+) -> Generator[Broker]:
+    """A started broker for tests that do to it what others could not bear. Skips the test where
+    this machine cannot run it; in CI that is a failure."""
+    try:
+        broker = Broker(home, settings, **options)
+    except NotHere as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka of its own: {error}")
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
 
 
 @contextmanager
@@ -167,7 +191,7 @@ def from_container(folder: Path) -> Generator[Told]:
         docker.from_env().ping()  # type: ignore[reportUnknownMemberType]
     except Exception as error:
         raise NotHere(f"Docker does not answer ({type(error).__name__})") from error
-    port, controller = _free_ports()
+    port, controller = free_port(), free_port()
     address = f"127.0.0.1:{port}"
     lines = {
         **CONF,

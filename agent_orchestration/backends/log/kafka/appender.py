@@ -1,6 +1,7 @@
 """Appending to partitions: idempotent, acknowledged by all in-sync replicas, limited in time."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,8 @@ from agent_orchestration.backends.log.kafka.connection import Connection
 from agent_orchestration.backends.log.kafka.errors import CREATE, check
 from agent_orchestration.core.envelope import Record
 from agent_orchestration.core.errors import Corrupt, PlatformError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 #: Uncompressed bytes of one batch; a broker takes 1 MiB unless told otherwise.
 BATCH_BYTES = 900_000
@@ -94,6 +97,7 @@ class _Write:
         batch, count = _batch(self.producer, records)
         code, offset, timestamp = await self._send(node, batch)
         if code in _PRODUCER_LOST and not self.in_doubt:
+            logger.warning("%s/%d needs a new producer: error %d", *self._place, code)
             self.producer = await self._new_producer()
             batch, count = _batch(self.producer, records)
             code, offset, timestamp = await self._send(node, batch)
@@ -156,7 +160,7 @@ class Appender:
                 stamps += await self._append_batch(place, records[len(stamps) :], doing)
         except PlatformError as error:
             if stamps and not isinstance(error, OutcomeUnknown):
-                raise _unknown(doing, f"only {len(stamps)} of {len(records)} records") from error
+                raise _unknown(f"{doing}: only {len(stamps)} of {len(records)} records") from error
             raise
         finally:
             turn.release()
@@ -171,11 +175,11 @@ class Appender:
             written = await self._connection.retrying(lambda: write.attempt(records), doing)
         except PlatformError as error:
             if write.in_doubt:
-                raise _unknown(doing, error.reason) from error
+                raise _unknown(error.reason) from error
             raise
         count, offset, timestamp = written
         if offset < 0:
-            raise _unknown(doing, "it was written, but the broker does not say where")
+            raise _unknown(f"{doing}: it was written, but the broker does not say where")
         if timestamp < 0:
             reason = (
                 f"{doing}: the broker keeps the senders' time instead of its own; set"
@@ -210,6 +214,6 @@ def _batch(producer: _Producer, records: Sequence[Record]) -> tuple[bytes, int]:
     return bytes(builder.build()), count
 
 
-def _unknown(doing: str, why: str) -> OutcomeUnknown:
-    reason = f"{doing}: {why}; whether the records were kept is unknown, repeating is harmless"
+def _unknown(why: str) -> OutcomeUnknown:
+    reason = f"{why}; whether the records were kept is unknown, repeating is harmless"
     return OutcomeUnknown("log_outcome_unknown", reason)

@@ -7,7 +7,8 @@ Data goes over aiokafka's client directly rather than over its producer and cons
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -25,6 +26,8 @@ T = TypeVar("T")
 REQUEST_SECONDS = 10.0
 PAUSES = (0.05, 1.0)
 CONTROL = "control"
+#: What the verbs of operators call themselves.
+OPERATOR = "ao-operator"
 
 
 def client_options(settings: Kafka, client_id: str) -> dict[str, Any]:
@@ -46,6 +49,19 @@ def client_options(settings: Kafka, client_id: str) -> dict[str, Any]:
         password = settings.password
         options["sasl_plain_password"] = password.get_secret_value() if password else None
     return options
+
+
+@asynccontextmanager
+async def connected(
+    settings: Kafka, client_id: str = OPERATOR, seconds: float = 10.0
+) -> AsyncGenerator["Connection"]:
+    """A connection while the block runs. Raises `Unavailable`."""
+    connection = Connection(settings, client_id, seconds)
+    await connection.start()
+    try:
+        yield connection
+    finally:
+        await connection.stop()
 
 
 class Connection:

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,6 @@ from agent_orchestration.backends.log.kafka.reader import Reader
 from agent_orchestration.core.errors import NotFound, Rejected
 
 _CLIENT = re.compile(r"ao-(\d+)-")
-_DEAD = "Dead"
 
 
 def client_id(rules: int) -> str:
@@ -110,6 +109,12 @@ async def positions_of(connection: Connection, group: str) -> list[GroupPosition
     return positions
 
 
+def refuse_unknown(group: Group, positions: Sequence[GroupPosition]) -> None:
+    """Raises `NotFound` for a group that has neither members nor positions."""
+    if not group.members and not positions:
+        raise NotFound("group", f"there is no group {group.name}: list them", field="group")
+
+
 async def reset(connection: Connection, group: str) -> list[GroupPosition]:
     """Set all positions of a group to the first records kept; those from before. Its readers see
     everything again, and must be able to.
@@ -122,8 +127,7 @@ async def reset(connection: Connection, group: str) -> list[GroupPosition]:
         reason = f"group {group} has members ({clients}): stop them, then reset it"
         raise Rejected("group_active", reason, group=group)
     before = await positions_of(connection, group)
-    if not before:
-        raise NotFound("group", f"group {group} has no positions: check its name", field="group")
+    refuse_unknown(found, before)
     await Positions(connection).commit(group, dict(_to_first(before)))
     return before
 

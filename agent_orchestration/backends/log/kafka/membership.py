@@ -27,6 +27,8 @@ JOIN_SECONDS = 60.0
 LEAVE_SECONDS = 10.0
 REJOIN_SECONDS = 1.0
 POLL_MS = 1000
+#: Each attempt without a broker leaves a line in the log.
+RETRY_MS = 500
 #: A member that misses this many heartbeats is none any more.
 HEARTBEATS_A_SESSION = 5
 #: Polling proves nothing here, so missing polls must not end the membership.
@@ -154,6 +156,7 @@ class Membership(ConsumerRebalanceListener):
             max_poll_interval_ms=NEVER_MS,
             session_timeout_ms=self._session_ms,
             rebalance_timeout_ms=self._session_ms,
+            retry_backoff_ms=RETRY_MS,
             heartbeat_interval_ms=self._session_ms // HEARTBEATS_A_SESSION,
             consumer_timeout_ms=POLL_MS,
         )
