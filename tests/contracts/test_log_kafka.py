@@ -153,6 +153,8 @@ def test_the_settings_of_topics_are_checked() -> None:
         of({"name": "nonsense"})
     with pytest.raises(Rejected, match=r"commands, events have \[2, 8\] partitions"):
         of({"name": "events", "partitions": 8})
+    with pytest.raises(Rejected, match="events is kept for ever"):
+        of({"name": "events", "retention_ms": 1000})
 
 
 # --- starting ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What the log on Kafka promises when brokers die, answers are lost, and records disappear."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from agent_orchestration.backends.log import LogLost, OutcomeUnknown, Stamp, Topic
 from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.core.envelope import Record, StoredRecord
-from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.errors import Rejected, Unavailable
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.services.kafka import Broker, free_port, own_broker
 from tests.services.proxy import Proxy
@@ -31,8 +32,11 @@ class Network(NamedTuple):
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Generator[Network]:
     port = free_port()
-    advertised = {"advertised.listeners": f"CLIENTS://127.0.0.1:{port}"}
-    with own_broker(tmp_path_factory.mktemp("kafka") / "broker", advertised) as broker:
+    settings = {
+        "advertised.listeners": f"CLIENTS://127.0.0.1:{port}",
+        "auto.create.topics.enable": "true",
+    }
+    with own_broker(tmp_path_factory.mktemp("kafka") / "broker", settings) as broker:
         yield Network(broker, port)
 
 
@@ -259,6 +263,42 @@ def _tear_off_half(home: Path, partition: str) -> None:
     written = file.read_bytes().rstrip(b"\0")
     with file.open("r+b") as opened_file:
         opened_file.truncate(len(written) // 2)
+
+
+async def test_a_member_stays_one_when_the_broker_is_restarted(
+    network: Network, topics: KafkaTopics
+) -> None:
+    owned = asyncio.Event()
+    told: list[frozenset[int]] = []
+
+    async def assigned(partitions: frozenset[int]) -> None:
+        told.append(partitions)
+        owned.set()
+
+    async def revoked(partitions: frozenset[int]) -> None:
+        owned.clear()
+
+    log = KafkaLog(topics.settings, TOPICS, session_seconds=2)
+    await log.start()
+    try:
+        await log.join("readers", ["events"], assigned, revoked)
+        await log.commit("readers", "events", 1, 1)
+        await restarted(network.broker)
+        async with asyncio.timeout(PATIENCE):
+            while await log.committed("readers", "events", 1) != (log.epoch, 2):
+                await owned.wait()
+                with contextlib.suppress(Unavailable):
+                    await log.commit("readers", "events", 1, 2)
+        assert set(told) == {frozenset({0, 1})}
+    finally:
+        await log.stop()
+
+
+async def test_starting_makes_no_topics_where_asking_for_them_would(topics: KafkaTopics) -> None:
+    more = [*TOPICS, Topic("commands", "every command", 2, None)]
+    for _ in range(2):
+        with pytest.raises(Rejected, match="commands are missing"):
+            await KafkaLog(topics.settings, more).start()
 
 
 async def test_stopping_during_an_outage_takes_no_time(

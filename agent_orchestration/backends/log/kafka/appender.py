@@ -40,7 +40,6 @@ BATCH_BYTES = 900_000
 COMPRESS_BYTES = 1024
 #: Milliseconds that a broker waits for its in-sync replicas.
 REPLICATION_MS = 5000
-LANES = 8
 _SEQUENCES = 2**31
 
 #: The batch of this attempt was refused: it is nowhere.
@@ -83,7 +82,7 @@ class _Write:
     ) -> None:
         self._connection = connection
         self._place = place
-        self._lane = ("append", place.partition % LANES)
+        self._lane = ("append", *place)
         self.producer = producer
         self.in_doubt = False
 

@@ -12,7 +12,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import KafkaConnectionError, KafkaError, LeaderNotAvailableError
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    LeaderNotAvailableError,
+)
 from aiokafka.structs import TopicPartition
 
 from agent_orchestration.backends.log.kafka.errors import explained, passes
@@ -115,6 +120,8 @@ class Connection:
         try:
             # aiokafka has two names for connections to a broker; any other key is one more.
             return await self.client.send(node, request, group=lane)
+        except NotImplementedError as error:
+            raise IncompatibleBrokerVersion(str(error)) from error
         except KeyError as error:
             # The client forgot a connection that another request had found dead.
             raise KafkaConnectionError(f"the connection to node {node} was closed") from error

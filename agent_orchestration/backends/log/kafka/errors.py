@@ -4,6 +4,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     CorruptRecordException,
     GroupAuthorizationFailedError,
+    IncompatibleBrokerVersion,
     InvalidMessageError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -42,13 +43,16 @@ def passes(error: KafkaError) -> bool:
 
 def explained(error: KafkaError, doing: str) -> PlatformError:
     """The platform's error for what went wrong while `doing` something, such as "reading x/0"."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = str(error)  # begins with its name
     if isinstance(error, _UNREADABLE):
         reason = f"{doing}: a record is damaged ({said}): restore it from a replica or a backup"
         return Corrupt("log_unreadable", reason)
     if isinstance(error, _TOO_LARGE):
         reason = f"{doing}: larger than the broker allows ({said}): raise max.message.bytes"
         return Rejected("record_too_large", reason)
+    if isinstance(error, IncompatibleBrokerVersion):
+        reason = f"{doing}: the broker's version does not fit ({said}): use Kafka 2.8 or newer"
+        return Rejected("broker_version", reason)
     if isinstance(error, _FORBIDDEN):
         reason = f"{doing}: Kafka refuses it to this user ({said}): grant it, then repeat"
         return Unavailable("log_forbidden", reason)

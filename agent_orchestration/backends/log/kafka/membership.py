@@ -24,7 +24,7 @@ from agent_orchestration.core.errors import PlatformError, Unavailable
 logger = logging.getLogger(__name__)
 
 JOIN_SECONDS = 60.0
-LEAVE_SECONDS = 10.0
+LEAVE_SECONDS = 5.0
 REJOIN_SECONDS = 1.0
 POLL_MS = 1000
 #: Each attempt without a broker leaves a line in the log.

@@ -26,7 +26,6 @@ from agent_orchestration.core.errors import Corrupt
 FETCH_BYTES = 1024 * 1024
 #: How long a broker holds a fetch at the end of a partition; an append answers it at once.
 POLL_MS = 1000
-LANES = 8
 _EARLIEST, _LATEST = -2, -1
 _READ_UNCOMMITTED = 0
 
@@ -94,7 +93,7 @@ class Reader:
         chunk = self._chunks.pop(place, None)
         found = chunk.take(limit) if chunk is not None and chunk.next == offset else []
         if chunk is None or not found:
-            chunk = await self._fetch(place, offset, 0, ("read", place.partition % LANES))
+            chunk = await self._fetch(place, offset, 0, ("read", *place))
             found = chunk.take(limit)
             tail = self._tails.get(place)
             if tail is not None and chunk.end > tail.end:
@@ -149,17 +148,24 @@ class Reader:
                     tail.end = -1  # nobody waited for long, and the records have expired since
                     continue
                 if chunk.end > tail.end:
-                    self._chunks[place] = chunk
+                    self._keep(place, chunk)
                     tail.reached(chunk.end)
         except Exception as error:
+            # To those who wait; whoever comes later meets it again.
             tail.stopped(error)
+
+    def _keep(self, place: TopicPartition, chunk: _Chunk) -> None:
+        """For the next read, unless a reader is elsewhere."""
+        held = self._chunks.get(place)
+        if held is None or held.next == chunk.next:
+            self._chunks[place] = chunk
 
     async def _offset(self, place: TopicPartition, which: int) -> int:
         topic, partition = place
 
         async def ask() -> int:
             request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, [(partition, which)])])
-            lane = ("read", partition % LANES)
+            lane = ("read", *place)
             answer = await self._connection.ask(self._connection.leader(place), request, lane)
             [(_, [(_, code, _, offset)])] = answer.topics
             check(code)

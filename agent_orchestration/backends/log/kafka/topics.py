@@ -51,13 +51,16 @@ class TopicReport(msgspec.Struct, frozen=True):
 
 def configured(topics: Iterable[Topic], settings: Kafka) -> list[Topic]:
     """The topics with what the settings say of them. On Kafka every topic is one of its own, the
-    feeds too. Raises `Rejected` for settings of unknown topics and unequal counts."""
+    feeds too. Raises `Rejected` for settings that contradict what the topics are for."""
     plain = {t.name: msgspec.structs.replace(t, view_of=None, types=frozenset()) for t in topics}
     for one in settings.topics:
         if one.name not in plain:
             reason = f"kafka.topics: there is no topic {one.name}; there are {', '.join(plain)}"
             raise Rejected("unknown_topic", reason, field="kafka.topics")
         topic = plain[one.name]
+        if one.retention_ms is not None and topic.retention_ms is None:
+            reason = f"kafka.topics: {one.name} is kept for ever; leave out its retention_ms"
+            raise Rejected("kept_for_ever", reason, field="kafka.topics")
         plain[one.name] = msgspec.structs.replace(
             topic,
             partitions=one.partitions or topic.partitions,
