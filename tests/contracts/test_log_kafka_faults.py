@@ -2,24 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from agent_orchestration.backends.log import LogLost, OutcomeUnknown, Stamp, Topic
+from agent_orchestration.backends.log import LogLost, OutcomeUnknown, Topic
 from agent_orchestration.backends.log.kafka import KafkaLog
-from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import Rejected, Unavailable
+from tests.contracts.kafka_sender import PATIENCE, Sender, everything, records, values
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.services.kafka import Broker, free_port, own_broker
 from tests.services.proxy import Proxy
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 TOPICS = [Topic("events", "the truth", 2, None)]
-PATIENCE = 60
 
 
 class Network(NamedTuple):
@@ -73,55 +72,9 @@ async def log(topics: KafkaTopics) -> AsyncIterator[KafkaLog]:
         yield log
 
 
-def records(*values: object) -> list[Record]:
-    return [Record(b"tenant", str(value).encode()) for value in values]
-
-
-async def everything(log: KafkaLog, partition: int = 0) -> list[StoredRecord]:
-    found: list[StoredRecord] = []
-    while more := await log.read("events", partition, len(found), 1000):
-        found += more
-    return found
-
-
-def values(found: Sequence[StoredRecord]) -> list[str]:
-    return [record.value.decode() for record in found]
-
-
 async def restarted(broker: Broker) -> None:
     broker.kill()
     await asyncio.to_thread(broker.start)
-
-
-class Sender:
-    """Appends for ever, and remembers what became of each record."""
-
-    def __init__(self, log: KafkaLog, partition: int) -> None:
-        self.log = log
-        self.partition = partition
-        self.kept: dict[str, Stamp] = {}
-        self.unknown: set[str] = set()
-        self.refused: set[str] = set()
-        self.progress = asyncio.Event()
-
-    async def run(self) -> None:
-        number = 0
-        while True:
-            batch = [f"{number}-{n}" for n in range(1 + number % 7)]
-            number += 1
-            try:
-                stamps = await self.log.append("events", self.partition, records(*batch))
-            except OutcomeUnknown:
-                self.unknown.update(batch)
-            except Unavailable:
-                self.refused.update(batch)
-            else:
-                self.kept.update(zip(batch, stamps, strict=True))
-                self.progress.set()
-
-    async def goes_on(self) -> None:
-        self.progress.clear()
-        await asyncio.wait_for(self.progress.wait(), PATIENCE)
 
 
 async def test_nothing_acknowledged_is_lost_or_doubled_when_the_broker_is_killed(
@@ -139,13 +92,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled_when_the_broker_is_killed
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for sender in senders:
-            found = await everything(patient, sender.partition)
-            where = dict(zip(values(found), found, strict=True))
-            assert len(where) == len(found), "appended twice"
-            assert [r.offset for r in found] == list(range(len(found)))
-            for value, stamp in sender.kept.items():
-                assert Stamp(where[value].offset, where[value].timestamp) == stamp
-            assert not sender.refused & where.keys(), "said to be nowhere"
+            await sender.check(patient)
     assert not senders[0].refused | senders[0].unknown
     assert senders[1].refused
 

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,6 @@ START_SECONDS = 90
 QUICK = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 CONF = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
     # A broker that was killed comes back as soon as its old session is over.
@@ -80,7 +79,8 @@ class Broker:
     the same address with what it had.
 
     `settings` are added to its own, `listener` is the security protocol of its clients, `options`
-    are Java's: those for tests start quickly, which is not what a measurement wants.
+    are Java's: those for tests start quickly, which is not what a measurement wants. `voters` has
+    the controller's port of each node of a cluster.
     """
 
     def __init__(
@@ -90,20 +90,25 @@ class Broker:
         *,
         listener: str = "PLAINTEXT",
         options: Sequence[str] = QUICK,
+        node: int = 1,
+        voters: Mapping[int, int] | None = None,
     ) -> None:
         self.home = home
+        self.node = node
         self.process: subprocess.Popen[bytes] | None = None
         self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
         self.port = free_port()
-        clients, inside = (f"127.0.0.1:{port}" for port in (self.port, free_port()))
+        ports = voters or {node: free_port()}
+        clients = f"127.0.0.1:{self.port}"
         self.bootstrap_servers = clients
         lines = {
             **CONF,
-            "listeners": f"CLIENTS://{clients},CONTROLLER://{inside}",
+            "node.id": str(node),
+            "listeners": f"CLIENTS://{clients},CONTROLLER://127.0.0.1:{ports[node]}",
             "advertised.listeners": f"CLIENTS://{clients}",
             "inter.broker.listener.name": "CLIENTS",
             "listener.security.protocol.map": f"CLIENTS:{listener},CONTROLLER:PLAINTEXT",
-            "controller.quorum.voters": f"1@{inside}",
+            "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{p}" for n, p in ports.items()),
             "log.dirs": str(home / "data"),
             **(settings or {}),
         }
@@ -121,8 +126,12 @@ class Broker:
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
-        output = self.home / "output.txt"
-        with output.open("ab") as file:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, as one of several that wait for each other."""
+        with self._output.open("ab") as file:
             self.process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", str(self._conf)],
                 cwd=self.home,
@@ -130,12 +139,20 @@ class Broker:
                 stdout=file,
                 stderr=file,
             )
+
+    def wait(self) -> None:
+        """Wait until it accepts connections."""
         deadline = time.monotonic() + START_SECONDS
         while not _accepts(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if not self.is_alive or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"Kafka did not start:\n{output.read_text('utf-8')[-4000:]}")
+                said = self._output.read_text("utf-8")[-4000:]
+                raise RuntimeError(f"Kafka did not start:\n{said}")
             time.sleep(0.05)
+
+    @property
+    def _output(self) -> Path:
+        return self.home / "output.txt"
 
     @property
     def is_alive(self) -> bool:
@@ -170,15 +187,37 @@ def own_broker(
 ) -> Generator[Broker]:
     """A started broker for tests that do to it what others could not bear. Skips the test where
     this machine cannot run it; in CI that is a failure."""
+    with _started(lambda: [Broker(home, settings, **options)]) as [broker]:
+        yield broker
+
+
+@contextmanager
+def own_cluster(folder: Path, size: int) -> Generator[list[Broker]]:
+    """The same with several brokers, each of which has everything."""
+    voters = {node: free_port() for node in range(1, size + 1)}
+    copies = {name: str(size) for name in CONF if name.endswith("replication.factor")}
+    with _started(
+        lambda: [Broker(folder / str(n), copies, node=n, voters=voters) for n in voters]
+    ) as brokers:
+        yield brokers
+
+
+@contextmanager
+def _started(make: Callable[[], list[Broker]]) -> Generator[list[Broker]]:
     try:
-        broker = Broker(home, settings, **options)
+        brokers = make()
     except NotHere as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka of its own: {error}")
-    broker.start()
     try:
-        yield broker
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            broker.wait()
+        yield brokers
     finally:
-        broker.kill()
+        for broker in brokers:
+            if broker.is_alive:
+                broker.kill()
 
 
 @contextmanager
@@ -195,6 +234,7 @@ def from_container(folder: Path) -> Generator[Told]:
     address = f"127.0.0.1:{port}"
     lines = {
         **CONF,
+        "node.id": "1",
         "listeners": f"CLIENTS://0.0.0.0:{port},CONTROLLER://127.0.0.1:{controller}",
         "advertised.listeners": f"CLIENTS://{address}",
         "inter.broker.listener.name": "CLIENTS",
