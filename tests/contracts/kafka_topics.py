@@ -1,15 +1,17 @@
 """Topics of a test's own on a cluster that others use too."""
 
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka.errors import LeaderNotAvailableError
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.backends.log.kafka.connection import Connection, connected
+from agent_orchestration.backends.log.kafka.metadata import FoundTopic, find_topics
 from agent_orchestration.backends.log.kafka.topics import configured, create, plan
 from agent_orchestration.config_kafka import Kafka
 
@@ -40,12 +42,23 @@ class KafkaTopics:
         request = CreateTopicsRequest([entry], 10_000, False)
         answer = await self.connection.ask(self.connection.anyone(), request)
         assert [code for _, code, *_ in answer.topic_errors] == [0]
+        await self._until(lambda found: one.name in found, one.name)
 
     async def delete(self, *names: str) -> None:
         """Delete topics by their names on the cluster."""
         request = DeleteTopicsRequest(list(names), 10_000)
         answer = await self.connection.ask(self.connection.anyone(), request)
         assert {code for _, code in answer.topic_error_codes} <= {0}
+        await self._until(lambda found: not found, *names)
+
+    async def _until(self, condition: Callable[[dict[str, FoundTopic]], bool], *names: str) -> None:
+        """The brokers learn of it one after the other."""
+
+        async def look() -> None:
+            if not condition(await find_topics(self.connection, list(names))):
+                raise LeaderNotAvailableError
+
+        await self.connection.retrying(look, "waiting for the topics")
 
     async def delete_all(self) -> None:
         """Delete what was made."""

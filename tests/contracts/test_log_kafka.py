@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.errors import LeaderNotAvailableError
 from aiokafka.protocol.admin import AlterConfigsRequest, DeleteRecordsRequest
 from aiokafka.structs import TopicPartition
 
@@ -78,6 +79,14 @@ async def alter(topics: KafkaTopics, name: str, **settings: str) -> None:
     request = AlterConfigsRequest([resource])
     answer = await topics.connection.ask(topics.connection.anyone(), request)
     assert [code for code, *_ in answer.resources] == [0]
+
+    async def look() -> None:
+        planned = plan(configured(TOPICS, topics.settings), topics.settings, production=False)
+        for report in await describe(topics.connection, planned):
+            if report.name.endswith(f"-{name}") and not changed.items() <= report.settings.items():
+                raise LeaderNotAvailableError
+
+    await topics.connection.retrying(look, "waiting for the settings")
 
 
 # --- topics --------------------------------------------------------------------------------------

@@ -140,10 +140,11 @@ class Reader:
                 if tail.end < 0:
                     tail.reached(await self._offset(place, _LATEST))
                     continue
+                offset = tail.end
                 try:
-                    chunk = await self._fetch(place, tail.end, POLL_MS, lane)
+                    chunk = await self._fetch(place, offset, POLL_MS, lane)
                 except LogLost as error:
-                    if tail.end >= error.details["first"]:
+                    if offset >= error.details["first"]:
                         raise
                     tail.end = -1  # nobody waited for long, and the records have expired since
                     continue
