@@ -168,6 +168,22 @@ async def test_an_append_whose_answer_never_comes_is_unknown_and_the_next_one_wo
         assert values(await everything(log)) == ["a", "b", "c"]
 
 
+async def test_an_append_that_never_had_its_turn_is_nowhere(
+    proxy: Proxy, topics: KafkaTopics
+) -> None:
+    async with opened(topics, seconds=1) as log:
+        await log.append("events", 0, records("a"))
+        proxy.lose_answers = True
+        answers = await asyncio.gather(
+            *(log.append("events", 0, records(value)) for value in "bcd"), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [OutcomeUnknown, Unavailable, Unavailable]
+        proxy.lose_answers = False
+        await proxy.cut()
+        await _reachable(log)
+        assert values(await everything(log)) == ["a", "b"]
+
+
 async def test_a_cancelled_append_does_not_disturb_the_next_one(
     proxy: Proxy, log: KafkaLog
 ) -> None:

@@ -13,7 +13,7 @@ from tests.contracts.kafka_sender import PATIENCE, Sender
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.services.kafka import Broker, own_cluster
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 EVENTS = Topic("events", "the truth", 3, None)
 
 

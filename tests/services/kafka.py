@@ -115,9 +115,10 @@ class Broker:
         home.mkdir(parents=True)
         self._conf = home / "server.properties"
         self._conf.write_text("".join(f"{k}={v}\n" for k, v in lines.items()), "utf-8")
-        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._conf))
+        self.run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._conf))
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of Kafka's own tools to its end."""
         done = subprocess.run(
             [*self._java, program, *arguments], capture_output=True, text=True, check=False
         )

@@ -146,9 +146,9 @@ class Appender:
         nothing nor all of them, `OutcomeUnknown` says so.
         """
         doing = f"appending to {place.topic}/{place.partition}"
-        turn = self._turns[place]
+        turn, until = self._turns[place], self._connection.deadline()
         try:
-            async with asyncio.timeout(self._connection.seconds):
+            async with asyncio.timeout_at(until):
                 await turn.acquire()
         except TimeoutError:
             reason = f"{doing}: those before it take too long; nothing was written, repeat"
@@ -156,7 +156,7 @@ class Appender:
         stamps: list[Stamp] = []
         try:
             while len(stamps) < len(records):
-                stamps += await self._append_batch(place, records[len(stamps) :], doing)
+                stamps += await self._append_batch(place, records[len(stamps) :], doing, until)
         except PlatformError as error:
             if stamps and not isinstance(error, OutcomeUnknown):
                 raise _unknown(f"{doing}: only {len(stamps)} of {len(records)} records") from error
@@ -166,12 +166,12 @@ class Appender:
         return stamps
 
     async def _append_batch(
-        self, place: TopicPartition, records: Sequence[Record], doing: str
+        self, place: TopicPartition, records: Sequence[Record], doing: str, until: float
     ) -> list[Stamp]:
         # Taken out: whatever happens, only an acknowledgement brings it back.
         write = _Write(self._connection, place, self._producers.pop(place, None))
         try:
-            written = await self._connection.retrying(lambda: write.attempt(records), doing)
+            written = await self._connection.retrying(lambda: write.attempt(records), doing, until)
         except PlatformError as error:
             if write.in_doubt:
                 raise _unknown(error.reason) from error

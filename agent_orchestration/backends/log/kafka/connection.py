@@ -144,13 +144,19 @@ class Connection:
         """The broker that keeps a group's positions and members. Raises `KafkaError`."""
         return await self.client.coordinator_lookup(CoordinationType.GROUP, group)
 
-    async def retrying(self, attempt: Callable[[], Awaitable[T]], doing: str) -> T:
+    def deadline(self) -> float:
+        """When an operation that begins now has to end, in the event loop's time."""
+        return asyncio.get_running_loop().time() + self.seconds
+
+    async def retrying(
+        self, attempt: Callable[[], Awaitable[T]], doing: str, until: float | None = None
+    ) -> T:
         """Attempt until it succeeds, while its errors may pass. Raises what `explained` says, and
-        `Unavailable` when `seconds` are over."""
+        `Unavailable` at the deadline `until`."""
         last: KafkaError | None = None
         pause, longest = PAUSES
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout_at(until or self.deadline()):
                 while True:
                     try:
                         if last is not None:

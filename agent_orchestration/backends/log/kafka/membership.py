@@ -114,11 +114,11 @@ class Membership(ConsumerRebalanceListener):
     ) -> None:
         """The partitions that are this member's from now on."""
         consumer = self._consumer
+        if self._leaving or consumer is None:
+            return
         for place in assigned:
             consumer.seek(place, 0)  # without any position the consumer would look for one
             consumer.pause(place)
-        if self._leaving:
-            return
         self._owned = frozenset(
             place.partition
             for place in assigned
