@@ -85,20 +85,19 @@ class _Write:
         self._lane = ("append", *place)
         self.producer = producer
         self.in_doubt = False
+        self._batch: tuple[bytes, int] | None = None
 
     async def attempt(self, records: Sequence[Record]) -> tuple[int, int, int]:
         """(records written, offset of the first, their time). Raises `KafkaError`."""
         node = self._connection.leader(self._place)
         if not await self._connection.client.ready(node, group=self._lane):
             raise NodeNotReadyError(node)
-        if self.producer is None:
-            self.producer = await self._new_producer()
-        batch, count = _batch(self.producer, records)
+        producer = self.producer or await self._new_producer()
+        batch, count = self._encoded(producer, records)
         code, offset, timestamp = await self._send(node, batch)
         if code in _PRODUCER_LOST and not self.in_doubt:
             logger.warning("%s/%d needs a new producer: error %d", *self._place, code)
-            self.producer = await self._new_producer()
-            batch, count = _batch(self.producer, records)
+            batch, count = self._encoded(await self._new_producer(), records)
             code, offset, timestamp = await self._send(node, batch)
         if code == DuplicateSequenceNumber.errno:
             # It is in the log since an earlier attempt, and nobody knows where.
@@ -107,6 +106,12 @@ class _Write:
             self.in_doubt = True
         check(code)
         return count, offset, timestamp
+
+    def _encoded(self, producer: _Producer, records: Sequence[Record]) -> tuple[bytes, int]:
+        """What is sent again must be the same batch, to the byte."""
+        if self._batch is None or producer is not self.producer:
+            self.producer, self._batch = producer, _batch(producer, records)
+        return self._batch
 
     async def _send(self, node: int, batch: bytes) -> tuple[int, int, int]:
         topic, partition = self._place
@@ -157,7 +162,7 @@ class Appender:
         try:
             while len(stamps) < len(records):
                 stamps += await self._append_batch(place, records[len(stamps) :], doing, until)
-        except PlatformError as error:
+        except Unavailable as error:
             if stamps and not isinstance(error, OutcomeUnknown):
                 raise _unknown(f"{doing}: only {len(stamps)} of {len(records)} records") from error
             raise

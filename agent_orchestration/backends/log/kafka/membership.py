@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from agent_orchestration.backends.log import Assigned
 from agent_orchestration.backends.log.kafka.errors import explained
-from agent_orchestration.core.errors import PlatformError, Unavailable
+from agent_orchestration.core.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,8 @@ class Membership(ConsumerRebalanceListener):
         while not self._broken.done():
             try:
                 await self._poll()
-            except (KafkaError, PlatformError) as error:
+            except Exception as error:
+                # Whatever it was: a membership that nobody looks after would be worse.
                 logger.warning("group %s is joined anew: %r", self._group, error)
                 await self._give_up()
                 await self._close()
