@@ -10,6 +10,7 @@ import typer
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
     call,
+    consumer_groups,
     demo,
     doctor,
     entities,
@@ -21,6 +22,7 @@ from agent_orchestration.cli import (
     rules,
     schema,
     serve,
+    topics,
     workflow,
 )
 from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
@@ -50,6 +52,8 @@ for module in (
     doctor,
     install,
     schema,
+    topics,
+    consumer_groups,
 ):
     module.add_to(program)
 

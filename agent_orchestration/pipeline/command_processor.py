@@ -79,6 +79,8 @@ class CommandProcessor:
         #: By tenant, what is finished, with the `seq` of its last change, in that order.
         self._finished: defaultdict[str, dict[TouchedKey, int]] = defaultdict(dict)
         self._committed_at = 0.0
+        self._committed: int | None = None
+        self._committing: asyncio.Task[None] | None = None
         self.next = 0
         self.taken_over = asyncio.Event()
         self._settled = asyncio.Event()
@@ -90,6 +92,9 @@ class CommandProcessor:
         finally:
             for task in self._loading.values():
                 task.cancel()
+            if self._committing is not None:
+                self._committing.cancel()
+                await asyncio.gather(self._committing, return_exceptions=True)
 
     async def _run(self) -> None:
         await self._take_over()
@@ -97,7 +102,7 @@ class CommandProcessor:
         while True:
             records = await self._log.read(COMMANDS, self._partition, self.next, BATCH)
             if not records:
-                await self._commit_position()
+                self._commit_aside()
                 await self._log.wait(COMMANDS, self._partition, self.next, IDLE_SECONDS)
                 continue
             try:
@@ -270,6 +275,21 @@ class CommandProcessor:
                 self.forget(outcome.asked.envelope.tenant)
         self._settled.set()
 
+    def _commit_aside(self) -> None:
+        """Commit while waiting: on Kafka it takes milliseconds, for which no command has to wait.
+        Raises what the last one did."""
+        if self._committing is not None and self._committing.done():
+            self._committing.result()
+            self._committing = None
+        if self._committing is None and self._committed != self.next:
+            self._committing = asyncio.create_task(self._commit_all())
+
+    async def _commit_all(self) -> None:
+        while self._committed != self.next:
+            await self._commit_position()
+
     async def _commit_position(self) -> None:
-        await self._log.commit(GROUP, COMMANDS, self._partition, self.next)
+        position = self.next
+        await self._log.commit(GROUP, COMMANDS, self._partition, position)
+        self._committed = position
         self._committed_at = asyncio.get_running_loop().time()

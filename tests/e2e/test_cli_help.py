@@ -37,6 +37,11 @@ VERBS = [
     "schema current",
     "schema downgrade",
     "topology",
+    "topics create",
+    "topics describe",
+    "consumer-groups list",
+    "consumer-groups describe",
+    "consumer-groups reset",
 ]
 
 
