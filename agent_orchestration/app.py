@@ -27,6 +27,7 @@ from agent_orchestration.core.errors import (
     Rejected,
     Unavailable,
 )
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Role, Tool
 from agent_orchestration.domain import (
@@ -37,6 +38,7 @@ from agent_orchestration.domain import (
     tasks,
     teams,
     templates,
+    tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -58,6 +60,7 @@ REGISTRY = Registry(
         teams.MODULE,
         tasks.MODULE,
         plans.MODULE,
+        tenants.MODULE,
         insight.MODULE,
     ]
 )
@@ -97,7 +100,7 @@ class Platform:
             self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, clock
+            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, clock, RULES
         )
         self._cypher = ReadOnlyRunner(self._graph)
 

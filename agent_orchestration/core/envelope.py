@@ -98,7 +98,8 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in its tenant's history.
 
     `seq` counts 1, 2, 3 …; `prev` is the digest of the predecessor; `at` the time of the command
-    in milliseconds; `command_position` its (epoch, offset) in `commands`.
+    in milliseconds; `command_position` its (epoch, offset) in `commands`; `rules` the version of
+    the rules that it was decided under (those kept before there were versions: 1).
     """
 
     tenant: str
@@ -113,6 +114,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     receipt_key: str
     body_hash: str
+    rules: int = 1
     causation: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
@@ -125,7 +127,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def digest(self) -> str:
         """SHA-256 over the predecessor's digest and every fact of this event, 32 hex digits."""
-        facts = (
+        facts: tuple[str | int, ...] = (
             self.prev,
             self.tenant,
             self.seq,
@@ -137,6 +139,9 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self.receipt_key,
             self.body_hash,
         )
+        # The digests of the events kept before there were versions stay as they are.
+        if self.rules > 1:
+            facts = (*facts, self.rules)
         return hashlib.sha256(canonical(facts) + self.body).hexdigest()[:32]
 
     def to_record(self) -> Record:
@@ -153,6 +158,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "ce_commandposition": f"{epoch}:{offset}",
             "ce_receiptkey": self.receipt_key,
             "ce_bodyhash": self.body_hash,
+            "ce_rules": str(self.rules),
         }
         return Record(self.tenant.encode(), self.body, _headers(self, extra))
 
@@ -174,6 +180,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             actor=headers["ce_actor"],
             receipt_key=headers["ce_receiptkey"],
             body_hash=headers["ce_bodyhash"],
+            rules=int(headers.get("ce_rules", "1")),
             causation=headers.get("ce_causation"),
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
@@ -213,6 +220,19 @@ def _checked(record: StoredRecord) -> Mapping[str, str]:
 def event_body(event: Event) -> bytes:
     """The canonical body of an event."""
     return canonical(event)
+
+
+def stored_form(event: Event, rules: int) -> tuple[int, bytes]:
+    """The schema version and the canonical body that an event is kept in, decided under `rules`:
+    every program that knows these rules writes the same bytes."""
+    version = event.VERSION
+    if event.SINCE_RULES.get(version, 1) <= rules:
+        return version, event_body(event)
+    body = msgspec.to_builtins(event)
+    while event.SINCE_RULES.get(version, 1) > rules:
+        version -= 1
+        body = event.DOWNCASTERS[version](body)
+    return version, canonical(body)
 
 
 def command_body(command: Command) -> bytes:

@@ -26,8 +26,10 @@ from agent_orchestration.core.storable import (
 )
 
 TouchedKey = tuple[type[Entity], str]
-RULES = 1
-"""The version of the rules that this program knows."""
+RULES = 2
+"""The newest version of the rules that this program knows. What a rule answers and what an event
+changes may differ from one version to the next, and only by `state.rules`; what each version
+brought is listed in docs/decisions/0004-rules-version.md."""
 REPLY_BYTES = 900 * 1024
 """What an event may answer: thousands of leases or tasks, within the limit of a record."""
 
@@ -45,7 +47,8 @@ class Folded(msgspec.Struct, frozen=True, gc=False):
 def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Folded:
     """Apply the tenant's next event to its state.
 
-    Raises `Corrupt` for a gap in `seq`, a broken `prev` chain, or an event that is unknown here.
+    Raises `Corrupt` for a gap in `seq`, a broken `prev` chain, an event that is unknown here, and
+    for one that was decided under other rules than the tenant's, or brings newer ones than ours.
     """
     if envelope.seq != state.seq + 1:
         raise Corrupt("gap", f"tenant {state.tenant}: event {envelope.seq} follows {state.seq}")
@@ -55,9 +58,19 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
             f"tenant {state.tenant}: event {envelope.seq} has another"
             " predecessor than the one before it",
         )
+    check_rules(state.tenant, envelope.rules)
+    if envelope.seq == 1:
+        state.rules = envelope.rules
+    elif envelope.rules != state.rules:
+        raise Corrupt(
+            "other_rules",
+            f"tenant {state.tenant}: event {envelope.seq} was decided under rules"
+            f" {envelope.rules}, but rules {state.rules} are in force",
+        )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
     context = EventContext(envelope.seq, envelope.at, envelope.actor)
     registry.evolve[type(event)](state, event, context)
+    check_rules(state.tenant, state.rules)
     digest = envelope.digest
     state.seq = envelope.seq
     state.prev = digest
@@ -67,6 +80,16 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
     receipt = Receipt(envelope.seq, envelope.at, envelope.body_hash, reply)
     state.remember(envelope.receipt_key, receipt)
     return Folded(envelope, event, state.settle(), digest, reply)
+
+
+def check_rules(tenant: str, rules: int) -> None:
+    """Raise `Corrupt` where a tenant is under newer rules than this program knows: whatever it
+    decided or folded would be wrong."""
+    if rules > RULES:
+        raise Corrupt(
+            "newer_rules",
+            f"tenant {tenant} is under rules {rules}; this program knows {RULES}: upgrade it",
+        )
 
 
 def check_rows(folded: Folded) -> None:

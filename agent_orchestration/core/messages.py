@@ -41,11 +41,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A permanent fact. Subclasses are named in the past tense: `TaskCreated`.
 
-    `VERSION` is the schema version written; `UPCASTERS[n]` lifts a body of version n to n + 1.
+    `VERSION` is the newest schema version; `UPCASTERS[n]` lifts a body of version n to n + 1.
+    `SINCE_RULES[n]` says which rules brought version n; under older ones `DOWNCASTERS[n - 1]`
+    lowers the body to version n - 1, which is what a program without version n writes.
     """
 
     VERSION: ClassVar[int] = 1
     UPCASTERS: ClassVar[dict[int, Upcaster]] = {}
+    SINCE_RULES: ClassVar[dict[int, int]] = {}
+    DOWNCASTERS: ClassVar[dict[int, Upcaster]] = {}
     #: The fields that answer the caller and that the graph keeps on the event's node: plain data.
     REPLY: ClassVar[tuple[str, ...]] = ()
 

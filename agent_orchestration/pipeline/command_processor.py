@@ -63,6 +63,7 @@ class CommandProcessor:
         self._progress = services.progress
         self._bus = services.bus
         self._hints = services.hints
+        self._new_tenant_rules = services.new_tenant_rules
         self._projector = projector
         self._partition = partition
         self._partitions = services.log.topics()[COMMANDS].partitions
@@ -123,7 +124,10 @@ class CommandProcessor:
         """What we appended has to be in the graph before a state can come from there."""
         _, appended = await self._log.bounds(EVENTS, self._partition)
         await self._projector.passed(appended)
-        return await load_tenant(self._graph, self._registry, tenant)
+        state = await load_tenant(self._graph, self._registry, tenant)
+        if not state.seq:
+            state.rules = self._new_tenant_rules
+        return state
 
     def forget(self, tenant: str) -> None:
         """The tenant's state has to be loaded again."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, event_body
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, stored_form
 from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.folding import Folded, check_rows, fold
 from agent_orchestration.core.messages import (
@@ -80,19 +80,21 @@ class Decider:
     ) -> Outcome:
         """Evolve the event exactly as it will be read back, and check what it produces."""
         command = asked.envelope
+        version, body = stored_form(event, state.rules)
         envelope = EventEnvelope(
             tenant=state.tenant,
             seq=state.seq + 1,
             prev=state.prev,
             type=type(event).__name__,
-            version=event.VERSION,
+            version=version,
             at=at,
-            body=event_body(event),
+            body=body,
             command_id=command.id,
             command_position=asked.position,
             actor=command.principal.id,
             receipt_key=receipt_key,
             body_hash=command.body_hash,
+            rules=state.rules,
             causation=command.causation,
             correlation=command.correlation,
             traceparent=command.traceparent,

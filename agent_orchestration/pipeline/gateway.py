@@ -211,5 +211,11 @@ _EVENT = {
 _TENANT = {
     "label": "Tenant",
     "description": "A tenant and how far its history goes.",
-    "properties": {"id": "text", "seq": "integer", "at": "datetime", "next_due": "datetime"},
+    "properties": {
+        "id": "text",
+        "seq": "integer",
+        "at": "datetime",
+        "rules": "integer",
+        "next_due": "datetime",
+    },
 }

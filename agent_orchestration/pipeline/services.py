@@ -13,7 +13,11 @@ from agent_orchestration.pipeline.progress import Progress
 
 
 class Services(msgspec.Struct, frozen=True):
-    """Backends and the parts that are one per process. `clock`: milliseconds since the epoch."""
+    """Backends and the parts that are one per process.
+
+    `clock`: milliseconds since the epoch. `new_tenant_rules`: the version of the rules that a
+    tenant begins with, known to every process that may decide for it.
+    """
 
     log: Log
     graph: Graph
@@ -22,3 +26,4 @@ class Services(msgspec.Struct, frozen=True):
     bus: CommandBus
     hints: ReadyHints
     clock: Callable[[], int]
+    new_tenant_rules: int

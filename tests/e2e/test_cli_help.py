@@ -28,6 +28,8 @@ VERBS = [
     "events tail",
     "run",
     "rebuild",
+    "rules show",
+    "rules raise",
     "doctor",
     "install claude-desktop",
     "schema show",

@@ -9,6 +9,7 @@ import pytest
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.partition import Partition
@@ -28,7 +29,7 @@ def other_process(world: World, clock: Clock) -> Services:
     answers, hints = Answers(), ReadyHints()
     blobs = FolderBlobs(world.folder / "blobs")
     bus = CommandBus(world.log, blobs, REGISTRY, answers, hints)
-    return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock)
+    return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock, RULES)
 
 
 async def one_history(world: World) -> None:

@@ -72,7 +72,8 @@ OPENING = [
 
 
 class History:
-    """A tenant whose commands are decided one after the other, as in production."""
+    """A tenant whose commands are decided one after the other, as in production. It begins with
+    the oldest rules, so that moves can raise them."""
 
     def __init__(self, tenant: str = "acme") -> None:
         self.state: TenantState = REGISTRY.new_state(tenant)
@@ -160,6 +161,7 @@ def copy_of(state: TenantState, loaded: Iterable[Entity]) -> TenantState:
         state.at,
         state.position,
     )
+    other.rules = state.rules
     other.receipts.update(state.receipts)
     for entity in loaded:
         other.load(msgspec.structs.replace(entity))

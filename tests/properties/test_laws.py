@@ -12,10 +12,12 @@ from agent_orchestration.domain.tasks.events import (
     TaskCompleted,
     TaskCreated,
     TaskFailed,
+    TaskLeaseExpired,
     TaskProgressed,
     TaskStarted,
 )
 from agent_orchestration.domain.tasks.model import HELD, Task
+from agent_orchestration.domain.tenants.events import RulesRaised
 from agent_orchestration.pipeline.deciding import Outcome
 from tests.properties.commands import Move
 from tests.properties.histories import History, moves
@@ -84,6 +86,39 @@ def test_a_history_is_an_unbroken_chain(made: list[Move]) -> None:
     assert (history.state.seq, history.state.position) == (last.seq, last.command_position)
     assert len({one.digest for one in envelopes}) == len(envelopes)
     assert len({one.id for one in envelopes}) == len(envelopes)
+
+
+@settings(max_examples=60)
+@given(moves())
+def test_an_event_is_decided_under_the_rules_that_the_events_before_it_put_in_force(
+    made: list[Move],
+) -> None:
+    in_force = 1
+    for folded in History().play(made).folded:
+        assert folded.envelope.rules == in_force
+        if isinstance(folded.event, RulesRaised):
+            assert folded.event.rules > in_force
+            in_force = folded.event.rules
+
+
+@settings(max_examples=150)
+@given(moves(most=80))
+def test_the_policy_ends_a_task_after_as_many_attempts_as_were_not_given_back(
+    made: list[Move],
+) -> None:
+    history = History()
+
+    def check(outcome: Outcome) -> None:
+        event = outcome.folded.event if outcome.folded else None
+        if isinstance(event, TaskFailed | TaskLeaseExpired):
+            task = history.state.get(Task, event.task_id)
+            assert task is not None
+            given_back = task.reason == f"attempt {event.attempt} was given back"
+            assert not given_back or (history.state.rules >= 2 and task.is_live())
+            goes_on = task.is_live() and not given_back
+            assert not goes_on or task.max_attempts == 0 or task.counted < task.max_attempts
+
+    history.play(made, each=check)
 
 
 @settings(max_examples=60)

@@ -5,7 +5,7 @@ WHERE t.tenant = $tenant
 OPTIONAL MATCH (t)-[:ASSIGNED_TO]->(a:Agent)
 WITH t, a, properties(t) AS task
 RETURN task.id AS id, task.title AS title, task.description AS description, task.status AS status, task.priority AS priority,
-       task.labels AS labels, task.reason AS reason, task.attempt AS attempt, task.max_attempts AS max_attempts,
+       task.labels AS labels, task.reason AS reason, task.attempt AS attempt, task.max_attempts AS max_attempts, task.given_back AS given_back,
        a.id AS agent_id, task.lease_seconds AS lease_seconds, task.lease_until AS lease_until, task.retry_at AS retry_at,
        task.created_at AS created_at, task.created_by AS created_by, task.started_at AS started_at, task.finished_at AS finished_at,
        task.payload AS payload, task.progress AS progress, task.result AS result, task.error AS error, task.error_type AS error_type,
