@@ -96,11 +96,10 @@ class RegistryTools(Provider):
         self, dispatcher: Dispatcher, toolsets: Toolsets, caller: Callable[[], Caller]
     ) -> None:
         super().__init__()
+        self._dispatcher = dispatcher
         self._registered = dispatcher.registry.tools
-        self._offered = {
-            name: RegistryTool.of(tool, dispatcher, caller)
-            for name, tool in self._registered.items()
-        }
+        #: Made when asked for: the schemas of all take a tenth of the server's start.
+        self._offered: dict[str, RegistryTool] = {}
         self._toolsets = toolsets
         self._caller = caller
 
@@ -108,8 +107,8 @@ class RegistryTools(Provider):
         chosen = self._chosen()
         role = self._caller().principal.role
         return [
-            self._offered[name]
-            for name, tool in self._registered.items()
+            self._offer(tool)
+            for tool in self._registered.values()
             if tool.allows(role) and (chosen is None or not chosen.isdisjoint(tool.toolsets))
         ]
 
@@ -117,7 +116,13 @@ class RegistryTools(Provider):
         self, name: str, version: VersionSpec | None = None
     ) -> FrameworkTool | None:
         del version  # the registry has one version of each tool
-        return self._offered.get(name)
+        tool = self._registered.get(name)
+        return None if tool is None else self._offer(tool)
+
+    def _offer(self, tool: Tool) -> RegistryTool:
+        if tool.name not in self._offered:
+            self._offered[tool.name] = RegistryTool.of(tool, self._dispatcher, self._caller)
+        return self._offered[tool.name]
 
     async def get_tasks(self) -> Sequence[FastMCPComponent]:
         """Nothing: no tool runs as a protocol task; asked at start, outside any request."""
@@ -125,8 +130,8 @@ class RegistryTools(Provider):
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """The listed input schema of a tool, for the transport's check of parameter headers."""
-        tool = self._offered.get(name)
-        return tool.parameters if tool else None
+        tool = self._registered.get(name)
+        return None if tool is None else self._offer(tool).parameters
 
     def _chosen(self) -> Toolsets:
         try:

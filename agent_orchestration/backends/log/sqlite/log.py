@@ -156,15 +156,13 @@ class SqliteLog:
         held = self._find(topic, partition)
         if not held.first <= offset <= held.end:
             raise _lost(topic, partition, offset, held)
+        rows = self._rows(topic, held, offset, max(limit, 0)) if offset < held.end else []
         return [
             StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
-            for at, timestamp, key, value, headers in self._rows(topic, held, offset, limit)
+            for at, timestamp, key, value, headers in rows
         ]
 
     def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
-        if offset == held.end:  # as often as not: whoever reads looks whether there is more
-            return []
-        limit = max(limit, 0)
         if self._topics[topic].view_of is None:
             return self._file.rows(sql.RECORDS_FROM, (*held.place, offset, limit))
         offsets = sorted(self._view_offsets(topic, held, offset, limit))[:limit]
