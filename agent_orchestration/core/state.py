@@ -47,6 +47,10 @@ class StateIndex(Generic[E]):
         raise NotImplementedError
 
 
+Filing = tuple[Callable[[Any], Any], Callable[[Any, Any], None], Callable[[Any, Any], None]]
+"""How an index files entities: its `key`, `put` and `drop`."""
+
+
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of an accepted command: enough to answer it again."""
 
@@ -83,11 +87,11 @@ class TenantState:
         self._entities: defaultdict[type[Any], dict[str, Any]] = defaultdict(dict)
         self._touched: dict[tuple[type[Any], str], Touched] = {}
         self._indexes: dict[type[Any], Any] = {}
-        self._by_entity: defaultdict[type[Any], list[StateIndex[Any]]] = defaultdict(list)
+        self._by_entity: defaultdict[type[Any], list[Filing]] = defaultdict(list)
         for make in indexes:
             index = make(self)
             self._indexes[type(index)] = index
-            self._by_entity[index.ENTITY].append(index)
+            self._by_entity[index.ENTITY].append((index.key, index.put, index.drop))
 
     def get(self, cls: type[E], entity_id: str) -> E | None:
         """The entity, or None where it does not exist (or was not asked for by `needs`)."""
@@ -127,14 +131,14 @@ class TenantState:
         touched, self._touched = self._touched, {}
         for (cls, _), one in touched.items():
             entity, before = one.entity, one.before
-            for index in self._by_entity[cls]:
-                now = index.key(entity)
-                old = None if before is None else index.key(before)
+            for key, put, drop in self._by_entity[cls]:
+                now = key(entity)
+                old = None if before is None else key(before)
                 if now is not old and now != old:
                     if old is not None:
-                        index.drop(old, entity)
+                        drop(old, entity)
                     if now is not None:
-                        index.put(now, entity)
+                        put(now, entity)
         return touched
 
     def load(self, entity: Entity) -> None:
@@ -144,10 +148,10 @@ class TenantState:
         if entity.id in entities:
             return
         entities[entity.id] = entity
-        for index in self._by_entity[cls]:
-            key = index.key(entity)
-            if key is not None:
-                index.put(key, entity)
+        for key, put, _ in self._by_entity[cls]:
+            now = key(entity)
+            if now is not None:
+                put(now, entity)
 
     def evict(self, cls: type[Entity], entity_id: str) -> None:
         """Forget an entity that is not live and whose last change the graph has."""

@@ -5,14 +5,10 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 
-from agent_orchestration.core.messages import Event
-from agent_orchestration.core.state import GENESIS, TenantState
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.core.state import GENESIS
 from agent_orchestration.domain.plans.events import PlanSubmitted
 from agent_orchestration.domain.tasks.commands import AttemptCommand, ExpireLease, ReleaseTask
 from agent_orchestration.domain.tasks.events import (
-    TaskAssigned,
-    TaskClaimed,
     TaskCompleted,
     TaskCreated,
     TaskFailed,
@@ -20,17 +16,14 @@ from agent_orchestration.domain.tasks.events import (
     TaskProgressed,
     TaskStarted,
 )
-from agent_orchestration.domain.tasks.index import meets
 from agent_orchestration.domain.tasks.model import HELD, Task
-from agent_orchestration.domain.teams.model import Team
 from agent_orchestration.domain.tenants.events import RulesRaised
 from agent_orchestration.pipeline.deciding import Outcome
 from tests.properties.commands import Move
-from tests.properties.contents import unmet
 from tests.properties.histories import History, moves
+from tests.properties.laws import TAKEN, check_laws
 from tests.unit.domain import replay, snapshot
 
-TAKEN = (TaskClaimed, TaskAssigned)
 SAID = (TaskStarted, TaskProgressed, TaskCompleted, TaskFailed)
 
 
@@ -41,79 +34,9 @@ def test_agents_and_tasks_agree_after_every_event(made: list[Move]) -> None:
 
     def check(outcome: Outcome) -> None:
         if outcome.folded is not None:
-            _check_agents(history.state, outcome.folded.event)
-            _check_tasks(history.state)
-            _check_plans(history.state)
-            _check_teams(history.state)
+            check_laws(history.state, outcome.folded.event)
 
     history.play(made, each=check)
-
-
-def _check_agents(state: TenantState, event: Event) -> None:
-    for agent in state.all(Agent):
-        its = [task for task in state.all(Task) if task.held_by(agent.id)]
-        assert agent.active == len(its)
-        assert agent.retired_at is None or agent.active == 0
-    if isinstance(event, TAKEN):
-        agent, task = state.get(Agent, event.agent_id), state.get(Task, event.task_id)
-        assert agent is not None
-        assert task is not None
-        assert agent.active <= agent.max_concurrency
-        assert not agent.draining
-        assert meets(agent.levels, task.requires)
-        assert task.team_id is None or task.team_id in {m.team_id for m in agent.memberships}
-
-
-def _check_plans(state: TenantState) -> None:
-    for plan in state.all(Task):
-        its = [task for task in state.all(Task) if task.parent_id == plan.id]
-        ended = [task.status for task in its if not task.is_live()]
-        assert (plan.children or 0) == len(its)
-        if not its:
-            assert plan.open_children is None
-            continue
-        assert plan.open_children == len(its) - len(ended)
-        assert plan.failed_children == len(ended) - ended.count("completed")
-        assert (plan.status == "running") == bool(plan.open_children)
-        if plan.status != "running":
-            assert (plan.status == "completed") == (plan.failed_children == 0)
-        assert (plan.assignment, plan.attempt, plan.lease_until) == (None, 0, None)
-
-
-def _check_teams(state: TenantState) -> None:
-    for agent in state.all(Agent):
-        teams = [state.get(Team, one.team_id) for one in agent.memberships]
-        assert all(team is not None and team.is_live() for team in teams)
-        assert len(teams) == len({one.team_id for one in agent.memberships})
-        assert agent.retired_at is None or not teams
-    for task in state.all(Task):
-        if task.team_id is not None and task.is_live():
-            team = state.get(Team, task.team_id)
-            assert team is not None
-            assert team.is_live()
-
-
-def _check_tasks(state: TenantState) -> None:
-    for task in state.all(Task):
-        held = task.status in HELD and not task.children
-        finished = not task.is_live()
-        assert (task.finished_at is not None) == finished
-        assert (task.lease_until is not None) == held
-        assert task.retry_at is None or task.status == "blocked"
-        if held:
-            assert task.assignment is not None
-        if task.assignment is not None:
-            assert task.assignment.attempt == task.attempt
-            assert held or finished
-        if task.is_live():
-            waits = unmet(state, task)
-            assert task.waiting_on == len(waits), (task, waits)
-            assert (task.status == "blocked") == bool(waits or task.retry_at is not None)
-        if task.status == "completed":
-            assert task.waiting_on == 0
-        assert task.max_attempts == 0 or task.status != "failed" or task.attempt >= 1
-        assert task.given_back is None or 0 < task.given_back <= task.attempt
-        assert task.given_back is None or state.rules >= 2
 
 
 @settings(max_examples=150)
