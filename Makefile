@@ -10,11 +10,12 @@ PROGRAM := $(BIN)/agent-orchestration
 # Test processes at a time, and anything else for pytest: make test JOBS=4 ARGS="-k claim"
 JOBS ?= auto
 ARGS ?=
+SEEDS ?= 500
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench profile schema format lint types check build clean
+.PHONY: help setup test simulate demo bench profile schema format lint types check build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with the locked dependencies
 
@@ -27,6 +28,9 @@ $(READY): pyproject.toml uv.lock
 
 test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+simulate: setup ## run simulated failures, each seed a history of its own (SEEDS=10000)
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
 
 demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"

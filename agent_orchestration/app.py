@@ -4,18 +4,16 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent_orchestration.backends.blobs import FolderBlobs
-from agent_orchestration.backends.graph import Graph, GraphUnreadable
+from agent_orchestration.backends import Backends
+from agent_orchestration.backends.embedded import EmbeddedBackends
 from agent_orchestration.backends.graph.fingerprint import fingerprint
-from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.backends.log import LogLost
-from agent_orchestration.backends.log.claim_check import ClaimCheckLog
-from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import DEFAULT_TENANT
@@ -71,63 +69,63 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Platform:
-    """The whole platform in one process on a data folder. A `core.dispatch.Dispatcher`.
+def random_id() -> str:
+    """A new UUID."""
+    return str(uuid.uuid4())
 
-    The folder holds `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`. `clock`
-    gives milliseconds since the epoch.
+
+def open_backends(config: Config, clock: Callable[[], int] = wall_clock) -> Backends:
+    """The backends that the settings name, not started; `clock`: milliseconds since the epoch."""
+    if config.backend != "embedded":
+        raise Rejected(
+            "backend_unavailable",
+            f"backend: {config.backend} is not available in this version; use embedded",
+            field="backend",
+        )
+    return EmbeddedBackends(Path(config.data), topics(REGISTRY), REGISTRY.entities.values(), clock)
+
+
+class Platform:
+    """The whole platform in one process. A `core.dispatch.Dispatcher`.
+
+    `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `bus` is for callers
+    that build commands themselves.
     """
 
     registry = REGISTRY
 
-    def __init__(self, config: Config, clock: Callable[[], int] = wall_clock) -> None:
-        if config.backend != "embedded":
-            raise Rejected(
-                "backend_unavailable",
-                f"backend: {config.backend} is not available in this version; use embedded",
-                field="backend",
-            )
-        self._folder = Path(config.data)
-        self._blobs = FolderBlobs(self._folder / "blobs")
-        records = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
-        self._log = ClaimCheckLog(records, self._blobs)
-        self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
+    def __init__(
+        self,
+        backends: Backends,
+        clock: Callable[[], int] = wall_clock,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        self._backends = backends
+        self._log = backends.log
+        self._graph = backends.graph
+        self._blobs = backends.blobs
         self._progress = Progress()
         self._partitions: dict[int, Partition] = {}
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
-        self._bus = CommandBus(
-            self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
+        self.bus = CommandBus(
+            self._log, self._blobs, REGISTRY, answers, hints, new_id=new_id, failed=self._failure
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, clock, RULES
+            self._log, self._graph, REGISTRY, self._progress, self.bus, hints, clock, RULES
         )
         self._cypher = ReadOnlyRunner(self._graph)
 
-    @property
-    def bus(self) -> CommandBus:
-        """Where commands are submitted without a tool around them."""
-        return self._bus
-
     async def start(self) -> None:
-        """Open log and graph and begin work. A graph that cannot be read is set aside and made
-        again from the log."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        await self._log.start()
-        try:
-            await self._graph.start()
-        except GraphUnreadable as error:
-            aside = _set_aside(self._folder)
-            logger.warning("the graph is unreadable and made anew (kept as %s): %s", aside, error)
-            await self._graph.start()
+        """Open the backends and begin work."""
+        await self._backends.start()
         await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
 
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
         await self._log.leave(GROUP)
         await self._revoked(frozenset(self._partitions))
-        await self._graph.stop()
-        await self._log.stop()
+        await self._backends.stop()
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """See `core.dispatch.Dispatcher`."""
@@ -200,7 +198,7 @@ class Platform:
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(
             caller,
-            bus=self._bus,
+            bus=self.bus,
             graph=self._graph,
             blobs=self._blobs,
             registry=REGISTRY,
@@ -270,11 +268,3 @@ def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None
             f"agent_id: you act for agent {principal.agent_id} only",
             field="agent_id",
         )
-
-
-def _set_aside(folder: Path) -> Path:
-    """Rename the graph's files; answers the new name of the main one."""
-    stamp = wall_clock()
-    for path in sorted(folder.glob("graph.kgl*")):
-        path.rename(path.with_name(f"unreadable-{stamp}-{path.name}"))
-    return folder / f"unreadable-{stamp}-graph.kgl"

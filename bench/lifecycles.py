@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent_orchestration.app import Platform
+from agent_orchestration.app import Platform, open_backends
 from agent_orchestration.cli.session import collect_rarely, run
 from agent_orchestration.cli.text import print_json
 from agent_orchestration.config import Config
@@ -77,7 +77,7 @@ async def _in_graph(platform: Platform, seq: int) -> None:
 
 async def measured(data: Path, clients: int, count: int) -> Rate:
     """Lifecycles on a new data folder, after some that are not counted."""
-    platform = Platform(Config(data=data))
+    platform = Platform(open_backends(Config(data=data)))
     try:
         await platform.start()
         agents = await register(platform, clients)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from rich.table import Table
 from starlette.types import ASGIApp, Message, Scope
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.cli.session import collect_rarely, run
 from agent_orchestration.cli.text import console
 from agent_orchestration.config import Config
@@ -143,7 +143,7 @@ async def _post(app: ASGIApp, arguments: dict[str, str]) -> None:
 
 def _with_platform(work: Callable[[Platform], Awaitable[None]]) -> None:
     async def session(data: Path) -> None:
-        platform = Platform(Config(data=data))
+        platform = Platform(open_backends(Config(data=data)))
         try:
             await platform.start()
             await work(platform)

@@ -127,7 +127,9 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def digest(self) -> str:
         """SHA-256 over the predecessor's digest and every fact of this event, 32 hex digits."""
-        facts: tuple[str | int, ...] = (
+        # The digests of the events kept before there were versions stay as they are.
+        rules = (self.rules,) if self.rules > 1 else ()
+        facts = (
             self.prev,
             self.tenant,
             self.seq,
@@ -138,10 +140,8 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self.actor,
             self.receipt_key,
             self.body_hash,
+            *rules,
         )
-        # The digests of the events kept before there were versions stay as they are.
-        if self.rules > 1:
-            facts = (*facts, self.rules)
         return hashlib.sha256(canonical(facts) + self.body).hexdigest()[:32]
 
     def to_record(self) -> Record:

@@ -33,9 +33,20 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: Never refused with `Busy`: work that is already under way must be able to end.
     URGENT: ClassVar[bool] = False
 
+    #: What it creates under an id made from its own where its field for it is None:
+    #: (field, entity, prefix), see `CommandContext.new_id`.
+    CREATES: ClassVar[tuple[str, type[Any], str] | None] = None
+
     def needs(self) -> "tuple[tuple[type[Entity], str], ...]":
         """The entities that the decision reads by id and that may have left memory."""
         return ()
+
+    def created(self, command_id: str) -> "tuple[tuple[type[Entity], str], ...]":
+        """What it creates under an id made from `command_id`: the decision has to find out that it
+        was created already, however long ago that was."""
+        if self.CREATES is None or getattr(self, self.CREATES[0]) is not None:
+            return ()
+        return ((self.CREATES[1], new_id(command_id, self.CREATES[2])),)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,6 +75,11 @@ class Nothing(msgspec.Struct, frozen=True, gc=False):
     data: Body = msgspec.field(default_factory=dict[str, Any])
 
 
+def new_id(command_id: str, prefix: str) -> str:
+    """The id of what a command creates."""
+    return f"{prefix}-{command_id.replace('-', '')[-12:]}"
+
+
 class CommandContext(msgspec.Struct, frozen=True, gc=False):
     """What a decision may know of a command beside its body.
 
@@ -77,7 +93,7 @@ class CommandContext(msgspec.Struct, frozen=True, gc=False):
 
     def new_id(self, prefix: str) -> str:
         """An id derived from the command's, so that deciding again gives the same one."""
-        return f"{prefix}-{self.id.replace('-', '')[-12:]}"
+        return new_id(self.id, prefix)
 
 
 class EventContext(msgspec.Struct, frozen=True, gc=False):

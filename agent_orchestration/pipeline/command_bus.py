@@ -1,8 +1,6 @@
 """The command bus: from an intention to its outcome, for callers in this process."""
 
 import asyncio
-import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -37,6 +35,7 @@ class CommandBus:
     """Sends commands to the log and gives back their outcomes.
 
     Commands that come in while an append is under way are appended together by the next one.
+    `new_id` gives commands their ids.
     """
 
     def __init__(
@@ -47,6 +46,7 @@ class CommandBus:
         answers: Answers,
         hints: ReadyHints,
         *,
+        new_id: Callable[[], str],
         failed: Callable[[int], PlatformError | None] = lambda _: None,
     ) -> None:
         self._log = log
@@ -54,6 +54,7 @@ class CommandBus:
         self._registry = registry
         self._answers = answers
         self._hints = hints
+        self._new_id = new_id
         self._failed = failed
         self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
@@ -87,7 +88,7 @@ class CommandBus:
         """Like `submit`, but while there is nothing to do wait for work that the agent can do."""
         if seconds <= 0:
             return await self.submit(command, caller, key=key)
-        deadline = time.monotonic() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         waiter = self._hints.park(caller.tenant, agent_id)
         claimed: str | None = None
         try:
@@ -98,7 +99,7 @@ class CommandBus:
                     return result
                 self._hints.in_vain(waiter, result.data.get("levels"))
                 try:
-                    async with asyncio.timeout(deadline - time.monotonic()):
+                    async with asyncio.timeout_at(deadline):
                         await waiter.wake.wait()
                 except TimeoutError:
                     return result
@@ -143,7 +144,7 @@ class CommandBus:
             references = {field: await self._stored(data) for field, data in large.items()}
             body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
-            id=command_id or str(uuid.uuid4()),
+            id=command_id or self._new_id(),
             tenant=caller.tenant,
             type=name,
             body=body,

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, stored_form
 from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.folding import Folded, check_rows, fold
@@ -29,6 +30,10 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     command: Command
     position: tuple[int, int]
     timestamp: int
+
+    def needs(self) -> tuple[tuple[type[Entity], str], ...]:
+        """What has to be in memory before it is decided."""
+        return (*self.command.needs(), *self.command.created(self.envelope.id))
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

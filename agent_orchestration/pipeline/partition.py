@@ -26,6 +26,10 @@ class HintGiver:
     def __init__(self, hints: ReadyHints) -> None:
         self._hints = hints
 
+    def taken_over(self) -> None:
+        """See `Observer`."""
+        self._hints.wake_all()
+
     def settled(self, outcome: Outcome, state: TenantState) -> None:
         """Claims without work, tasks that became ready, and agents that have room."""
         command, folded = outcome.asked.command, outcome.folded

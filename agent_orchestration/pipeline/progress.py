@@ -1,7 +1,6 @@
 """How far the graph is, for those who wait for it."""
 
 import asyncio
-import time
 from collections import defaultdict
 
 
@@ -55,6 +54,7 @@ class Progress:
 
     async def wait_beyond(self, tenant: str, seq: int, seconds: float) -> float:
         """Wait at most `seconds` until the graph is beyond `seq`; the seconds that are left."""
-        started = time.monotonic()
+        now = asyncio.get_running_loop().time
+        started = now()
         await self.reached(tenant, seq + 1, seconds)
-        return max(seconds - (time.monotonic() - started), 0.0)
+        return max(seconds - (now() - started), 0.0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.module import REQUIRED
@@ -30,7 +30,7 @@ PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
 
 @pytest.fixture
 async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    platform = Platform(Config(data=tmp_path))
+    platform = Platform(open_backends(Config(data=tmp_path)))
     await platform.start()
     await platform.call(
         "register_agent",

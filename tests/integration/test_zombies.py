@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestration.app import REGISTRY
+from agent_orchestration.app import REGISTRY, random_id
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.folding import RULES
@@ -28,7 +28,7 @@ def other_process(world: World, clock: Clock) -> Services:
     """What another process has, on the same log and graph."""
     answers, hints = Answers(), ReadyHints()
     blobs = FolderBlobs(world.folder / "blobs")
-    bus = CommandBus(world.log, blobs, REGISTRY, answers, hints)
+    bus = CommandBus(world.log, blobs, REGISTRY, answers, hints, new_id=random_id)
     return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock, RULES)
 
 

@@ -39,6 +39,8 @@ class AgentCommand(Command, frozen=True, kw_only=True):
 class RegisterAgent(Command, frozen=True, kw_only=True):
     """Make an agent known."""
 
+    CREATES = ("agent_id", Agent, "agent")
+
     agent_id: Id | None = None
     name: Line
     kind: AgentKind

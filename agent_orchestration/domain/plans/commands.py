@@ -54,6 +54,8 @@ class TeamSpec(msgspec.Struct, frozen=True, gc=False):
 class SubmitPlan(Command, frozen=True, kw_only=True):
     """Create a plan with all its tasks, and a team for it where asked."""
 
+    CREATES = ("plan_id", Task, "plan")
+
     plan_id: PlanId | None = None
     title: Title
     description: Text | None = None

@@ -28,6 +28,8 @@ MemberSpecs = Annotated[tuple[MemberSpec, ...], Meta(max_length=1000)]
 class FormTeam(Command, frozen=True, kw_only=True):
     """Form a team of the given members, and of others chosen to cover what is required."""
 
+    CREATES = ("team_id", Team, "team")
+
     team_id: Id | None = None
     goal: Title
     requires: Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)] = ()

@@ -149,20 +149,20 @@ class SqliteLog:
         return stamps
 
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
-        """At most `limit` records from `offset` on; of a view those of its types, the next ones
-        however far ahead. Raises `LogLost` outside the bounds."""
+        """See `Log`. Of a view, the next records of its types, however far ahead."""
         # No I/O is awaited here: without this a reader that catches up would starve all others.
         await asyncio.sleep(0)
         held = self._find(topic, partition)
         if not held.first <= offset <= held.end:
             raise _lost(topic, partition, offset, held)
-        rows = self._rows(topic, held, offset, max(limit, 0)) if offset < held.end else []
+        rows = [] if offset == held.end else self._rows(topic, held, offset, limit)
         return [
             StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
             for at, timestamp, key, value, headers in rows
         ]
 
     def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
+        limit = max(limit, 0)
         if self._topics[topic].view_of is None:
             return self._file.rows(sql.RECORDS_FROM, (*held.place, offset, limit))
         offsets = sorted(self._view_offsets(topic, held, offset, limit))[:limit]
