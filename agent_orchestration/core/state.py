@@ -7,10 +7,10 @@ same state, because an index is a function of the entities alone.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from copy import copy
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.errors import Corrupt
@@ -123,7 +123,7 @@ class TenantState:
             raise Corrupt("missing_entity", f"{cls.__name__} {entity_id} is not in the state")
         key = cls, entity_id
         if key not in self._touched:
-            self._touched[key] = Touched(entity, copy(entity))
+            self._touched[key] = Touched(entity, replace(entity))
         return entity
 
     def settle(self) -> dict[tuple[type[Entity], str], Touched]:
