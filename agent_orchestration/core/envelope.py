@@ -145,6 +145,9 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             self.receipt_key,
             self.body_hash,
         )
+        # The digests of the events kept before there were versions stay as they are.
+        if self.rules > 1:
+            facts = (*facts, self.rules)
         return hashlib.sha256(canonical(facts) + self.body).hexdigest()[:32]
 
     def to_record(self) -> Record:
