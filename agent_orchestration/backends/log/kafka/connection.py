@@ -1,7 +1,7 @@
 """The connection to the cluster: requests with retries, each with a limit of time.
 
 Data goes over aiokafka's client directly rather than over its producer and consumer classes;
-`docs/decisions/0004-kafka-requests.md` says why.
+`docs/decisions/0005-kafka-requests.md` says why.
 """
 
 import asyncio
