@@ -10,11 +10,12 @@ PROGRAM := $(BIN)/agent-orchestration
 # Test processes at a time, and anything else for pytest: make test JOBS=4 ARGS="-k claim"
 JOBS ?= auto
 ARGS ?=
+SEEDS ?= 500
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo schema format lint types check build clean
+.PHONY: help setup test simulate demo bench profile schema format lint types check build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with the locked dependencies
 
@@ -28,8 +29,17 @@ $(READY): pyproject.toml uv.lock
 test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
+simulate: setup ## run simulated failures, each seed a history of its own (SEEDS=10000)
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
+
 demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"
+
+bench: setup ## measure beside something known; writes bench/results.json (ARGS="P4 P7")
+	$(BIN)/python -m bench $(ARGS)
+
+profile: setup ## where the time goes on the way of a command (ARGS="--top 20")
+	$(BIN)/python -m bench.profile $(ARGS)
 
 schema: setup ## write the generated files of schema/
 	$(PROGRAM) schema write schema
@@ -53,4 +63,4 @@ build: setup ## build the wheel and the source archive into dist/
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
-	find agent_orchestration tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find agent_orchestration bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,19 +11,24 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = "agent_orchestration"
+MIGRATIONS = "schema/migrations"
 
 
 def missing(wheel: Path) -> list[str]:
     """The files of the package, as git sees them, that the wheel lacks."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", PACKAGE],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", PACKAGE, MIGRATIONS],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
-    wanted = [name for name in listed if Path(name).is_file()]
+    wanted = [
+        f"{PACKAGE}/{name}" if name.startswith(MIGRATIONS) else name
+        for name in listed
+        if Path(name).is_file()
+    ]
     return sorted(name for name in wanted if name not in packed)
 
 

@@ -4,20 +4,18 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent_orchestration.backends.blobs import FolderBlobs
-from agent_orchestration.backends.graph import Graph, GraphUnreadable
+from agent_orchestration.backends import Backends
+from agent_orchestration.backends.embedded import EmbeddedBackends
 from agent_orchestration.backends.graph.fingerprint import fingerprint
-from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.backends.log import LogLost
-from agent_orchestration.backends.log.claim_check import ClaimCheckLog
-from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
-from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import (
     Corrupt,
@@ -27,8 +25,8 @@ from agent_orchestration.core.errors import (
     Rejected,
     Unavailable,
 )
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.tool import Role, Tool
 from agent_orchestration.domain import (
     agents,
     capabilities,
@@ -37,6 +35,7 @@ from agent_orchestration.domain import (
     tasks,
     teams,
     templates,
+    tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -45,6 +44,7 @@ from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
 
@@ -58,6 +58,7 @@ REGISTRY = Registry(
         teams.MODULE,
         tasks.MODULE,
         plans.MODULE,
+        tenants.MODULE,
         insight.MODULE,
     ]
 )
@@ -68,65 +69,93 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Platform:
-    """The whole platform in one process on a data folder. A `core.dispatch.Dispatcher`.
+def random_id() -> str:
+    """A new UUID."""
+    return str(uuid.uuid4())
 
-    The folder holds `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`. `clock`
-    gives milliseconds since the epoch.
+
+def open_backends(config: Config, clock: Callable[[], int] = wall_clock) -> Backends:
+    """The backends that the settings name, not started; `clock`: milliseconds since the epoch."""
+    if config.backend != "embedded":
+        raise Rejected(
+            "backend_unavailable",
+            f"backend: {config.backend} is not available in this version; use embedded",
+            field="backend",
+        )
+    return EmbeddedBackends(Path(config.data), topics(REGISTRY), REGISTRY.entities.values(), clock)
+
+
+class Platform:
+    """The whole platform in one process. A `core.dispatch.Dispatcher`.
+
+    `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `process` is this
+    process's name where others share log and graph. `bus` is for callers that build commands
+    themselves.
     """
 
     registry = REGISTRY
 
-    def __init__(self, config: Config, clock: Callable[[], int] = wall_clock) -> None:
-        if config.backend != "embedded":
-            raise Rejected(
-                "backend_unavailable",
-                f"backend: {config.backend} is not available in this version; use embedded",
-                field="backend",
-            )
-        self._folder = Path(config.data)
-        self._blobs = FolderBlobs(self._folder / "blobs")
-        records = SqliteLog(self._folder / "log.sqlite", topics(REGISTRY), clock)
-        self._log = ClaimCheckLog(records, self._blobs)
-        self._graph: Graph = KgliteGraph(self._folder / "graph.kgl", REGISTRY.entities.values())
+    def __init__(
+        self,
+        backends: Backends,
+        clock: Callable[[], int] = wall_clock,
+        new_id: Callable[[], str] = random_id,
+        process: str | None = None,
+    ) -> None:
+        self._backends = backends
+        self._log = backends.log
+        self._graph = backends.graph
+        self._blobs = backends.blobs
         self._progress = Progress()
         self._partitions: dict[int, Partition] = {}
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
-        self._bus = CommandBus(
-            self._log, self._blobs, REGISTRY, answers, hints, failed=self._failure
+        self._shared = process is not None
+        self.bus = CommandBus(
+            self._log,
+            self._blobs,
+            REGISTRY,
+            answers,
+            hints,
+            new_id=new_id,
+            reply_to=address_of(self._log, process),
+            failed=self._failure,
+        )
+        self._replies = Replies(
+            self._log, process, delivered=self.bus.delivered, hints=hints, progress=self._progress
         )
         self._services = Services(
-            self._log, self._graph, REGISTRY, self._progress, self._bus, hints, clock
+            self._log,
+            self._graph,
+            REGISTRY,
+            self._progress,
+            self.bus,
+            hints,
+            self._replies,
+            clock,
+            RULES,
         )
         self._cypher = ReadOnlyRunner(self._graph)
 
     async def start(self) -> None:
-        """Open log and graph and begin work. A graph that cannot be read is set aside and made
-        again from the log."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        await self._log.start()
-        try:
-            await self._graph.start()
-        except GraphUnreadable as error:
-            aside = _set_aside(self._folder)
-            logger.warning("the graph is unreadable and made anew (kept as %s): %s", aside, error)
-            await self._graph.start()
+        """Open the backends and begin work."""
+        await self._backends.start()
+        self._replies.start()
         await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
 
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
         await self._log.leave(GROUP)
         await self._revoked(frozenset(self._partitions))
-        await self._graph.stop()
-        await self._log.stop()
+        await self._replies.stop()
+        await self._backends.stop()
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """See `core.dispatch.Dispatcher`."""
         found = self.registry.tools.get(tool)
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
-        _authorise(found, arguments, caller)
+        authorise(found, arguments, caller)
         self._refuse_while_rebuilding()
         return await found.call(self._gateway(caller), arguments)
 
@@ -192,13 +221,14 @@ class Platform:
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(
             caller,
-            bus=self._bus,
+            bus=self.bus,
             graph=self._graph,
             blobs=self._blobs,
             registry=REGISTRY,
             progress=self._progress,
             read_cypher=self._read_cypher,
             caught_up=self._caught_up,
+            owns=self._owns,
         )
 
     async def _read_cypher(
@@ -211,7 +241,9 @@ class Platform:
 
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
         """See `CallerGateway`; a call that was under way when a rebuild began waits for its end."""
-        number = partition_of(tenant, self._log.topics()[EVENTS].partitions)
+        number = self._partition(tenant)
+        if self._shared and number not in self._partitions:
+            return True  # another process folds; what we wait for we are told
         if number not in self._partitions:
             try:
                 async with asyncio.timeout(seconds), self._rebuilding:
@@ -220,6 +252,13 @@ class Platform:
                 return False
         partition = self._partitions.get(number)
         return partition is not None and await partition.caught_up(seconds)
+
+    def _partition(self, tenant: str) -> int:
+        return partition_of(tenant, self._log.topics()[EVENTS].partitions)
+
+    def _owns(self, tenant: str) -> bool:
+        """Whether this process itself knows how far the tenant's graph is."""
+        return self._partition(tenant) in self._partitions
 
     def _failure(self, partition: int) -> PlatformError | None:
         found = self._partitions.get(partition)
@@ -246,27 +285,3 @@ async def _catch_up(projector: Projector) -> None:
         raise
     except Corrupt as error:
         logger.warning("the graph could not follow the log before it was rebuilt: %s", error)
-
-
-def _authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:
-    principal = caller.principal
-    if not tool.allows(principal.role):
-        raise Forbidden(
-            "role", f"{tool.name} needs the role {tool.role.value}; you have {principal.role}"
-        )
-    if principal.role == Role.AGENT and arguments.get("agent_id", principal.agent_id) != (
-        principal.agent_id
-    ):
-        raise Forbidden(
-            "not_your_agent",
-            f"agent_id: you act for agent {principal.agent_id} only",
-            field="agent_id",
-        )
-
-
-def _set_aside(folder: Path) -> Path:
-    """Rename the graph's files; answers the new name of the main one."""
-    stamp = wall_clock()
-    for path in sorted(folder.glob("graph.kgl*")):
-        path.rename(path.with_name(f"unreadable-{stamp}-{path.name}"))
-    return folder / f"unreadable-{stamp}-graph.kgl"

@@ -11,17 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 
+from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
+from agent_orchestration.config_types import Count, Milliseconds, NotEmpty, Port, Seconds, Section
 from agent_orchestration.core.errors import PlatformError, Rejected
 
 Backend = Literal["embedded", "kafka-neo4j"]
@@ -36,6 +30,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "NEO4J_USERNAME": ("database", "username"),
     "NEO4J_PASSWORD": ("database", "password"),
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
+    "KAFKA_USERNAME": ("kafka", "username"),
+    "KAFKA_PASSWORD": ("kafka", "password"),
     "MCP_SERVER_PORT": ("server", "port"),
     "LOG_LEVEL": ("logging", "level"),
     "ENVIRONMENT": ("environment",),
@@ -66,13 +62,6 @@ class ConfigError(PlatformError):
         self.problems = problems
 
 
-def _no_bool(value: object) -> object:
-    """YAML's `yes` and `on` are booleans, which Python counts as numbers."""
-    if isinstance(value, bool):
-        raise ValueError("is not a number")
-    return value
-
-
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -88,30 +77,11 @@ def _neo4j_uri(value: str) -> str:
     return value
 
 
-def _bootstrap(value: str) -> str:
-    for part in value.split(","):
-        host, _, port = part.strip().rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError("must be host:port, several of them separated by commas")
-    return value
-
-
 def _folder(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
 
-Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10_000)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=3600)]
-Milliseconds = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=3_600_000)]
-Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65535)]
-NotEmpty = Annotated[str, Field(min_length=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Server(_Section):
+class Server(Section):
     """Where MCP and HTTP are served; port 0 takes any free one. `timeout`: seconds after which a
     process that joined the owner of the data folder gives up on an answer."""
 
@@ -121,34 +91,18 @@ class Server(_Section):
     timeout: Seconds = 60
 
 
-class Database(_Section):
-    """Neo4j. `connection_timeout` in milliseconds."""
+class Database(Section):
+    """Neo4j. `name` is the database on the server, `connection_timeout` in milliseconds."""
 
     uri: Annotated[str, AfterValidator(_neo4j_uri)] = "neo4j://localhost:7687"
+    name: NotEmpty = "neo4j"
     username: NotEmpty = "neo4j"
     password: SecretStr | None = None
     pool_size: Count = 10
     connection_timeout: Milliseconds = 5000
 
 
-class TopicSettings(_Section):
-    """What differs from the platform's own figures for one topic."""
-
-    name: NotEmpty
-    partitions: Count | None = None
-    retention_ms: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] | None = None
-
-
-class Kafka(_Section):
-    """Kafka. `num_partitions` and `replication_factor` are for topics that say nothing else."""
-
-    bootstrap_servers: Annotated[str, AfterValidator(_bootstrap)] = "localhost:9092"
-    num_partitions: Count = 4
-    replication_factor: Count = 1
-    topics: tuple[TopicSettings, ...] = ()
-
-
-class OpenAI(_Section):
+class OpenAI(Section):
     """The language model's service. `request_timeout` in seconds."""
 
     api_key: SecretStr | None = None
@@ -156,13 +110,13 @@ class OpenAI(_Section):
     request_timeout: Seconds = 30
 
 
-class Logging(_Section):
+class Logging(Section):
     """How much is logged."""
 
     level: Annotated[LogLevel, BeforeValidator(_upper)] = "INFO"
 
 
-class Config(_Section):
+class Config(Section):
     """All settings, checked. Secrets are masked wherever it is printed."""
 
     backend: Annotated[Backend, BeforeValidator(_lower)] = "embedded"

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError, Unavailable
@@ -178,7 +178,7 @@ class FolderDispatcher:
 
     async def _own(self) -> None:
         """Run the platform here; the lock is held. Given back where it does not start."""
-        platform = Platform(self._config)
+        platform = Platform(open_backends(self._config))
         try:
             await platform.start()
         except BaseException:

@@ -14,6 +14,9 @@ _RENAMED = {
     "lineno": "line",
     "exc_info": "exception",
 }
+#: aiokafka says every failed attempt; what does not pass is raised, and said where it is handled.
+#: Only its members of groups have nobody to raise to.
+_THRESHOLDS = {"aiokafka": "CRITICAL", "aiokafka.consumer": "WARNING"}
 _FIELDS = ("levelname", "name", "message", "module", "funcName", "lineno")
 
 
@@ -31,6 +34,8 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     target = stream or sys.stderr
     handler = _Handler(target)
     handler.setFormatter(_plain() if target.isatty() else _json())
+    for name, threshold in _THRESHOLDS.items():
+        logging.getLogger(name).setLevel(threshold)
     for name, threshold in ((LOGGER, level), (None, "WARNING")):
         logger = logging.getLogger(name)
         for old in [known for known in logger.handlers if isinstance(known, _Handler)]:

@@ -1,10 +1,17 @@
 """What all tests share: the same environment everywhere, and property tests without a clock."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES
+from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES, Database
+from tests.services import neo4j
+from tests.services.run import pytest_configure, pytest_unconfigure
+
+# Hooks: the servers that tests start end with the run.
+__all__ = ["pytest_configure", "pytest_unconfigure"]
 
 # The settings of whoever runs the tests are not the tests' settings.
 for _name in (CONFIG_VARIABLE, *VARIABLES):
@@ -16,3 +23,10 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture
+def neo4j_database() -> Iterator[Database]:
+    """Settings for an empty Neo4j that no other test uses meanwhile."""
+    with neo4j.emptied() as settings:
+        yield settings

@@ -1,1 +1,34 @@
-"""The doors outside: one folder per protocol, one file per technology."""
+"""The doors to the outside: log, graph and blobs, each a protocol with its implementations."""
+
+from typing import Protocol
+
+from agent_orchestration.backends.blobs import BlobStore
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.log import Log
+
+
+class Backends(Protocol):
+    """A log, a graph and a blob store that belong together."""
+
+    @property
+    def log(self) -> Log:
+        """Where commands and events are."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """What is made from the events."""
+        ...
+
+    @property
+    def blobs(self) -> BlobStore:
+        """What is too large for a record."""
+        ...
+
+    async def start(self) -> None:
+        """Open them all."""
+        ...
+
+    async def stop(self) -> None:
+        """Close them, whatever `start` did."""
+        ...

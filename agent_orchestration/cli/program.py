@@ -1,7 +1,6 @@
 """The program: all verbs together, and what happens when one fails."""
 
 import asyncio
-import gc
 import os
 import sys
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
     call,
+    consumer_groups,
     demo,
     doctor,
     entities,
@@ -19,11 +19,14 @@ from agent_orchestration.cli import (
     plan,
     query,
     rebuild,
+    rules,
     schema,
     serve,
+    topics,
     workflow,
 )
 from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
+from agent_orchestration.cli.session import collect_rarely
 
 NAME = "agent-orchestration"
 
@@ -45,9 +48,12 @@ for module in (
     workflow,
     plan,
     rebuild,
+    rules,
     doctor,
     install,
     schema,
+    topics,
+    consumer_groups,
 ):
     module.add_to(program)
 
@@ -70,9 +76,7 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; the exit code. Never raises for what a user can meet."""
     given = sys.argv[1:] if arguments is None else arguments
-    # States and batches are many small objects that live for long: collecting as often as Python
-    # does by itself took a third of the time of a large batch.
-    gc.set_threshold(50_000, 20, 50)
+    collect_rarely()
     for stream in (sys.stdout, sys.stderr):
         # What a terminal cannot show must not end the program.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,24 +1,54 @@
 """The generated files of `schema/`: what the platform writes, for people and other programs."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from agent_orchestration.app import REGISTRY
-from agent_orchestration.backends.graph import statements
+from agent_orchestration.backends.graph import schema_statements
+from agent_orchestration.backends.graph.migrations import next_migration, packaged_migrations
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.module import REQUIRED, TYPES, Query
 from agent_orchestration.pipeline import topology
 from agent_orchestration.workers.plan_file import plan_schema
 
 
 def schema_files() -> Mapping[str, str]:
     """File name -> content."""
+    declared = schema_statements.schema(REGISTRY.entities.values())
     return {
+        **_migrations(declared),
+        **{f"browser/{name}.cypher": saved(query) for name, query in REGISTRY.queries.items()},
         "topology.txt": topology.describe(REGISTRY),
-        "graph.cypher": _statements(statements.schema(REGISTRY.entities.values())),
+        "graph.cypher": _statements(declared.values()),
         "events.json": _json(_events()),
         "plan.schema.json": _json(plan_schema()),
     }
+
+
+def _migrations(declared: Mapping[str, str]) -> dict[str, str]:
+    """Those that there are, and the one that is missing where the declarations have changed."""
+    found = packaged_migrations()
+    missing = next_migration(found, declared)
+    files = [one.files() for one in (*found, *([missing] if missing else ()))]
+    return {f"migrations/{name}": text for both in files for name, text in both.items()}
+
+
+def saved(query: Query) -> str:
+    """A named question as Neo4j Browser keeps it: its parameters, those to fill in with a `?`."""
+    values = {"tenant": DEFAULT_TENANT, **query.parameters}
+    shown = {name: _to_fill_in(name) if v is REQUIRED else v for name, v in values.items()}
+    lines = [f":param {name} => {json.dumps(value)};" for name, value in shown.items()]
+    return "\n".join([f"// {query.name}: {query.sentence}", *lines, f"{query.statement};\n"])
+
+
+def _to_fill_in(parameter: str) -> Any:
+    kind = TYPES.get(parameter)
+    if kind is None:
+        return "?"
+    return ["?"] if kind == list[str] else {}
 
 
 def _statements(lines: Iterable[str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.errors import Forbidden
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.tool import Role
+from agent_orchestration.core.tool import Role, Tool
 
 LOCAL_OPERATOR = Principal("local", Role.ADMIN.value)
 
@@ -48,3 +49,20 @@ class Dispatcher(Protocol):
         """Drop the graph and fold the log again. Yields `{"done": n, "total": n}` and at the end
         `{"fingerprint_before", "fingerprint_after", "equal", "events", "seconds"}`."""
         ...
+
+
+def authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:
+    """Raise `Forbidden` where the caller may not use the tool, or not for that agent."""
+    principal = caller.principal
+    if not tool.allows(principal.role):
+        raise Forbidden(
+            "role", f"{tool.name} needs the role {tool.role.value}; you have {principal.role}"
+        )
+    if principal.role == Role.AGENT and arguments.get("agent_id", principal.agent_id) != (
+        principal.agent_id
+    ):
+        raise Forbidden(
+            "not_your_agent",
+            f"agent_id: you act for agent {principal.agent_id} only",
+            field="agent_id",
+        )

@@ -18,6 +18,8 @@ from typing import Annotated, Any, ClassVar, Literal, cast, get_args, get_origin
 
 import msgspec
 
+from agent_orchestration.core.storable import SHORT_TEXT
+
 Time = Annotated[int, msgspec.Meta(extra={"kind": "time"})]
 Level = Annotated[int, msgspec.Meta(ge=0, le=1000, extra={"kind": "level"})]
 Labels = Annotated[dict[str, str], msgspec.Meta(extra={"kind": "labels"})]
@@ -75,10 +77,11 @@ class Relationship(msgspec.Struct, frozen=True):
     reverse: bool = False
 
 
-class Entity(msgspec.Struct, kw_only=True):
+class Entity(msgspec.Struct, kw_only=True, gc=False):
     """Something with an identity, kept as one node. Only `evolve` changes it.
 
-    Relationship fields hold immutable values that are replaced, never changed in place.
+    What a field holds is replaced, never changed in place, so a shallow copy stays as it was.
+    Nothing in an entity refers back to it, so the garbage collector need not know of entities.
     """
 
     LABEL: ClassVar[str]
@@ -216,9 +219,11 @@ class Shape:
                 row[name] = value
         return row
 
-    def held(self, entity: Entity) -> tuple[Any, ...]:
-        """The values of the relationship fields, cheap to take before a change."""
-        return tuple(getattr(entity, r.field) for r in self.entity.RELATIONSHIPS)
+    def has_short_names(self, tenant: str, entity: Entity) -> bool:
+        """Whether the texts that are indexed are short, without a look at the others."""
+        indexed = [getattr(entity, name) for name in self.indexed]
+        texts = [tenant + entity.id, *(text for text in indexed if isinstance(text, str))]
+        return max(map(len, texts)) <= SHORT_TEXT
 
     def links(self, tenant: str, index: int, held: Any) -> dict[str, Row]:
         """The relationships of one field's value: target node id -> properties."""

@@ -15,7 +15,7 @@ from agent_orchestration.core.messages import Command, Event, Principal, canonic
 SOURCE = "/agent-orchestration"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is appended to the log: bytes, and headers by name."""
 
     key: bytes
@@ -23,7 +23,7 @@ class Record(msgspec.Struct, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
-class StoredRecord(msgspec.Struct, frozen=True):
+class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as the log gives it back; `timestamp` is the log's own, in milliseconds."""
 
     topic: str
@@ -35,8 +35,11 @@ class StoredRecord(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
 
 
-class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A command on its way: who asked, under which key, caused by what, to be answered where."""
+class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A command on its way: who asked, under which key, caused by what, to be answered where.
+
+    `waits_ms` is how long the caller waits for work to turn up where there is nothing to do.
+    """
 
     id: str
     tenant: str
@@ -48,6 +51,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str | None = None
     traceparent: str | None = None
     reply_to: str | None = None
+    waits_ms: int = 0
 
     @property
     def receipt_key(self) -> str:
@@ -73,6 +77,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             "ce_agent": self.principal.agent_id,
             "ce_key": self.key,
             "ce_replyto": self.reply_to,
+            "ce_waits": str(self.waits_ms) if self.waits_ms else None,
         }
 
     @classmethod
@@ -91,14 +96,16 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
             reply_to=headers.get("ce_replyto"),
+            waits_ms=int(headers.get("ce_waits", "0")),
         )
 
 
-class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in its tenant's history.
 
     `seq` counts 1, 2, 3 …; `prev` is the digest of the predecessor; `at` the time of the command
-    in milliseconds; `command_position` its (epoch, offset) in `commands`.
+    in milliseconds; `command_position` its (epoch, offset) in `commands`; `rules` the version of
+    the rules that it was decided under (those kept before there were versions: 1).
     """
 
     tenant: str
@@ -113,6 +120,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     receipt_key: str
     body_hash: str
+    rules: int = 1
     causation: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
@@ -125,10 +133,22 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """SHA-256 over the predecessor's digest and every fact of this event, 32 hex digits."""
-        place = (self.prev, self.tenant, self.seq)
-        facts = (self.type, self.version, self.at, self.command_id, self.actor)
-        content = canonical((*place, *facts, self.receipt_key, self.body_hash)) + self.body
-        return hashlib.sha256(content).hexdigest()[:32]
+        facts: tuple[str | int, ...] = (
+            self.prev,
+            self.tenant,
+            self.seq,
+            self.type,
+            self.version,
+            self.at,
+            self.command_id,
+            self.actor,
+            self.receipt_key,
+            self.body_hash,
+        )
+        # The digests of the events kept before there were versions stay as they are.
+        if self.rules > 1:
+            facts = (*facts, self.rules)
+        return hashlib.sha256(canonical(facts) + self.body).hexdigest()[:32]
 
     def to_record(self) -> Record:
         """The record for the topic `events`."""
@@ -144,6 +164,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             "ce_commandposition": f"{epoch}:{offset}",
             "ce_receiptkey": self.receipt_key,
             "ce_bodyhash": self.body_hash,
+            "ce_rules": str(self.rules),
         }
         return Record(self.tenant.encode(), self.body, _headers(self, extra))
 
@@ -165,6 +186,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
             actor=headers["ce_actor"],
             receipt_key=headers["ce_receiptkey"],
             body_hash=headers["ce_bodyhash"],
+            rules=int(headers.get("ce_rules", "1")),
             causation=headers.get("ce_causation"),
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
@@ -204,6 +226,19 @@ def _checked(record: StoredRecord) -> Mapping[str, str]:
 def event_body(event: Event) -> bytes:
     """The canonical body of an event."""
     return canonical(event)
+
+
+def stored_form(event: Event, rules: int) -> tuple[int, bytes]:
+    """The schema version and the canonical body that an event is kept in, decided under `rules`:
+    every program that knows these rules writes the same bytes."""
+    version = event.VERSION
+    if event.SINCE_RULES.get(version, 1) <= rules:
+        return version, event_body(event)
+    body = msgspec.to_builtins(event)
+    while event.SINCE_RULES.get(version, 1) > rules:
+        version -= 1
+        body = event.DOWNCASTERS[version](body)
+    return version, canonical(body)
 
 
 def command_body(command: Command) -> bytes:

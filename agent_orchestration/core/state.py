@@ -5,13 +5,14 @@ touched, so that the indexes and the graph's rows follow from it. Loading in any
 same state, because an index is a function of the entities alone.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from agent_orchestration.core.entities import Entity, shape_of
+from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.errors import Corrupt
 
 E = TypeVar("E", bound=Entity)
@@ -46,7 +47,11 @@ class StateIndex(Generic[E]):
         raise NotImplementedError
 
 
-class Receipt(msgspec.Struct, frozen=True):
+Filing = tuple[Callable[[Any], Any], Callable[[Any, Any], None], Callable[[Any, Any], None]]
+"""How an index files entities: its `key`, `put` and `drop`."""
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of an accepted command: enough to answer it again."""
 
     seq: int
@@ -55,13 +60,11 @@ class Receipt(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-class Touched(msgspec.Struct):
-    """An entity as it was when an event first touched it."""
+class Touched(msgspec.Struct, frozen=True, gc=False):
+    """An entity that an event touched, and a copy of it from before; None where it is new."""
 
     entity: Entity
-    created: bool
-    held: tuple[Any, ...]
-    keys: tuple[Any, ...]
+    before: Entity | None
 
 
 class TenantState:
@@ -81,79 +84,78 @@ class TenantState:
         self.quarantined = ""
         self.receipts: OrderedDict[str, Receipt] = OrderedDict()
         self.examined = 0
-        self._entities: dict[type[Entity], dict[str, Entity]] = {}
-        self._touched: dict[tuple[type[Entity], str], Touched] = {}
-        self._indexes: dict[type[Any], StateIndex[Any]] = {}
-        self._by_entity: dict[type[Entity], tuple[StateIndex[Any], ...]] = {}
+        self._entities: defaultdict[type[Any], dict[str, Any]] = defaultdict(dict)
+        self._touched: dict[tuple[type[Any], str], Touched] = {}
+        self._indexes: dict[type[Any], Any] = {}
+        self._by_entity: defaultdict[type[Any], list[Filing]] = defaultdict(list)
         for make in indexes:
-            index = cast("StateIndex[Any]", make(self))
+            index = make(self)
             self._indexes[type(index)] = index
-            self._by_entity[index.ENTITY] = (*self._by_entity.get(index.ENTITY, ()), index)
+            self._by_entity[index.ENTITY].append((index.key, index.put, index.drop))
 
     def get(self, cls: type[E], entity_id: str) -> E | None:
         """The entity, or None where it does not exist (or was not asked for by `needs`)."""
         self.examined += 1
-        return cast("E | None", self._entities.get(cls, {}).get(entity_id))
+        return self._entities[cls].get(entity_id)
 
     def has(self, cls: type[Entity], entity_id: str) -> bool:
         """Whether the entity is in memory."""
-        return entity_id in self._entities.get(cls, {})
+        return entity_id in self._entities[cls]
 
     def all(self, cls: type[E]) -> Iterator[E]:
         """Every loaded entity of a class: for tests and loading, never for a decision."""
-        return cast("Iterator[E]", iter(self._entities.get(cls, {}).values()))
+        return iter(self._entities[cls].values())
 
     def index(self, cls: type[IndexT]) -> IndexT:
         """The index of that class."""
-        return cast("IndexT", self._indexes[cls])
+        return self._indexes[cls]
 
     def add(self, entity: Entity) -> None:
         """A new entity, from `evolve`."""
         cls = type(entity)
-        self._entities.setdefault(cls, {})[entity.id] = entity
-        empty = (None,) * len(cls.RELATIONSHIPS)
-        keys = (None,) * len(self._by_entity.get(cls, ()))
-        self._touched.setdefault((cls, entity.id), Touched(entity, True, empty, keys))
+        self._entities[cls][entity.id] = entity
+        self._touched.setdefault((cls, entity.id), Touched(entity, None))
 
     def change(self, cls: type[E], entity_id: str) -> E:
         """The entity for changing, from `evolve`."""
-        entity = cast("E | None", self._entities.get(cls, {}).get(entity_id))
+        entity: E | None = self._entities[cls].get(entity_id)
         if entity is None:
             raise Corrupt("missing_entity", f"{cls.__name__} {entity_id} is not in the state")
-        if (cls, entity_id) not in self._touched:
-            keys = tuple([i.key(entity) for i in self._by_entity.get(cls, ())])
-            held = shape_of(cls).held(entity)
-            self._touched[cls, entity_id] = Touched(entity, False, held, keys)
+        key = cls, entity_id
+        if key not in self._touched:
+            self._touched[key] = Touched(entity, replace(entity))
         return entity
 
     def settle(self) -> dict[tuple[type[Entity], str], Touched]:
         """After an event: bring the indexes up to date; answers what the event touched."""
         touched, self._touched = self._touched, {}
-        for (cls, _), before in touched.items():
-            for index, key in zip(self._by_entity.get(cls, ()), before.keys, strict=True):
-                now = index.key(before.entity)
-                if now != key:
-                    if key is not None:
-                        index.drop(key, before.entity)
+        for (cls, _), one in touched.items():
+            entity, before = one.entity, one.before
+            for key, put, drop in self._by_entity[cls]:
+                now = key(entity)
+                old = None if before is None else key(before)
+                if now is not old and now != old:
+                    if old is not None:
+                        drop(old, entity)
                     if now is not None:
-                        index.put(now, before.entity)
+                        put(now, entity)
         return touched
 
     def load(self, entity: Entity) -> None:
         """An entity read from the graph; one already in memory is newer and stays."""
         cls = type(entity)
-        entities = self._entities.setdefault(cls, {})
+        entities = self._entities[cls]
         if entity.id in entities:
             return
         entities[entity.id] = entity
-        for index in self._by_entity.get(cls, ()):
-            key = index.key(entity)
-            if key is not None:
-                index.put(key, entity)
+        for key, put, _ in self._by_entity[cls]:
+            now = key(entity)
+            if now is not None:
+                put(now, entity)
 
     def evict(self, cls: type[Entity], entity_id: str) -> None:
         """Forget an entity that is not live and whose last change the graph has."""
-        entity = self._entities.get(cls, {}).get(entity_id)
+        entity = self._entities[cls].get(entity_id)
         if entity is not None and not entity.is_live():
             del self._entities[cls][entity_id]
 
@@ -175,5 +177,7 @@ class TenantState:
     def recall(self, key: str, at: int) -> Receipt | None:
         """The receipt of an earlier command with that key, while it counts."""
         receipt = self.receipts.get(key)
+        if receipt is None:
+            return None
         limit = COMMAND_MEMORY_MS if key.startswith("id:") else KEY_MEMORY_MS
-        return receipt if receipt is not None and receipt.at + limit > at else None
+        return receipt if receipt.at + limit > at else None

@@ -10,6 +10,21 @@ from agent_orchestration.core.errors import Rejected
 INT64 = 2**63
 INDEXED_TEXT_BYTES = 1024
 TEXT_BYTES = 64 * 1024
+SHORT_TEXT = 240
+"""Characters of a text that is short enough for an index, whatever they are."""
+SHORT_BYTES = 640
+"""The JSON of an event in which every text is short enough for an index."""
+PLAIN_BYTES = 16 * 1024
+"""The JSON of an event in which every text is short enough for a property."""
+PLAIN_NUMBER = 10**13
+"""Any graph can store a smaller number, also as a time in milliseconds since 1970."""
+_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * len(str(PLAIN_NUMBER))
+
+
+def is_plain(encoded: bytes) -> bool:
+    """Whether all numbers in some JSON are below `PLAIN_NUMBER`. False may be wrong."""
+    return _LONG_NUMBER not in encoded.translate(_AS_ZEROS)
 
 
 def check_row(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -55,6 +55,18 @@ class Hint(msgspec.Struct, frozen=True):
     requires: Requires
 
 
+class Bell(asyncio.Event):
+    """Tells somebody when it is set."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def set(self) -> None:
+        """Tell."""
+        self._tell()
+
+
 class ClaimWaiter(msgspec.Struct, eq=False):
     """A waiting claim.
 
@@ -89,6 +101,34 @@ class ReadyHints:
         self._waiters[tenant][waiter] = None
         self._of_agent[tenant, agent_id][waiter] = None
         return waiter
+
+    def park_elsewhere(
+        self,
+        tenant: str,
+        agent_id: str,
+        levels: Mapping[str, int] | None,
+        seconds: float,
+        tell: Callable[[], None],
+    ) -> None:
+        """A claim that found nothing waits in another process, for so long; `tell` it once."""
+
+        def told() -> None:
+            _drop(self._waiters, tenant, waiter)
+            _drop(self._of_agent, (tenant, agent_id), waiter)
+            expiry.cancel()
+            tell()
+
+        waiter = ClaimWaiter(tenant, agent_id, Bell(told), levels, levels is None)
+        self._waiters[tenant][waiter] = None
+        self._of_agent[tenant, agent_id][waiter] = None
+        expiry = asyncio.get_running_loop().call_later(seconds, self.leave, waiter, None)
+
+    def wake_one(self, tenant: str, agent_id: str) -> None:
+        """There may be work for one of the agent's waiting claims."""
+        for waiter in self._of_agent.get((tenant, agent_id), ()):
+            if not waiter.wake.is_set():
+                waiter.wake.set()
+                return
 
     def follow(self, waiter: ClaimWaiter) -> None:
         """The waiter was woken and claims anew."""
@@ -129,15 +169,14 @@ class ReadyHints:
 
     def agent_changed(self, tenant: str, agent_id: str, levels: Mapping[str, int]) -> None:
         """The agent has room, and can do this."""
-        for waiter in self._of_agent.get((tenant, agent_id), ()):
+        for waiter in list(self._of_agent.get((tenant, agent_id), ())):
             if waiter.full or waiter.levels not in (None, levels):
                 waiter.wake.set()
 
     def wake_all(self) -> None:
         """Anything may have happened."""
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.wake.set()
+        for waiter in [one for waiters in self._waiters.values() for one in waiters]:
+            waiter.wake.set()
 
 
 def _drop(waiters: dict[K, dict[ClaimWaiter, None]], key: K, waiter: ClaimWaiter) -> None:

@@ -1,8 +1,6 @@
 """The command bus: from an intention to its outcome, for callers in this process."""
 
 import asyncio
-import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -37,6 +35,7 @@ class CommandBus:
     """Sends commands to the log and gives back their outcomes.
 
     Commands that come in while an append is under way are appended together by the next one.
+    `new_id` gives commands their ids; `reply_to` is where other processes answer them.
     """
 
     def __init__(
@@ -47,6 +46,8 @@ class CommandBus:
         answers: Answers,
         hints: ReadyHints,
         *,
+        new_id: Callable[[], str],
+        reply_to: str | None = None,
         failed: Callable[[int], PlatformError | None] = lambda _: None,
     ) -> None:
         self._log = log
@@ -54,17 +55,23 @@ class CommandBus:
         self._registry = registry
         self._answers = answers
         self._hints = hints
+        self._new_id = new_id
+        self._reply_to = reply_to
         self._failed = failed
         self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
         self._lag: defaultdict[int, int] = defaultdict(int)
 
     async def submit(
-        self, command: Command, caller: Caller, *, key: str | None = None
+        self, command: Command, caller: Caller, *, key: str | None = None, waits: float = 0.0
     ) -> CommandResult:
         """The command's outcome: accepted, or nothing to do. Every other outcome is raised, as
-        the `PlatformError` it is. Repeating a call with the same key is harmless."""
+        the `PlatformError` it is. Repeating a call with the same key is harmless.
+        `waits` is how many seconds the caller waits for work where there is none."""
         envelope = await self._envelope(command, caller, key)
+        envelope = msgspec.structs.replace(
+            envelope, reply_to=self._reply_to, waits_ms=round(waits * 1000)
+        )
         partition = self._partition(envelope.tenant)
         self._admit(partition, command)
         while True:
@@ -87,18 +94,20 @@ class CommandBus:
         """Like `submit`, but while there is nothing to do wait for work that the agent can do."""
         if seconds <= 0:
             return await self.submit(command, caller, key=key)
-        deadline = time.monotonic() + seconds
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
         waiter = self._hints.park(caller.tenant, agent_id)
         claimed: str | None = None
         try:
             while True:
-                result = await self.submit(command, caller, key=key)
+                left = max(deadline - now(), 0.0)
+                result = await self.submit(command, caller, key=key, waits=left)
                 if result.status == "accepted":
                     claimed = result.data["task_id"]
                     return result
                 self._hints.in_vain(waiter, result.data.get("levels"))
                 try:
-                    async with asyncio.timeout(deadline - time.monotonic()):
+                    async with asyncio.timeout_at(deadline):
                         await waiter.wake.wait()
                 except TimeoutError:
                     return result
@@ -143,7 +152,7 @@ class CommandBus:
             references = {field: await self._stored(data) for field, data in large.items()}
             body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
-            id=command_id or str(uuid.uuid4()),
+            id=command_id or self._new_id(),
             tenant=caller.tenant,
             type=name,
             body=body,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import msgspec
 from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
-from agent_orchestration.core.folding import Folded
+from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
@@ -39,6 +39,11 @@ Borrowed = tuple[TenantState, type[Entity], str]
 class Observer(Protocol):
     """Who is told of every settled command: the timer, and whoever waits for work."""
 
+    def taken_over(self) -> None:
+        """The partition was taken over, from another owner or from ourselves: of what was decided
+        before, nobody here may have heard."""
+        ...
+
     def settled(self, outcome: Outcome, state: TenantState, /) -> None:
         """The command's outcome is final. Told in the order of the commands."""
         ...
@@ -62,7 +67,8 @@ class CommandProcessor:
         self._registry = services.registry
         self._progress = services.progress
         self._bus = services.bus
-        self._hints = services.hints
+        self._replies = services.replies
+        self._new_tenant_rules = services.new_tenant_rules
         self._projector = projector
         self._partition = partition
         self._partitions = services.log.topics()[COMMANDS].partitions
@@ -70,8 +76,11 @@ class CommandProcessor:
         self._decider = Decider(services.registry)
         self._states: dict[str, TenantState] = {}
         self._loading: dict[str, asyncio.Task[TenantState]] = {}
-        self._finished: defaultdict[str, deque[Folded]] = defaultdict(deque)
+        #: By tenant, what is finished, with the `seq` of its last change, in that order.
+        self._finished: defaultdict[str, dict[TouchedKey, int]] = defaultdict(dict)
         self._committed_at = 0.0
+        self._committed: int | None = None
+        self._committing: asyncio.Task[None] | None = None
         self.next = 0
         self.taken_over = asyncio.Event()
         self._settled = asyncio.Event()
@@ -83,6 +92,9 @@ class CommandProcessor:
         finally:
             for task in self._loading.values():
                 task.cancel()
+            if self._committing is not None:
+                self._committing.cancel()
+                await asyncio.gather(self._committing, return_exceptions=True)
 
     async def _run(self) -> None:
         await self._take_over()
@@ -90,7 +102,7 @@ class CommandProcessor:
         while True:
             records = await self._log.read(COMMANDS, self._partition, self.next, BATCH)
             if not records:
-                await self._commit_position()
+                self._commit_aside()
                 await self._log.wait(COMMANDS, self._partition, self.next, IDLE_SECONDS)
                 continue
             try:
@@ -123,7 +135,10 @@ class CommandProcessor:
         """What we appended has to be in the graph before a state can come from there."""
         _, appended = await self._log.bounds(EVENTS, self._partition)
         await self._projector.passed(appended)
-        return await load_tenant(self._graph, self._registry, tenant)
+        state = await load_tenant(self._graph, self._registry, tenant)
+        if not state.seq:
+            state.rules = self._new_tenant_rules
+        return state
 
     def forget(self, tenant: str) -> None:
         """The tenant's state has to be loaded again."""
@@ -147,8 +162,8 @@ class CommandProcessor:
         known = committed is not None and committed[0] == self._log.epoch
         self.next = committed[1] if committed and known else begin
         self.taken_over.set()
-        # Of what was decided before, nobody here may have heard.
-        self._hints.wake_all()
+        for observer in self._observers:
+            observer.taken_over()
 
     async def _decide(self, records: Sequence[StoredRecord]) -> None:
         asked = [self._asked(record) for record in records]
@@ -170,8 +185,11 @@ class CommandProcessor:
         if events:
             await self._log.append(EVENTS, self._partition, events)
         self.next = following
+        for outcome in outcomes:
+            self._note_finished(outcome)
         for state, cls, entity_id in borrowed:
-            state.evict(cls, entity_id)
+            if (cls, entity_id) not in self._finished[state.tenant]:
+                state.evict(cls, entity_id)
         await self._keep_rejections(outcomes)
         await self._settle(outcomes)
         if asyncio.get_running_loop().time() - self._committed_at > COMMIT_EVERY_SECONDS:
@@ -199,7 +217,7 @@ class CommandProcessor:
         return borrowed
 
     async def _load_tenant_needs(self, tenant: str, asked: Sequence[Asked]) -> list[Borrowed]:
-        needs = [need for one in asked for need in one.command.needs()]
+        needs = [need for one in asked for need in one.needs()]
         keys = [one.envelope.receipt_key for one in asked if one.envelope.key is not None]
         while True:
             state = await self.state(tenant)
@@ -217,10 +235,21 @@ class CommandProcessor:
         """Forget what is finished and in the graph, so that memory follows the live work."""
         applied = self._progress.seq(state.tenant)
         finished = self._finished[state.tenant]
-        while finished and finished[0].envelope.seq <= applied:
-            for cls, entity_id in finished.popleft().touched:
-                state.evict(cls, entity_id)
+        while finished and finished[key := next(iter(finished))] <= applied:
+            del finished[key]
+            state.evict(*key)
         state.forget(applied)
+
+    def _note_finished(self, outcome: Outcome) -> None:
+        """It may leave memory when the graph has its last change, not one before that."""
+        if outcome.folded is None:
+            return
+        envelope = outcome.folded.envelope
+        finished = self._finished[envelope.tenant]
+        for key, touched in outcome.folded.touched.items():
+            finished.pop(key, None)
+            if not touched.entity.is_live():
+                finished[key] = envelope.seq
 
     async def _keep_rejections(self, outcomes: Iterable[Outcome]) -> None:
         partitions = self._log.topics()[SYSTEM_EVENTS].partitions
@@ -233,17 +262,34 @@ class CommandProcessor:
         for outcome in outcomes:
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
-                if outcome.folded is not None:
-                    self._finished[state.tenant].append(outcome.folded)
                 for observer in self._observers:
                     observer.settled(outcome, state)
-            result = outcome.result
-            self._bus.delivered(msgspec.structs.replace(result, lag=max(end - self.next, 0)))
+            result = msgspec.structs.replace(outcome.result, lag=max(end - self.next, 0))
+            address = outcome.asked.envelope.reply_to
+            if address is not None and self._replies.elsewhere(address):
+                self._replies.settled(address, result)
+            else:
+                self._bus.delivered(result)
         for outcome in outcomes:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)
         self._settled.set()
 
+    def _commit_aside(self) -> None:
+        """Commit while waiting: on Kafka it takes milliseconds, for which no command has to wait.
+        Raises what the last one did."""
+        if self._committing is not None and self._committing.done():
+            self._committing.result()
+            self._committing = None
+        if self._committing is None and self._committed != self.next:
+            self._committing = asyncio.create_task(self._commit_all())
+
+    async def _commit_all(self) -> None:
+        while self._committed != self.next:
+            await self._commit_position()
+
     async def _commit_position(self) -> None:
-        await self._log.commit(GROUP, COMMANDS, self._partition, self.next)
+        position = self.next
+        await self._log.commit(GROUP, COMMANDS, self._partition, position)
+        self._committed = position
         self._committed_at = asyncio.get_running_loop().time()

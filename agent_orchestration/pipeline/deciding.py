@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, event_body
+from agent_orchestration.core.entities import Entity
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, stored_form
 from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.folding import Folded, check_rows, fold
 from agent_orchestration.core.messages import (
@@ -22,7 +23,7 @@ from agent_orchestration.core.state import Receipt, TenantState
 logger = logging.getLogger(__name__)
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A command as read from the log: `position` is (epoch, offset), `timestamp` the log's."""
 
     envelope: CommandEnvelope
@@ -30,8 +31,12 @@ class Asked(msgspec.Struct, frozen=True):
     position: tuple[int, int]
     timestamp: int
 
+    def needs(self) -> tuple[tuple[type[Entity], str], ...]:
+        """What has to be in memory before it is decided."""
+        return (*self.command.needs(), *self.command.created(self.envelope.id))
 
-class Outcome(msgspec.Struct, frozen=True):
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a command: its answer, and its event or a rejection to keep.
 
     `spoiled` says that the state in memory was changed in vain and has to be loaded again before
@@ -55,31 +60,50 @@ class Decider:
         """The command's one outcome."""
         if state.quarantined:
             return self._refused(state, asked, _quarantined(state))
-        at = max(asked.timestamp, state.at)
-        receipt = state.recall(asked.envelope.receipt_key, at)
+        at = max(state.at, asked.timestamp)
+        envelope = asked.envelope
+        receipt_key = envelope.receipt_key
+        receipt = state.recall(receipt_key, at)
         if receipt is not None:
             return self._repeated(state, asked, receipt)
         if asked.position <= state.position:
             # Decided before a take-over, with an outcome that left no event: the caller asks anew.
             return Outcome(asked, self._result(state, asked, "unsettled"))
+        context = CommandContext(envelope.id, envelope.tenant, at, envelope.principal)
         try:
-            event = self._decide(state, asked, at)
+            event = self._registry.decide[type(asked.command)](state, asked.command, context)
         except Corrupt:
             raise
         except Exception as error:
             return self._refused(state, asked, _as_refusal(asked, error))
         if isinstance(event, Nothing):
             return Outcome(asked, self._result(state, asked, "nothing", event.data))
-        return self._accept(state, asked, event, at)
+        return self._accept(state, asked, event, at, receipt_key)
 
-    def _decide(self, state: TenantState, asked: Asked, at: int) -> Event | Nothing:
-        envelope = asked.envelope
-        context = CommandContext(envelope.id, envelope.tenant, at, envelope.principal)
-        return self._registry.decide[type(asked.command)](state, asked.command, context)
-
-    def _accept(self, state: TenantState, asked: Asked, event: Event, at: int) -> Outcome:
+    def _accept(
+        self, state: TenantState, asked: Asked, event: Event, at: int, receipt_key: str
+    ) -> Outcome:
         """Evolve the event exactly as it will be read back, and check what it produces."""
-        envelope = self._envelope(state, asked, event, at)
+        command = asked.envelope
+        version, body = stored_form(event, state.rules)
+        envelope = EventEnvelope(
+            tenant=state.tenant,
+            seq=state.seq + 1,
+            prev=state.prev,
+            type=type(event).__name__,
+            version=version,
+            at=at,
+            body=body,
+            command_id=command.id,
+            command_position=asked.position,
+            actor=command.principal.id,
+            receipt_key=receipt_key,
+            body_hash=command.body_hash,
+            rules=state.rules,
+            causation=command.causation,
+            correlation=command.correlation,
+            traceparent=command.traceparent,
+        )
         try:
             folded = fold(self._registry, state, envelope)
             check_rows(folded)
@@ -88,28 +112,7 @@ class Decider:
         except Exception as error:
             refused = self._refused(state, asked, _as_refusal(asked, error))
             return msgspec.structs.replace(refused, spoiled=True)
-        data = event.reply()
-        return Outcome(asked, self._result(state, asked, "accepted", data), folded)
-
-    def _envelope(self, state: TenantState, asked: Asked, event: Event, at: int) -> EventEnvelope:
-        command = asked.envelope
-        return EventEnvelope(
-            tenant=state.tenant,
-            seq=state.seq + 1,
-            prev=state.prev,
-            type=type(event).__name__,
-            version=event.VERSION,
-            at=at,
-            body=event_body(event),
-            command_id=command.id,
-            command_position=asked.position,
-            actor=command.principal.id,
-            receipt_key=command.receipt_key,
-            body_hash=command.body_hash,
-            causation=command.causation,
-            correlation=command.correlation,
-            traceparent=command.traceparent,
-        )
+        return Outcome(asked, self._result(state, asked, "accepted", folded.reply), folded)
 
     def _repeated(self, state: TenantState, asked: Asked, receipt: Receipt) -> Outcome:
         if receipt.body_hash != asked.envelope.body_hash:

@@ -35,6 +35,7 @@ class CallerGateway:
         progress: Progress,
         read_cypher: ReadCypher,
         caught_up: CaughtUp,
+        owns: Callable[[str], bool],
     ) -> None:
         self.tenant = caller.tenant
         self.principal = caller.principal
@@ -46,6 +47,7 @@ class CallerGateway:
         self._progress = progress
         self._read_cypher = read_cypher
         self._caught_up = caught_up
+        self._owns = owns
 
     async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
         """See `core.tool.Gateway`."""
@@ -164,14 +166,19 @@ class CallerGateway:
 
     async def _seq(self) -> int:
         seq = self._progress.seq(self.tenant)
-        if not seq:
+        if not seq or not self._owns(self.tenant):
             rows = await self._graph.query(load_statements.TENANT_SEQ, {"tenant": self.tenant})
             seq = rows[0]["seq"] if rows else 0
             self._progress.advance(self.tenant, seq)
         return seq
 
     def _bare(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._translate(name, value, entity_id) for name, value in row.items()}
+        return {
+            name: self._translate(name, value, entity_id)
+            if isinstance(value, str | list | dict)
+            else value
+            for name, value in row.items()
+        }
 
     def _translate(self, name: str, value: Any, how: Callable[[str, str], str]) -> Any:
         if isinstance(value, str):
@@ -206,5 +213,11 @@ _EVENT = {
 _TENANT = {
     "label": "Tenant",
     "description": "A tenant and how far its history goes.",
-    "properties": {"id": "text", "seq": "integer", "at": "datetime", "next_due": "datetime"},
+    "properties": {
+        "id": "text",
+        "seq": "integer",
+        "at": "datetime",
+        "rules": "integer",
+        "next_due": "datetime",
+    },
 }

@@ -14,8 +14,7 @@ from agent_orchestration.core.entities import (
     to_datetime,
     to_milliseconds,
 )
-from agent_orchestration.core.errors import Corrupt
-from agent_orchestration.core.folding import RULES
+from agent_orchestration.core.folding import check_rules
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import COMMAND_MEMORY_MS, Receipt, TenantState
 from agent_orchestration.core.types import json_value
@@ -37,11 +36,7 @@ async def load_tenant(graph: Graph, registry: Registry, tenant: str) -> TenantSt
         await _load_receipts(graph, state)
         if await graph_seq(graph, tenant) == state.seq:
             break
-    if state.rules > RULES:
-        raise Corrupt(
-            "newer_rules",
-            f"tenant {tenant} is under rules {state.rules}; this program knows {RULES}: upgrade it",
-        )
+    check_rules(tenant, state.rules)
     return state
 
 
@@ -74,7 +69,7 @@ async def load_entities(
 
 async def load_receipts(graph: Graph, state: TenantState, keys: Iterable[str]) -> int:
     """Load the receipts of client keys that are not in memory; how many there were."""
-    wanted = sorted(set(keys) - state.receipts.keys())
+    wanted = sorted({key for key in keys if key not in state.receipts})
     if not wanted:
         return 0
     parameters = {"tenant": state.tenant, "keys": wanted}

@@ -1,9 +1,12 @@
 """One owned partition at work: its projector, command processor and timer, and how they end."""
 
 import asyncio
+import functools
 import logging
+from collections.abc import Mapping
 from typing import Any, cast
 
+from agent_orchestration.core.envelope import CommandEnvelope
 from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
@@ -13,6 +16,7 @@ from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.timer import Timer
 
@@ -23,8 +27,14 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class HintGiver:
     """Tells parked claims what an outcome made possible."""
 
-    def __init__(self, hints: ReadyHints) -> None:
+    def __init__(self, hints: ReadyHints, replies: Replies) -> None:
         self._hints = hints
+        self._replies = replies
+
+    def taken_over(self) -> None:
+        """See `Observer`."""
+        self._hints.wake_all()
+        self._replies.ask_again()
 
     def settled(self, outcome: Outcome, state: TenantState) -> None:
         """Claims without work, tasks that became ready, and agents that have room."""
@@ -32,6 +42,7 @@ class HintGiver:
         if isinstance(command, ClaimTask) and outcome.result.status == "nothing":
             levels = outcome.result.data.get("levels")
             self._hints.found_nothing(state.tenant, command.agent_id, levels)
+            self._remember_waiting(outcome.asked.envelope, command.agent_id, levels)
         if folded is None:
             return
         unwanted: set[Requires] = set()
@@ -44,6 +55,16 @@ class HintGiver:
                         unwanted.add(hint.requires)
             elif isinstance(entity, Agent) and entity.active < entity.max_concurrency:
                 self._hints.agent_changed(state.tenant, entity.id, entity.abilities)
+
+    def _remember_waiting(
+        self, envelope: CommandEnvelope, agent_id: str, levels: Mapping[str, int] | None
+    ) -> None:
+        """Whoever waits for work in another process is told there."""
+        address = envelope.reply_to
+        if address is not None and envelope.waits_ms and self._replies.elsewhere(address):
+            tell = functools.partial(self._replies.work_for, address, envelope.tenant, agent_id)
+            seconds = envelope.waits_ms / 1000
+            self._hints.park_elsewhere(envelope.tenant, agent_id, levels, seconds, tell)
 
 
 class Partition:
@@ -125,7 +146,7 @@ class Partition:
     async def _run(self) -> None:
         services = self._services
         projector = Projector(services, self.number)
-        observers: list[HintGiver | Timer] = [HintGiver(services.hints)]
+        observers: list[HintGiver | Timer] = [HintGiver(services.hints, services.replies)]
         processor = CommandProcessor(services, projector, self.number, observers)
         projector.on_quarantine = processor.forget
         timer = Timer(services, processor, self.number)

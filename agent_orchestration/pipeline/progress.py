@@ -1,8 +1,8 @@
 """How far the graph is, for those who wait for it."""
 
 import asyncio
-import time
 from collections import defaultdict
+from collections.abc import Callable
 
 
 class Progress:
@@ -10,17 +10,24 @@ class Progress:
 
     def __init__(self) -> None:
         self._seq: dict[str, int] = {}
+        self._watchers: list[Callable[[str, int], None]] = []
         self._waiting: defaultdict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
     def seq(self, tenant: str) -> int:
         """The last known `seq`; 0 where nothing is known."""
         return self._seq.get(tenant, 0)
 
+    def watch(self, watcher: Callable[[str, int], None]) -> None:
+        """From now on, tell the watcher whenever a tenant's `seq` has been reached."""
+        self._watchers.append(watcher)
+
     def advance(self, tenant: str, seq: int) -> None:
         """The graph has reached `seq`."""
         if seq <= self._seq.get(tenant, 0):
             return
         self._seq[tenant] = seq
+        for watcher in self._watchers:
+            watcher(tenant, seq)
         waiting = self._waiting.pop(tenant, [])
         for wanted, future in waiting:
             if wanted > seq:
@@ -55,6 +62,7 @@ class Progress:
 
     async def wait_beyond(self, tenant: str, seq: int, seconds: float) -> float:
         """Wait at most `seconds` until the graph is beyond `seq`; the seconds that are left."""
-        started = time.monotonic()
+        now = asyncio.get_running_loop().time
+        started = now()
         await self.reached(tenant, seq + 1, seconds)
-        return max(seconds - (time.monotonic() - started), 0.0)
+        return max(seconds - (now() - started), 0.0)

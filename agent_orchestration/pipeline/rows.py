@@ -46,15 +46,17 @@ class BatchRows:
         shape = shape_of(cls)
         row = shape.row(tenant, touched.entity)
         self._nodes[cls.LABEL].append(row)
-        now = shape.held(touched.entity)
+        before = touched.before
         for index, relationship in enumerate(cls.RELATIONSHIPS):
-            if now[index] is touched.held[index]:
+            now = getattr(touched.entity, relationship.field)
+            was = None if before is None else getattr(before, relationship.field)
+            if now is was:
                 continue
-            old = shape.links(tenant, index, touched.held[index])
-            new = shape.links(tenant, index, now[index])
+            old = shape.links(tenant, index, was)
+            new = shape.links(tenant, index, now)
             ends = _ends(relationship, cls)
             here, there = ("to", "from") if relationship.reverse else ("from", "to")
-            (self._new_links if touched.created else self._links)[ends] += [
+            (self._new_links if before is None else self._links)[ends] += [
                 {here: row["id"], there: target, "props": properties}
                 for target, properties in new.items()
                 if old.get(target) != properties

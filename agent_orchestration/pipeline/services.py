@@ -10,10 +10,15 @@ from agent_orchestration.core.module import Registry
 from agent_orchestration.pipeline.answers import ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.replies import Replies
 
 
 class Services(msgspec.Struct, frozen=True):
-    """Backends and the parts that are one per process. `clock`: milliseconds since the epoch."""
+    """Backends and the parts that are one per process.
+
+    `clock`: milliseconds since the epoch. `new_tenant_rules`: the version of the rules that a
+    tenant begins with, known to every process that may decide for it.
+    """
 
     log: Log
     graph: Graph
@@ -21,4 +26,6 @@ class Services(msgspec.Struct, frozen=True):
     progress: Progress
     bus: CommandBus
     hints: ReadyHints
+    replies: Replies
     clock: Callable[[], int]
+    new_tenant_rules: int

@@ -23,8 +23,9 @@ from agent_orchestration.pipeline.topology import COMMANDS
 logger = logging.getLogger(__name__)
 TIMER = Principal("timer", Role.ADMIN.value)
 TICK_SECONDS = 1.0
-#: A tick later than this was a pause: of the process, the machine, or the log.
-PAUSE_MS = 2000
+#: A tick that is so late, or a clock that goes so wrong, was a pause: of the process, the machine,
+#: or the log.
+PAUSE_MS = 300
 SEND_AGAIN_MS = 5000
 
 
@@ -33,6 +34,7 @@ class Timer:
 
     Heartbeats are not facts: they renew leases in this timer's memory only. A timer that was blind
     for longer than a third of a lease (at the start, too) gives that lease its full time again.
+    Time is the log's: what it stamped last on a command that came in, and the time since then.
     """
 
     def __init__(self, services: Services, processor: CommandProcessor, partition: int) -> None:
@@ -48,29 +50,47 @@ class Timer:
         self._sent: dict[tuple[str, Due], int] = {}
         self._pauses: list[tuple[int, int]] = []
         self._wake = asyncio.Event()
+        #: Whether there may be deadlines that nobody told us of.
+        self._unsure = True
+        #: By how much the log's clock is ahead of ours, as far as we know.
+        self._ahead = 0
+        self._heard_from: int | None = None
+        #: When we were last in touch with the log.
+        self._contact = 0
 
     async def run(self) -> None:
         """Submit what is due for ever."""
         await self._processor.taken_over.wait()
-        started = self._clock()
-        self._pauses = [(started, started)]
-        await self._find_tenants()
-        ticked = started
+        # What was said before we listened says nothing about what time it is.
+        _, self._heard_from = await self._log.bounds(COMMANDS, self._partition)
+        ticked = self._contact = self._now()
+        self._paused(ticked)
         while True:
-            await self._sleep()
-            now = self._clock()
-            if abs(now - ticked) > PAUSE_MS:
-                self._pauses = [*self._pauses[-99:], (now, abs(now - ticked))]
-            ticked = now
+            planned = await self._sleep()
+            now = self._now()
+            if not -PAUSE_MS <= now - ticked <= planned + PAUSE_MS:
+                self._paused(abs(now - ticked))
             try:
-                await self._tick(now)
+                if self._unsure:
+                    await self._find_tenants()
+                if self._tenants:
+                    await self._tick(now)
+                ticked = now
             except Unavailable as error:
+                # Nobody could tell us anything for as long as we could not have heard it.
+                ticked = min(ticked, self._contact)
                 logger.warning(
                     "the timer of partition %d will try again: %s", self._partition, error
                 )
 
+    def taken_over(self) -> None:
+        """See `Observer`."""
+        self._unsure = True
+        self._wake.set()
+
     def settled(self, outcome: Outcome, state: TenantState) -> None:
-        """Signs of life, and new deadlines."""
+        """Signs of life, new deadlines, and what time it is."""
+        self._hear(outcome)
         command, at = outcome.asked.command, outcome.asked.timestamp
         if isinstance(command, Heartbeat | ClaimTask):
             self._seen[state.tenant, command.agent_id] = at
@@ -86,25 +106,54 @@ class Timer:
                 self._tenants[state.tenant] = due
                 self._wake.set()
 
+    def _now(self) -> int:
+        """The log's time, in milliseconds since the epoch."""
+        return self._clock() + self._ahead
+
+    def _hear(self, outcome: Outcome) -> None:
+        """The log put its time on a command."""
+        if self._heard_from is None or outcome.asked.position[1] < self._heard_from:
+            return
+        ahead = outcome.asked.timestamp - self._clock()
+        jump, self._ahead = abs(ahead - self._ahead), ahead
+        self._contact = self._now()
+        if jump > PAUSE_MS:
+            self._paused(jump)
+
+    def _paused(self, blind: int) -> None:
+        """Until now we may have missed signs of life, for so many milliseconds."""
+        now = self._now()
+        # What was shorter and before makes no difference any more.
+        longer = [(min(at, now), before) for at, before in self._pauses if before > blind]
+        self._pauses = [*longer, (now, blind)]
+
     async def _find_tenants(self) -> None:
         """The tenants of this partition that have deadlines, from the graph."""
         count = self._log.topics()[COMMANDS].partitions
-        for row in await self._graph.query(load_statements.DUE_TENANTS, {}, seconds=60.0):
+        self._unsure = False
+        try:
+            rows = await self._graph.query(load_statements.DUE_TENANTS, {}, seconds=60.0)
+        except Unavailable:
+            self._unsure = True
+            raise
+        for row in rows:
             if partition_of(row["id"], count) == self._partition:
                 self._tenants[row["id"]] = 0
 
-    async def _sleep(self) -> None:
-        """Until something may be due; with deadlines ahead, never longer than a tick."""
-        seconds = TICK_SECONDS if self._tenants else None
+    async def _sleep(self) -> int:
+        """Until something may be due; with deadlines ahead, never longer than a tick. Answers for
+        how many milliseconds at most."""
+        seconds = TICK_SECONDS if self._unsure else None
         if self._tenants:
-            ahead = (min(self._tenants.values()) - self._clock()) / 1000
+            ahead = (min(self._tenants.values()) - self._now()) / 1000
             seconds = min(max(ahead, 0.01), TICK_SECONDS)
-        self._wake.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            pass
+        self._wake.clear()
+        return 0 if seconds is None else int(seconds * 1000)
 
     async def _tick(self, now: int) -> None:
         if not any(due <= now for due in self._tenants.values()):
@@ -112,8 +161,11 @@ class Timer:
         # Whatever was said before now has been heard before anything is declared over.
         _, end = await self._log.bounds(COMMANDS, self._partition)
         await self._processor.passed(end)
+        self._contact = self._now()
         for tenant in [tenant for tenant, due in self._tenants.items() if due <= now]:
             state = await self._processor.state(tenant)
+            # What we heard meanwhile may have told us that it is earlier than we thought.
+            now = min(now, self._now())
             following = None if state.quarantined else next_due(state)
             if following is None:
                 del self._tenants[tenant]

@@ -1,10 +1,11 @@
 """Who reads and writes what: the topics, and the pipeline as text."""
 
-from agent_orchestration.backends.log import DAY_MS, Topic
+from agent_orchestration.backends.log import DAY_MS, HOUR_MS, Topic
 from agent_orchestration.core.module import Registry
 
 COMMANDS = "commands"
 EVENTS = "events"
+COMMAND_RESULTS = "command_results"
 SYSTEM_EVENTS = "system_events"
 DEAD_LETTERS = "dead_letters"
 GROUP = "agent_event_processor"
@@ -29,6 +30,7 @@ def topics(registry: Registry, partitions: int = PARTITIONS) -> list[Topic]:
             )
             for feed in sorted(set(registry.feeds.values()))
         ),
+        Topic(COMMAND_RESULTS, "answers and hints to other processes", 16, HOUR_MS),
         Topic(SYSTEM_EVENTS, "rejections: who asked for what, and why not", 4, 14 * DAY_MS),
         Topic(DEAD_LETTERS, "malformed records, with reason and origin", 4, 30 * DAY_MS),
     ]
@@ -41,12 +43,14 @@ def describe(registry: Registry) -> str:
         "command processor  commands -> decide -> events, system_events, dead_letters",
         "projector          events -> evolve -> graph",
         "timer              what is due -> commands",
+        "replies            command_results, to callers in other processes",
         "tools              graph -> answers",
         "",
         "topics (name, partitions, retention, carries)",
     ]
     for topic in topics(registry):
-        kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} d"
+        hours = None if topic.retention_ms is None else topic.retention_ms // HOUR_MS
+        kept = "for ever" if hours is None else f"{hours // 24} d" if hours >= 24 else f"{hours} h"
         lines.append(f"  {topic.name:<16} {topic.partitions}  {kept:<8}  {topic.carries}")
     for module in registry.modules:
         lines += ["", f"module {module.name} (feed {module.feed})"]

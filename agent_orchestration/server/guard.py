@@ -29,6 +29,8 @@ _SECURITY_HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
+_ADMITTED = 100
+"""Different addresses of requests that are remembered."""
 _IDENTIFIED = ("/mcp", "/api/")
 _PATIENCE = 1.0
 """Seconds after which a request is long enough to look whether its client is still there."""
@@ -59,12 +61,30 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] | None) -> None:
         self._app = app
-        self._guarded = HostOriginGuardMiddleware(app, allowed_hosts=allowed_hosts, mode="auto")
+        self._guarded = HostOriginGuardMiddleware(
+            self._admit, allowed_hosts=allowed_hosts, mode="auto"
+        )
+        #: Clients say the same each time, and the check takes longer than many a tool.
+        self._admitted: set[tuple[object, ...]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        probe = scope["type"] == "http" and scope["path"] == "/health"
-        await (self._app if probe else self._guarded)(scope, receive, send)
+        known = scope["type"] == "http" and (
+            scope["path"] == "/health" or _addressed(scope) in self._admitted
+        )
+        await (self._app if known else self._guarded)(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(self._admitted) < _ADMITTED:
+            self._admitted.add(_addressed(scope))
+        await self._app(scope, receive, send)
+
+
+def _addressed(scope: Scope) -> tuple[object, ...]:
+    """All that the check of a request depends on."""
+    headers = Headers(scope=scope)
+    server = tuple(scope.get("server") or ())
+    return server, scope["scheme"], headers.get("host"), headers.get("origin")
 
 
 class Identity:

@@ -26,8 +26,10 @@ from agent_orchestration.server.guard import (
     SecurityHeaders,
 )
 from agent_orchestration.server.mcp import create_mcp
+from agent_orchestration.server.tool_calls import ToolCalls
 from agent_orchestration.server.toolsets import Toolsets
 
+MCP_PATH = "/mcp"
 MAX_BODY = 10 * 1024 * 1024 + 64 * 1024
 """Bytes of a request: 10 MiB of payload and what surrounds it."""
 
@@ -50,7 +52,7 @@ def create_app(
     for method, path, handler in Api(dispatcher, token).routes():
         server.custom_route(path, methods=[method])(handler)
     app = server.http_app(
-        path="/mcp",
+        path=MCP_PATH,
         stateless_http=True,
         json_response=True,
         # Our guard covers the same and lets probes reach `/health` under any name.
@@ -61,6 +63,7 @@ def create_app(
             Middleware(HostGuard, allowed_hosts=allowed_hosts),
             Middleware(BodyLimit, limit=max_body),
             Middleware(Identity, token=token),
+            Middleware(ToolCalls, dispatcher=dispatcher, path=MCP_PATH),
         ],
     )
     app.add_exception_handler(HTTPException, _no_route)

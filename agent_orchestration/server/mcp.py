@@ -23,7 +23,7 @@ from agent_orchestration import __version__
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.tool import Tool
-from agent_orchestration.server.errors import error_text, masked
+from agent_orchestration.server.errors import error_text
 from agent_orchestration.server.prompts import (
     PLAN_A_GOAL,
     REVIEW_THE_TEAM,
@@ -31,6 +31,7 @@ from agent_orchestration.server.prompts import (
     WHY_IS_THIS_STUCK,
 )
 from agent_orchestration.server.resources import add_resources
+from agent_orchestration.server.tool_calls import outcome
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, Toolsets, parse_toolsets
 
 NAME = "agent-orchestration"
@@ -81,14 +82,11 @@ class RegistryTool(FrameworkTool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """The dispatcher's answer; every failure is an error result, never a protocol error."""
-        caller = self._caller()
-        try:
-            answer = await self._dispatcher.call(self.name, arguments, caller)
-        except PlatformError as error:
-            return _failure(error)
-        except Exception as unexpected:
-            return _failure(masked(self.name, unexpected, caller.correlation))
-        return ToolResult(content=_text(msgspec.json.encode(answer)), structured_content=answer)
+        answer = await outcome(self._dispatcher, self.name, arguments, self._caller())
+        if isinstance(answer, PlatformError):
+            return ToolResult(content=_text(error_text(answer)), is_error=True)
+        text = msgspec.json.encode(answer).decode()
+        return ToolResult(content=_text(text), structured_content=answer)
 
 
 class RegistryTools(Provider):
@@ -98,11 +96,10 @@ class RegistryTools(Provider):
         self, dispatcher: Dispatcher, toolsets: Toolsets, caller: Callable[[], Caller]
     ) -> None:
         super().__init__()
+        self._dispatcher = dispatcher
         self._registered = dispatcher.registry.tools
-        self._offered = {
-            name: RegistryTool.of(tool, dispatcher, caller)
-            for name, tool in self._registered.items()
-        }
+        #: Made when asked for: the schemas of all take a tenth of the server's start.
+        self._offered: dict[str, RegistryTool] = {}
         self._toolsets = toolsets
         self._caller = caller
 
@@ -110,8 +107,8 @@ class RegistryTools(Provider):
         chosen = self._chosen()
         role = self._caller().principal.role
         return [
-            self._offered[name]
-            for name, tool in self._registered.items()
+            self._offer(tool)
+            for tool in self._registered.values()
             if tool.allows(role) and (chosen is None or not chosen.isdisjoint(tool.toolsets))
         ]
 
@@ -119,7 +116,13 @@ class RegistryTools(Provider):
         self, name: str, version: VersionSpec | None = None
     ) -> FrameworkTool | None:
         del version  # the registry has one version of each tool
-        return self._offered.get(name)
+        tool = self._registered.get(name)
+        return None if tool is None else self._offer(tool)
+
+    def _offer(self, tool: Tool) -> RegistryTool:
+        if tool.name not in self._offered:
+            self._offered[tool.name] = RegistryTool.of(tool, self._dispatcher, self._caller)
+        return self._offered[tool.name]
 
     async def get_tasks(self) -> Sequence[FastMCPComponent]:
         """Nothing: no tool runs as a protocol task; asked at start, outside any request."""
@@ -127,8 +130,8 @@ class RegistryTools(Provider):
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """The listed input schema of a tool, for the transport's check of parameter headers."""
-        tool = self._offered.get(name)
-        return tool.parameters if tool else None
+        tool = self._registered.get(name)
+        return None if tool is None else self._offer(tool).parameters
 
     def _chosen(self) -> Toolsets:
         try:
@@ -214,9 +217,5 @@ def _listed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {}, **listed}
 
 
-def _failure(error: PlatformError) -> ToolResult:
-    return ToolResult(content=_text(error_text(error).encode()), is_error=True)
-
-
-def _text(text: bytes) -> list[mcp_types.TextContent]:
-    return [mcp_types.TextContent(type="text", text=text.decode())]
+def _text(text: str) -> list[mcp_types.TextContent]:
+    return [mcp_types.TextContent(type="text", text=text)]

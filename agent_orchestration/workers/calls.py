@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -46,7 +45,7 @@ class PatientCalls:
             try:
                 return await ask()
             except PlatformError as error:
-                now = time.monotonic()
+                now = asyncio.get_running_loop().time()
                 give_up = give_up or now + self.patience
                 wait = _wait(error, delay)
                 if not error.retryable or now + wait > give_up:

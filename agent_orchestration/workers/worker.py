@@ -5,7 +5,6 @@ import contextlib
 import logging
 import secrets
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, cast
 
@@ -35,7 +34,8 @@ class Worker:
     `concurrency` is how many tasks are held at once. `lease_seconds` None takes each task's own.
     `heartbeat_seconds` is for agents that promised one: it is sent even with nothing held.
     `patience` is how many seconds a call is repeated while the platform cannot be reached.
-    `watch` is told of every change.
+    `watch` is told of every change. `session` tells this worker's claims from those of others for
+    the same agent; by default it is chosen at random.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Worker:
         heartbeat_seconds: float | None = None,
         patience: float = PATIENCE_SECONDS,
         watch: Watch | None = None,
+        session: str | None = None,
     ) -> None:
         self.agent_id = agent_id
         self.calls = PatientCalls(dispatcher, caller or Caller(), patience)
@@ -59,10 +60,10 @@ class Worker:
         self._heartbeat_seconds = heartbeat_seconds
         self._watch: Watch = watch or (lambda _task, _change: None)
         self._slots = asyncio.Semaphore(concurrency)
-        self._session = secrets.token_hex(4)
+        self._session = session or secrets.token_hex(4)
         self._claiming: asyncio.Task[dict[str, Any] | None] | None = None
         self._claimed = asyncio.Event()
-        self._beaten = time.monotonic()
+        self._beaten = 0.0
         self._draining = self._stopping = False
         self._bound: asyncio.TimerHandle | None = None
         self._refusal: PlatformError | None = None
@@ -119,14 +120,14 @@ class Worker:
             if self._draining:
                 self._slots.release()
                 return
-            asked = time.monotonic()
+            asked = _now()
             claim = await self._claim_unless_drained(number)
             number += claim is not None
             if claim and claim.get("task"):
                 group.create_task(self._carry_out(self._take(claim)))
             else:  # an answer before its time must not become a busy loop
                 self._slots.release()
-                pause = 0.0 if self._draining else asked + LEAST_PAUSE - time.monotonic()
+                pause = 0.0 if self._draining else asked + LEAST_PAUSE - _now()
                 await asyncio.sleep(max(0.0, pause))
 
     async def _claim_unless_drained(self, number: int) -> dict[str, Any] | None:
@@ -218,11 +219,12 @@ class Worker:
 
     async def _beat(self) -> None:
         """Send a heartbeat for all that is held, three times a lease."""
+        self._beaten = _now()
         while True:
             self._claimed.clear()
             gaps = [task.lease_seconds / 3 for task in self.held.values()]
             gaps += [self._heartbeat_seconds] if self._heartbeat_seconds else []
-            left = self._beaten + min(gaps) - time.monotonic() if gaps else None
+            left = self._beaten + min(gaps) - _now() if gaps else None
             try:
                 async with asyncio.timeout(left):
                     await self._claimed.wait()
@@ -230,7 +232,7 @@ class Worker:
                 await self._heartbeat()
 
     async def _heartbeat(self) -> None:
-        self._beaten = time.monotonic()
+        self._beaten = _now()
         leases = [{"task_id": task.id, "attempt": task.attempt} for task in self.held.values()]
         try:
             answer = await self.calls("heartbeat", agent_id=self.agent_id, leases=leases)
@@ -256,6 +258,11 @@ async def _give_back(task: HeldTask) -> Change:
         logger.warning("task %s goes back when its lease runs out: %r", task.id, unsaid)
         return "stopped"
     return "stopped" if outcome == "failed" else outcome
+
+
+def _now() -> float:
+    """Seconds of the event loop's clock."""
+    return asyncio.get_running_loop().time()
 
 
 def _raised(task: asyncio.Task[Any]) -> BaseException | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "agent_orchestration"
+BENCH = ROOT / "bench"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

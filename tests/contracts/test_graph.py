@@ -1,4 +1,4 @@
-"""What every graph promises. An implementation joins by adding its name to `OPEN`."""
+"""What every graph promises. An implementation joins by adding its name to `GRAPHS`."""
 
 import asyncio
 import os
@@ -23,7 +23,9 @@ from agent_orchestration.backends.graph import (
 )
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import INLINE_ROWS, KgliteGraph
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.graph.read_only import run_read_only
+from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Entity, Index, Relationship, Row
 from agent_orchestration.core.errors import Rejected, Unavailable
 
@@ -52,31 +54,31 @@ GIVEN_TO: LinkKey = ("GIVEN_TO", "Job", "Person")
 NOW = datetime(2024, 2, 29, 12, 30, 15, 123000, tzinfo=UTC)
 
 OpenGraph = Callable[[], Awaitable[Graph]]
-OPEN: dict[str, Callable[[Path], Graph]] = {
-    "kglite": lambda folder: KgliteGraph(folder / "data" / "graph.kgl", ENTITIES),
-}
-
-
 #: The embedded graph as it writes very large batches.
 IN_PIECES = "kglite in pieces"
+GRAPHS = ["kglite", IN_PIECES, "neo4j"]
 
 
-@pytest.fixture(params=[*sorted(OPEN), IN_PIECES])
+@pytest.fixture(params=GRAPHS)
 async def open_graph(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OpenGraph]:
     """Opens one and the same graph; the one opened before is stopped first, as by a restart."""
     opened: list[Graph] = []
-    name = request.param
-    if name == IN_PIECES:
-        name = "kglite"
+    database: Database | None = None
+    if request.param == "neo4j":
+        database = request.getfixturevalue("neo4j_database")
+    if request.param == IN_PIECES:
         monkeypatch.setattr(kglite, "LARGE_ROWS", 0)
         monkeypatch.setattr(kglite, "PIECE_ROWS", 2)
 
     async def open_again() -> Graph:
         if opened:
             await opened.pop().stop()
-        graph = OPEN[name](tmp_path)
+        if database is not None:
+            graph: Graph = Neo4jGraph(database, ENTITIES)
+        else:
+            graph = KgliteGraph(tmp_path / "data" / "graph.kgl", ENTITIES)
         await graph.start()
         opened.append(graph)
         return graph
@@ -436,22 +438,23 @@ async def test_partitions_and_tenants_do_not_hinder_each_other(graph: Graph) -> 
 POISON: dict[str, dict[str, Any]] = {
     "an integer beyond 64 bits": {"nodes": {"Job": [{"id": "j", "title": "j", "x": 2**63}]}},
     "a lone surrogate": {"nodes": {"Job": [{"id": "j", "title": "\ud800"}]}},
-    "bytes": {"nodes": {"Job": [{"id": "j", "title": "j", "x": b"x"}]}},
     "no id": {"nodes": {"Job": [{"title": "j"}]}},
     "a null id": {"nodes": {"Job": [{"id": "ok", "title": "j"}, {"id": None, "title": "j"}]}},
     "an integer in a link": {
         "links": {KNOWS: [{"from": "new", "to": "new", "props": {"x": 2**64}}]}
     },
     "an undeclared label": {"nodes": {"Nobody": [{"id": "x"}]}},
-    "an undeclared property of the engine's": {"nodes": {"Job": [{"id": "x", "label": "x"}]}},
     "an undeclared type": {"links": {("MADE_UP", "Person", "Person"): []}},
 }
 
 
 @pytest.mark.parametrize("name", POISON)
 async def test_a_refused_row_leaves_nothing_of_its_batch(graph: Graph, name: str) -> None:
+    await assert_refused(graph, POISON[name])
+
+
+async def assert_refused(graph: Graph, poison: dict[str, Any]) -> None:
     before = await put(graph, nodes={"Person": [person("ada", age=1)]})
-    poison = POISON[name]
     nodes = {"Person": [person("ada", age=2), person("new")], **poison.get("nodes", {})}
     with pytest.raises(WriteRefused) as refused:
         await put(graph, **{**poison, "nodes": nodes})
@@ -556,13 +559,13 @@ FOREVER = (
 
 
 async def test_a_question_ends_at_its_deadline_and_the_loop_goes_on(graph: Graph) -> None:
-    asked = asyncio.create_task(graph.query(FOREVER, {}, seconds=0.3))
+    asked = asyncio.create_task(graph.query(FOREVER, {}, seconds=1))
     answers = 0
     while not asked.done():
         assert await graph.query("RETURN 1 AS one", {}) == [{"one": 1}]
         await put(graph, nodes={"Person": [person("ada")]})
         answers += 1
-    assert answers > 10
+    assert answers > 3
     with pytest.raises(Rejected):
         await asked
 
@@ -732,7 +735,7 @@ async def test_equal_graphs_have_equal_fingerprints_however_they_came_about(tmp_
     ]
     found: set[str] = set()
     for number, step in enumerate((1, 7, 30)):
-        graph = OPEN["kglite"](tmp_path / str(number))
+        graph = KgliteGraph(tmp_path / str(number) / "graph.kgl", ENTITIES)
         await graph.start()
         if step != 30:
             await put(graph, nodes={"Person": [person("gone"), *reversed(people)]})
@@ -778,6 +781,13 @@ async def opened(path: Path) -> KgliteGraph:
     graph = KgliteGraph(path, ENTITIES)
     await graph.start()
     return graph
+
+
+@pytest.mark.parametrize("row", [{"id": "x", "label": "x"}, {"id": "j", "x": b"x"}])
+async def test_a_row_that_this_engine_cannot_hold_is_refused(tmp_path: Path, row: Row) -> None:
+    graph = await opened(tmp_path / "graph.kgl")
+    await assert_refused(graph, {"nodes": {"Job": [row]}})
+    await graph.stop()
 
 
 @pytest.mark.parametrize(

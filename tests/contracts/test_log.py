@@ -11,6 +11,8 @@ from agent_orchestration.backends.log import DAY_MS, Log, LogLost, Stamp, Topic,
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import NotFound, Rejected, Unavailable
+from tests.contracts.kafka_topics import KafkaTopics, own_topics
+from tests.services import kafka
 
 COMMANDS = Topic("commands", "every command", 3, 7 * DAY_MS)
 EVENTS = Topic("events", "the truth", 3, None)
@@ -20,9 +22,21 @@ TOPICS = (COMMANDS, EVENTS, AUDIT)
 OpenLog = Callable[[Sequence[Topic]], Awaitable[Log]]
 
 
-@pytest.fixture(params=["sqlite", "sqlite with claim check"])
+@pytest.fixture
+async def kafka_topics(request: pytest.FixtureRequest) -> AsyncIterator[KafkaTopics | None]:
+    if "kafka" not in request.node.callspec.params.get("open_log", ""):
+        yield None
+        return
+    async with own_topics(kafka.bootstrap_servers()) as topics:
+        yield topics
+
+
+@pytest.fixture(params=["sqlite", "sqlite with claim check", "kafka"])
 async def open_log(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kafka_topics: KafkaTopics | None,
 ) -> AsyncIterator[OpenLog]:
     """Opens one and the same log; the one opened before is stopped first, as by a restart."""
     opened: list[Log] = []
@@ -32,7 +46,10 @@ async def open_log(
     async def open_again(topics: Sequence[Topic]) -> Log:
         if opened:
             await opened.pop().stop()
-        log: Log = SqliteLog(tmp_path / "data" / "log.db", topics)
+        if kafka_topics is not None:
+            log: Log = await kafka_topics.log(topics)
+        else:
+            log = SqliteLog(tmp_path / "data" / "log.db", topics)
         if "claim check" in request.param:
             log = claim_check.ClaimCheckLog(log, FolderBlobs(tmp_path / "blobs"))
         await log.start()
@@ -246,8 +263,9 @@ async def test_a_topic_can_be_added_later(open_log: OpenLog) -> None:
 
 async def test_a_changed_partition_count_is_refused(open_log: OpenLog) -> None:
     await open_log(TOPICS)
-    with pytest.raises(Rejected, match=r"events has 3 partitions .* and 4 in the configuration"):
-        await open_log([COMMANDS, Topic("events", "the truth", 4, None)])
+    changed = Topic(AUDIT.name, AUDIT.carries, 4, None)
+    with pytest.raises(Rejected, match=r"events has 2 partitions .* and 4 in the configuration"):
+        await open_log([COMMANDS, EVENTS, changed])
     await open_log(TOPICS)
 
 

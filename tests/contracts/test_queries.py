@@ -1,16 +1,26 @@
 """Every named question runs on every graph, and answers with aliased columns."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
+from agent_orchestration.backends import embedded
+from agent_orchestration.backends.graph import Graph
+from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.module import REQUIRED
+from tests.services import neo4j
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NOW = 1_700_000_000_000
 CALLER = Caller()
 REQUIRED_VALUES = {
     "task_id": "second",
@@ -28,10 +38,40 @@ SQL = {"names": ["sql"], "levels": {"sql": 0.0}}
 PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    platform = Platform(Config(data=tmp_path))
-    await platform.start()
+@contextmanager
+def graph_named(name: str) -> Generator[None]:
+    """Inside, platforms have that graph."""
+    with ExitStack() as stack:
+        made: Callable[[Path, Iterable[type[Entity]]], Graph] = KgliteGraph
+        if name == "neo4j":
+            database = stack.enter_context(neo4j.emptied())
+            made = lambda _, entities: Neo4jGraph(database, entities)  # noqa: E731
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(embedded, "KgliteGraph", made)
+        yield
+
+
+@asynccontextmanager
+async def filled(name: str, folder: Path) -> AsyncGenerator[Platform]:
+    with graph_named(name):
+        platform = Platform(open_backends(Config(data=folder), lambda: NOW), lambda: NOW)
+        try:
+            await platform.start()
+            await fill(platform)
+            yield platform
+        finally:
+            await platform.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["kglite", "neo4j"])
+async def platform(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """One for all questions, for they change nothing."""
+    async with filled(request.param, tmp_path_factory.mktemp("data")) as platform:
+        yield platform
+
+
+async def fill(platform: Platform) -> None:
     await platform.call(
         "register_agent",
         {"id": "ada", "name": "Ada", "kind": "human", "capabilities": [{"name": "python"}]},
@@ -57,20 +97,27 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
     )
     for tool, given in calls:
         await platform.call(tool, given, CALLER)
-    yield platform
-    await platform.stop()
+
+
+async def asked(platform: Platform, name: str) -> dict[str, Any]:
+    params = {
+        parameter: REQUIRED_VALUES[parameter]
+        for parameter, default in REGISTRY.queries[name].parameters.items()
+        if default is REQUIRED
+    }
+    return await platform.call("run_named_query", {"name": name, "params": params}, CALLER)
+
+
+async def test_every_graph_answers_as_the_embedded_one(platform: Platform, tmp_path: Path) -> None:
+    async with filled("kglite", tmp_path) as embedded:
+        for name in sorted(REGISTRY.queries):
+            assert await asked(platform, name) == await asked(embedded, name)
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY.queries))
 async def test_a_named_question_runs(platform: Platform, name: str) -> None:
-    query = REGISTRY.queries[name]
-    params = {
-        parameter: REQUIRED_VALUES[parameter]
-        for parameter, default in query.parameters.items()
-        if default is REQUIRED
-    }
-    answer = await platform.call("run_named_query", {"name": name, "params": params}, CALLER)
-    assert query.sentence.endswith(".")
+    answer = await asked(platform, name)
+    assert REGISTRY.queries[name].sentence.endswith(".")
     assert all(column.isidentifier() for column in answer["columns"])
 
 

@@ -15,6 +15,7 @@ VALID: dict[str, dict[str, Any]] = {
     "retire_agent": {"agent_id": "idle"},
     "heartbeat": {"agent_id": "busy", "leases": [{"task_id": "running", "attempt": 1}]},
     "define_capability": {"name": "python"},
+    "raise_rules": {},
     "create_task": {"id": "new", "title": "T"},
     "claim_task": {"agent_id": "idle"},
     "assign_task": {"task_id": "ready", "agent_id": "idle"},

@@ -9,13 +9,15 @@ KEY_MEMORY_MS = 24 * 60 * 60 * 1000
 
 
 class Chain:
-    """A history so far: `seq` and `at` of its last event, and the broken promises."""
+    """A history so far: `seq` and `at` of its last event, the rules in force, and the broken
+    promises."""
 
     def __init__(self, name: str, commands: dict[tuple[int, int], Record]) -> None:
         self.name = name
         self.violations: list[Violation] = []
         self.seq = 0
         self.at = 0
+        self.rules = 1
         self._digest = GENESIS
         self._partition: int | None = None
         self._command_ids: set[str] = set()
@@ -32,6 +34,11 @@ class Chain:
         seq, at = int(headers["ce_seq"]), int(headers["ce_at"])
         if seq != self.seq + 1:
             self.wrong("seq without gaps", f"{seq} comes after {self.seq}")
+        rules = int(headers.get("ce_rules", 1))
+        if self.seq == 0:
+            self.rules = rules
+        elif rules != self.rules:
+            self.wrong("rules in force", f"decided under {rules}, but {self.rules} are in force")
         self.seq = seq
         if headers["ce_prev"] != self._digest:
             self.wrong("prev chain", f"prev {headers['ce_prev']}, predecessor {self._digest}")

@@ -5,6 +5,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+NEVER_SAID = {"max_attempts": 0}
+"""The retry policy of tasks of which nothing is said: no limit."""
+
 
 @dataclass
 class Violation:
@@ -37,11 +40,17 @@ class Task:
     plan: str | None = None
     status: str = "ready"
     attempt: int = 0
+    max_attempts: int = 0
+    given_back: int = 0
     holder: str | None = None
     lease_until: int = 0
     retry_at: int | None = None
     open_tasks: set[str] = field(default_factory=set[str])
     failed: bool = False
+
+    def has_attempts_left(self) -> bool:
+        """Whether its retry policy allows another one; those given back do not count."""
+        return not self.max_attempts or self.attempt - self.given_back < self.max_attempts
 
 
 @dataclass
@@ -60,6 +69,7 @@ def task_of(event: dict[str, Any], team: str | None, plan: str | None = None) ->
     return Task(
         depends_on={d["task_id"]: d["on_failure"] for d in event.get("depends_on", ())},
         requires={r["capability"]: r["level"] for r in event.get("requires", ())},
+        max_attempts=(event.get("retry") or NEVER_SAID)["max_attempts"],
         team=team,
         plan=plan,
     )
@@ -89,11 +99,14 @@ def skills(listed: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def digest(record: Record) -> str:
-    """SHA-256 over the chain's facts as a JSON array and the body, 32 hex digits."""
+    """SHA-256 over the chain's facts as a JSON array and the body, 32 hex digits. The first rules
+    are no fact: the oldest events say nothing of them."""
     h = record.headers
+    rules = int(h.get("ce_rules", 1))
     facts = (
         *(h["ce_prev"], h["ce_tenant"], int(h["ce_seq"]), h["ce_type"], int(h["ce_dataversion"])),
         *(int(h["ce_at"]), h["ce_commandid"], h["ce_actor"], h["ce_receiptkey"], h["ce_bodyhash"]),
+        *([rules] if rules > 1 else []),
     )
     text = json.dumps(facts, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode() + record.value).hexdigest()[:32]

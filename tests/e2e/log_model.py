@@ -52,6 +52,7 @@ class Tenant(Chain):
             "TeamUpdated": self._team_updated,
             "TeamDisbanded": self._team_disbanded,
             "PlanSubmitted": self._plan_submitted,
+            "RulesRaised": self._rules_raised,
         }
 
     def follow(self, record: Record) -> None:
@@ -171,6 +172,10 @@ class Tenant(Chain):
         if event["retry_at"] is None:
             self._end(event["task_id"], "failed")
             return
+        if self.rules >= 2 and event["error_type"] == "worker_stopped":
+            task.given_back += 1
+        elif not task.has_attempts_left():
+            self.wrong("attempts end", f"task {event['task_id']} after {task.attempt}")
         later = event["retry_at"] > self.at
         self._free(event["task_id"], task, "blocked" if later else "ready")
         task.retry_at = event["retry_at"] if later else None
@@ -180,6 +185,8 @@ class Tenant(Chain):
         if self.at < task.lease_until:
             detail = f"task {event['task_id']} at {self.at}, lease until {task.lease_until}"
             self.wrong("leases last", detail)
+        if event["requeued"] != task.has_attempts_left():
+            self.wrong("attempts end", f"task {event['task_id']} after {task.attempt}")
         if event["requeued"]:
             self._free(event["task_id"], task, "ready")
         else:
@@ -273,6 +280,11 @@ class Tenant(Chain):
         for task_id in its:
             self.tasks[task_id].team = None
         self.teams[team_id] = None
+
+    def _rules_raised(self, _type: str, event: dict[str, Any]) -> None:
+        if event["rules"] <= self.rules:
+            self.wrong("rules are raised", f"from {self.rules} to {event['rules']}")
+        self.rules = event["rules"]
 
     def _members(self, team_id: str) -> set[str]:
         members = self.teams[team_id]

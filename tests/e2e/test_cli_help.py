@@ -28,10 +28,20 @@ VERBS = [
     "events tail",
     "run",
     "rebuild",
+    "rules show",
+    "rules raise",
     "doctor",
     "install claude-desktop",
     "schema show",
+    "schema migrate",
+    "schema current",
+    "schema downgrade",
     "topology",
+    "topics create",
+    "topics describe",
+    "consumer-groups list",
+    "consumer-groups describe",
+    "consumer-groups reset",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.cli.tool_help import sample_arguments
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
@@ -40,7 +40,7 @@ async def test_generated_calls_are_answered_or_refused_with_a_typed_error(
 ) -> None:
     chance = random.Random(seed)
     tools = sorted(REGISTRY.tools.values(), key=lambda tool: tool.name)
-    platform = Platform(Config(data=tmp_path))
+    platform = Platform(open_backends(Config(data=tmp_path)))
     refused = accepted = 0
     try:
         await platform.start()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastmcp import Client
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.cli.tool_help import sample_arguments
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
@@ -96,7 +96,7 @@ NEEDED = Counter(
 
 @asynccontextmanager
 async def client_in_memory(folder: Path) -> AsyncGenerator[Client[Any]]:
-    platform = Platform(Config(data=folder))
+    platform = Platform(open_backends(Config(data=folder)))
     try:
         await platform.start()
         async with Client(create_mcp(platform, toolsets=None, caller=Caller)) as client:

@@ -124,3 +124,19 @@ async def test_an_id_can_be_taken_once(tmp_path: Path, make: str) -> None:
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert sum(isinstance(answer, Rejected) for answer in answers) == 9
         assert len(await world.types()) == 1
+
+
+async def test_a_command_that_comes_again_after_its_id_was_forgotten_creates_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    async with World(tmp_path, clock) as world:
+        for _ in range(2):
+            await world.inject(CreateTask(title="one"), "command-1")
+            await world.settled()
+            # Finished, it leaves memory.
+            await world.call("cancel_task", task_id="task-command1")
+            await world.task("another", idempotency_key="k")
+            clock.pass_seconds(HOUR)
+        assert await world.types() == ["TaskCreated", "TaskCancelled", "TaskCreated"]
+        await world.is_fold_of_log()

@@ -13,7 +13,7 @@ from tests.integration.world import World
 
 WORKER = """
 import asyncio, sys
-from agent_orchestration.app import Platform
+from agent_orchestration.app import Platform, open_backends
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 
@@ -35,7 +35,7 @@ async def work(platform, tenant, name, number):
             print(tenant, done["seq"], held["task_id"], "completed", flush=True)
 
 async def main():
-    platform = Platform(Config(data=sys.argv[1]))
+    platform = Platform(open_backends(Config(data=sys.argv[1])))
     await platform.start()
     number = int(sys.argv[2])
     await asyncio.gather(*(

@@ -376,14 +376,14 @@ async def test_a_team_with_a_large_plan_is_disbanded_and_its_tasks_listed(tmp_pa
 
 WORKER = """
 import asyncio, sys
-from agent_orchestration.app import Platform
+from agent_orchestration.app import Platform, open_backends
 from agent_orchestration.backends.graph import kglite
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 
 async def main():
     kglite.LARGE_ROWS = 1000  # plans are written as very large batches are
-    platform = Platform(Config(data=sys.argv[1]))
+    platform = Platform(open_backends(Config(data=sys.argv[1])))
     await platform.start()
     number = int(sys.argv[2])
     async def call(tool, **arguments):

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestration.app import REGISTRY
+from agent_orchestration.app import REGISTRY, random_id
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
 from tests.integration.world import Clock, Gate, World, live, until
@@ -27,8 +29,10 @@ def other_process(world: World, clock: Clock) -> Services:
     """What another process has, on the same log and graph."""
     answers, hints = Answers(), ReadyHints()
     blobs = FolderBlobs(world.folder / "blobs")
-    bus = CommandBus(world.log, blobs, REGISTRY, answers, hints)
-    return Services(world.log, world.graph, REGISTRY, Progress(), bus, hints, clock)
+    bus = CommandBus(world.log, blobs, REGISTRY, answers, hints, new_id=random_id)
+    progress = Progress()
+    replies = Replies(world.log, None, delivered=bus.delivered, hints=hints, progress=progress)
+    return Services(world.log, world.graph, REGISTRY, progress, bus, hints, replies, clock, RULES)
 
 
 async def one_history(world: World) -> None:

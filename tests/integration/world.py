@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent_orchestration.app import REGISTRY, Platform, wall_clock
+from agent_orchestration.app import REGISTRY, Platform, open_backends, wall_clock
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph import GraphWrite
 from agent_orchestration.backends.graph.fingerprint import fingerprint
@@ -134,9 +134,9 @@ class World:
         self.log: WatchedLog
         self.graph: WatchedGraph
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("agent_orchestration.app.SqliteLog", self._make_log)
-            patch.setattr("agent_orchestration.app.KgliteGraph", self._make_graph)
-            self.platform = Platform(Config(data=folder), clock)
+            patch.setattr("agent_orchestration.backends.embedded.SqliteLog", self._make_log)
+            patch.setattr("agent_orchestration.backends.embedded.KgliteGraph", self._make_graph)
+            self.platform = Platform(open_backends(Config(data=folder), clock), clock)
 
     def _make_log(self, path: Path, topics: Any, clock: Callable[[], int]) -> WatchedLog:
         self.log = WatchedLog(path, topics, clock)

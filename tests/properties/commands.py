@@ -1,5 +1,6 @@
 """From the numbers of a move to a command that makes sense now, most of the time."""
 
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.messages import Command
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.commands import (
@@ -27,10 +28,12 @@ from agent_orchestration.domain.tasks.commands import (
 )
 from agent_orchestration.domain.tasks.model import (
     HELD,
+    WORKER_STOPPED,
     DependencySpec,
     RequirementSpec,
     Task,
 )
+from agent_orchestration.domain.tenants.commands import RaiseRules
 from agent_orchestration.pipeline.due import command_for, due_until
 from tests.properties.company_moves import COMPANY
 from tests.properties.move import (
@@ -167,10 +170,14 @@ def _fail(state: TenantState, move: Move, _now: int) -> Command:
         agent_id=agent,
         attempt=attempt,
         error=move.text,
-        error_type="fatal" if move.number % 4 == 2 else move.line(),
+        error_type={1: WORKER_STOPPED, 2: "fatal"}.get(move.number % 4, move.line()),
         retryable=move.number % 5 != 4,
         retry_after_ms=move.lasting * 1000 if move.number % 3 == 2 else None,
     )
+
+
+def _raise_rules(_state: TenantState, move: Move, _now: int) -> Command:
+    return RaiseRules(rules=RULES if move.number % 5 else 1)
 
 
 def _cancel(state: TenantState, move: Move, _now: int) -> Command:
@@ -213,6 +220,7 @@ MAKE: dict[str, Make] = {
     "expire lease": _expire_lease,
     "release": _release,
     "due": _due,
+    "raise rules": _raise_rules,
     **COMPANY,
 }
 """Kind of move -> what makes its command."""

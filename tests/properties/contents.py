@@ -6,7 +6,7 @@ from typing import Any
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Silence
+from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Levels, Silence
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.index import (
     Children,
@@ -25,16 +25,14 @@ from agent_orchestration.pipeline.due import Due
 def index_contents(state: TenantState) -> dict[str, Any]:
     """What every index has filed, without what it would skip anyway."""
     ready: dict[Any, Any] = {}
-    for lead, groups in vars(state.index(ReadyTasks))["_groups"].items():
-        for requires, bucket in groups.items():
-            assert bucket.heap[0] == min(bucket.orders.values())
-            assert set(bucket.heap) >= set(bucket.orders.values())
-            ready[lead, requires] = dict(bucket.orders)
+    for requires, group in vars(state.index(ReadyTasks))["_tasks"].all_groups():
+        assert group.first == min(group.orders())
+        ready[requires] = group.orders()
     return {
         "ready": ready,
         "dependents": _plain(vars(state.index(Dependents))["_waiting"]),
         "holders": _plain(vars(state.index(TasksByAgent))["_held"]),
-        "capabilities": _plain(vars(state.index(AgentsByCapability))["_agents"]),
+        "capabilities": _capabilities(state.index(AgentsByCapability)),
         "children": _plain(vars(state.index(Children))["_open"]),
         "members": _plain(vars(state.index(TeamMembers))["_members"]),
         "work of teams": _plain(vars(state.index(TeamTasks))["_tasks"]),
@@ -42,6 +40,24 @@ def index_contents(state: TenantState) -> dict[str, Any]:
         "known agents": state.index(KnownAgents).ids(),
         "tasks due": _entries(state.index(TaskDeadlines).deadlines),
         "agents due": _entries(state.index(Silence).deadlines),
+    }
+
+
+def _capabilities(index: AgentsByCapability) -> dict[str, Any]:
+    """For each capability, who has it, and who at which level or above."""
+    bits: dict[str, int] = vars(index)["_bits"]
+    agents: dict[str, set[str]] = _plain(vars(index)["_agents"])
+    levels: dict[str, Levels] = vars(index)["_levels"]
+    assert levels.keys() == agents.keys()
+    return {
+        name: {
+            0: its,
+            **{
+                level: {agent for agent in bits if levels[name].at(level) & bits[agent]}
+                for level in levels[name].levels
+            },
+        }
+        for name, its in agents.items()
     }
 
 

@@ -28,9 +28,11 @@ Answer = Callable[[Mapping[str, Any]], list[Row]]
 
 
 class GraphModel:
-    """Nodes by label and id, relationships by kind and ends."""
+    """Nodes by label and id, relationships by kind and ends. `shuffle` puts rows in the order in
+    which entities and their relationships are told."""
 
     def __init__(self) -> None:
+        self.shuffle: Callable[[list[Row]], None] = lambda _rows: None
         self.nodes: defaultdict[str, dict[str, Row]] = defaultdict(dict)
         self.links: defaultdict[LinkKey, dict[tuple[str, str], Row]] = defaultdict(dict)
         self.positions: dict[int, Position] = {}
@@ -105,11 +107,13 @@ class GraphModel:
         here, there = (1, 0) if relationship.reverse else (0, 1)
 
         def found(ids: Sequence[str]) -> list[Row]:
-            return [
+            rows: list[Row] = [
                 {"id": link[here], "target": link[there], "props": dict(props)}
                 for link, props in self.links[key].items()
                 if link[here] in ids
             ]
+            self.shuffle(rows)
+            return rows
 
         live, by_id = load_statements.live_links, load_statements.links_by_id
         self._answers[live(cls, relationship)] = lambda p: found(self._live(cls, p["tenant"]))
@@ -122,7 +126,9 @@ class GraphModel:
 
     def _rows(self, label: str, ids: Sequence[str]) -> list[Row]:
         nodes = self.nodes[label]
-        return [{"row": dict(nodes[one])} for one in ids if one in nodes]
+        rows: list[Row] = [{"row": dict(nodes[one])} for one in ids if one in nodes]
+        self.shuffle(rows)
+        return rows
 
     def _tenant_seq(self, parameters: Mapping[str, Any]) -> list[Row]:
         return [{"seq": f["row"]["seq"]} for f in self._rows("Tenant", [parameters["tenant"]])]

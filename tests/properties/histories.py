@@ -37,9 +37,9 @@ HOSTILE = st.sampled_from([
 KINDS = (*commands.OFTEN, *commands.MAKE, *COMPANY)
 
 
-def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStrategy[list[Move]]:
-    """Lists of moves."""
-    move = st.builds(
+def a_move(texts: st.SearchStrategy[str] = PLAIN) -> st.SearchStrategy[Move]:
+    """Any move."""
+    return st.builds(
         Move,
         kind=st.sampled_from(KINDS),
         task=st.integers(0, 9),
@@ -48,6 +48,11 @@ def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStr
         seconds=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 30, 61, 301, -7]),
         text=texts,
     )
+
+
+def moves(texts: st.SearchStrategy[str] = PLAIN, most: int = 50) -> st.SearchStrategy[list[Move]]:
+    """Lists of moves."""
+    move = a_move(texts)
     # A length of its own: lists that end by chance are short.
     later = st.integers(0, most).flatmap(lambda n: st.lists(move, min_size=n, max_size=n))
     return later.map(lambda found: [*OPENING, *found])
@@ -67,7 +72,8 @@ OPENING = [
 
 
 class History:
-    """A tenant whose commands are decided one after the other, as in production."""
+    """A tenant whose commands are decided one after the other, as in production. It begins with
+    the oldest rules, so that moves can raise them."""
 
     def __init__(self, tenant: str = "acme") -> None:
         self.state: TenantState = REGISTRY.new_state(tenant)
@@ -155,6 +161,7 @@ def copy_of(state: TenantState, loaded: Iterable[Entity]) -> TenantState:
         state.at,
         state.position,
     )
+    other.rules = state.rules
     other.receipts.update(state.receipts)
     for entity in loaded:
         other.load(msgspec.structs.replace(entity))

@@ -174,5 +174,5 @@ def test_an_event_changes_only_what_it_says_it_touched(made: list[Move]) -> None
             if key not in touched:
                 assert canonical(entity) == canonical(before[key])
             else:
-                assert touched[key].created == (key not in before)
+                assert touched[key].before == before.get(key)
         assert before.keys() <= {(type(e), e.id) for e in entities(history.state)}

@@ -4,6 +4,7 @@ import pytest
 
 from agent_orchestration.core.messages import Command
 from agent_orchestration.domain.agents.model import Agent, Skill
+from agent_orchestration.domain.plans.commands import TeamSpec
 from agent_orchestration.domain.tasks.model import Assignment, Dependency, Requirement, Task
 from tests.unit.domain import START, Domain
 from tests.unit.examples import (
@@ -85,7 +86,7 @@ def many() -> Domain:
         (assign("ready-1"), 2),
         (task("new"), 1),
         (task("new", {"c0": 500}), 1 + 1),
-        (task("new", {"c0": 400, "c1": 400}), 1 + 3),
+        (task("new", {"c0": 400, "c1": 400}), 1 + 2),
         (task("new", after=["mine", edge("ready-1", "cancel"), "blocked-1"]), 1 + 3),
         (plan(part("a"), part("b", after=["a", "mine", "ready-1"]), plan_id="p"), 1 + 2 + 2),
         (form("new", {"c0": 500}), 1 + 1),
@@ -97,6 +98,67 @@ def test_a_decision_looks_at_as_little_among_many_tasks_as_among_few(
     few: Domain, many: Domain, command: Command, most: int
 ) -> None:
     assert few.examined(command) == many.examined(command) <= most
+
+
+def crowd(agents: int) -> Domain:
+    """Agents who all have the same two capabilities, at levels of their own; nobody has both at
+    half or more."""
+    domain = Domain()
+    for number in range(agents):
+        level = number * 1000 // agents
+        skills = (Skill("c0", level), Skill("c1", 999 - level))
+        agent_id = f"agent-{number:04}"
+        domain.state.load(Agent(id=agent_id, name="x", kind="llm", skills=skills))
+    return domain
+
+
+BOTH = {"c0": 500, "c1": 500}
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        (task("new", {"c0": 999}), 1 + 1),
+        (task("new", {"c0": 999, "c1": 0}), 1 + 2),
+        (task("new", BOTH), 1 + 2),
+        (plan(part("a", BOTH), part("b", BOTH, after=["a"]), plan_id="p"), 1 + 2 + 2),
+        (form("new", members=["agent-0001"]), 1 + 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Command) else None,
+)
+def test_whether_anybody_can_do_it_is_known_without_a_look_at_each(
+    command: Command, most: int
+) -> None:
+    assert crowd(10).examined(command) == crowd(1000).examined(command) <= most
+
+
+def test_choosing_members_looks_once_at_those_who_are_able_and_at_nobody_else() -> None:
+    domain = crowd(1000)
+    for number in range(1000):
+        domain.state.load(Agent(id=f"other-{number}", name="x", kind="llm"))
+        domain.state.load(live_task(f"t{number}", number, requires=(Requirement("c0", number),)))
+    assert domain.examined(form("new", BOTH, min_size=20)) <= 1 + 1000
+    team = TeamSpec(max_size=20)
+    assert domain.examined(plan(part("a", BOTH), plan_id="p", form_team=team)) <= 2 + 2 + 1000
+
+
+def test_a_claim_among_a_thousand_levels_looks_at_few_of_them() -> None:
+    domain = Domain()
+    for name, level in (("low", 1), ("middle", 500), ("high", 1000)):
+        skills = (Skill("c0", level), Skill("c1", level))
+        domain.state.load(Agent(id=name, name="x", kind="llm", skills=skills, max_concurrency=9999))
+    for number in range(1000):
+        # The least demanding ones come last.
+        requires = (Requirement("c0", number),)
+        domain.state.load(live_task(f"one-{number}", 5000 - number, requires=requires))
+        requires = (Requirement("c0", number), Requirement("c1", number * 7 % 1000))
+        domain.state.load(live_task(f"two-{number}", 5000 - number, requires=requires))
+    for _ in range(300):
+        for name in ("low", "middle", "high"):
+            command = claim(name)
+            assert domain.examined(command) <= 200
+            domain.when(command)
+    assert {task.status for task in domain.state.all(Task)} == {"ready", "running"}
 
 
 def test_claiming_a_thousand_tasks_looks_at_each_group_once_a_time() -> None:

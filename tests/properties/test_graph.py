@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.core.folding import event_row
 from agent_orchestration.core.messages import canonical
 from agent_orchestration.core.state import COMMAND_MEMORY_MS, TenantState
@@ -19,6 +20,7 @@ from tests.properties.commands import Move
 from tests.properties.contents import index_contents
 from tests.properties.graph_model import Batch, GraphModel, Reader, everything
 from tests.properties.histories import HOSTILE, History, clock, copy_of, entities, moves
+from tests.services import neo4j
 from tests.unit.domain import replay, snapshot
 
 BATCHES = st.lists(
@@ -81,23 +83,34 @@ def non_empty(graph: GraphModel) -> dict[Any, Any]:
 def test_the_embedded_graph_gives_back_what_was_folded(
     made: list[Move], others: list[Move], plan: list[Batch]
 ) -> None:
-    histories = [History("default").play(made), History("acme").play(others)]
-
-    async def run(folder: Path) -> None:
-        graph = KgliteGraph(folder / "graph.kgl", REGISTRY.entities.values())
-        await graph.start()
-        try:
-            for history in histories:
-                tenant = history.state.tenant
-                await Reader(graph, tenant).read(history.envelopes, plan)
-            for history in histories:
-                await assert_loads_back(graph, replay(history.envelopes, history.state.tenant))
-                await assert_events_are_kept(graph, history)
-        finally:
-            await graph.stop()
-
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(Path(folder)))
+        graph = KgliteGraph(Path(folder) / "graph.kgl", REGISTRY.entities.values())
+        asyncio.run(assert_gives_back(graph, made, others, plan))
+
+
+@settings(max_examples=10)
+@given(moves(HOSTILE, 30), moves(most=20), BATCHES)
+def test_neo4j_gives_back_what_was_folded(
+    made: list[Move], others: list[Move], plan: list[Batch]
+) -> None:
+    with neo4j.emptied() as database:
+        graph = Neo4jGraph(database, REGISTRY.entities.values())
+        asyncio.run(assert_gives_back(graph, made, others, plan))
+
+
+async def assert_gives_back(
+    graph: Graph, made: list[Move], others: list[Move], plan: list[Batch]
+) -> None:
+    histories = [History("default").play(made), History("acme").play(others)]
+    await graph.start()
+    try:
+        for history in histories:
+            await Reader(graph, history.state.tenant).read(history.envelopes, plan)
+        for history in histories:
+            await assert_loads_back(graph, replay(history.envelopes, history.state.tenant))
+            await assert_events_are_kept(graph, history)
+    finally:
+        await graph.stop()
 
 
 async def assert_events_are_kept(graph: Graph, history: History) -> None:

@@ -5,30 +5,25 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 
-from agent_orchestration.core.messages import Event
-from agent_orchestration.core.state import GENESIS, TenantState
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.core.state import GENESIS
 from agent_orchestration.domain.plans.events import PlanSubmitted
 from agent_orchestration.domain.tasks.commands import AttemptCommand, ExpireLease, ReleaseTask
 from agent_orchestration.domain.tasks.events import (
-    TaskAssigned,
-    TaskClaimed,
     TaskCompleted,
     TaskCreated,
     TaskFailed,
+    TaskLeaseExpired,
     TaskProgressed,
     TaskStarted,
 )
-from agent_orchestration.domain.tasks.index import meets
 from agent_orchestration.domain.tasks.model import HELD, Task
-from agent_orchestration.domain.teams.model import Team
+from agent_orchestration.domain.tenants.events import RulesRaised
 from agent_orchestration.pipeline.deciding import Outcome
 from tests.properties.commands import Move
-from tests.properties.contents import unmet
 from tests.properties.histories import History, moves
+from tests.properties.laws import TAKEN, check_laws
 from tests.unit.domain import replay, snapshot
 
-TAKEN = (TaskClaimed, TaskAssigned)
 SAID = (TaskStarted, TaskProgressed, TaskCompleted, TaskFailed)
 
 
@@ -39,76 +34,9 @@ def test_agents_and_tasks_agree_after_every_event(made: list[Move]) -> None:
 
     def check(outcome: Outcome) -> None:
         if outcome.folded is not None:
-            _check_agents(history.state, outcome.folded.event)
-            _check_tasks(history.state)
-            _check_plans(history.state)
-            _check_teams(history.state)
+            check_laws(history.state, outcome.folded.event)
 
     history.play(made, each=check)
-
-
-def _check_agents(state: TenantState, event: Event) -> None:
-    for agent in state.all(Agent):
-        its = [task for task in state.all(Task) if task.held_by(agent.id)]
-        assert agent.active == len(its)
-        assert agent.retired_at is None or agent.active == 0
-    if isinstance(event, TAKEN):
-        agent, task = state.get(Agent, event.agent_id), state.get(Task, event.task_id)
-        assert agent is not None
-        assert task is not None
-        assert agent.active <= agent.max_concurrency
-        assert not agent.draining
-        assert meets(agent.levels, task.requires)
-        assert task.team_id is None or task.team_id in {m.team_id for m in agent.memberships}
-
-
-def _check_plans(state: TenantState) -> None:
-    for plan in state.all(Task):
-        its = [task for task in state.all(Task) if task.parent_id == plan.id]
-        ended = [task.status for task in its if not task.is_live()]
-        assert plan.children == len(its)
-        if not its:
-            continue
-        assert plan.open_children == len(its) - len(ended)
-        assert plan.failed_children == len(ended) - ended.count("completed")
-        assert (plan.status == "running") == bool(plan.open_children)
-        if plan.status != "running":
-            assert (plan.status == "completed") == (plan.failed_children == 0)
-        assert (plan.assignment, plan.attempt, plan.lease_until) == (None, 0, None)
-
-
-def _check_teams(state: TenantState) -> None:
-    for agent in state.all(Agent):
-        teams = [state.get(Team, one.team_id) for one in agent.memberships]
-        assert all(team is not None and team.is_live() for team in teams)
-        assert len(teams) == len({one.team_id for one in agent.memberships})
-        assert agent.retired_at is None or not teams
-    for task in state.all(Task):
-        if task.team_id is not None and task.is_live():
-            team = state.get(Team, task.team_id)
-            assert team is not None
-            assert team.is_live()
-
-
-def _check_tasks(state: TenantState) -> None:
-    for task in state.all(Task):
-        held = task.status in HELD and not task.children
-        finished = not task.is_live()
-        assert (task.finished_at is not None) == finished
-        assert (task.lease_until is not None) == held
-        assert task.retry_at is None or task.status == "blocked"
-        if held:
-            assert task.assignment is not None
-        if task.assignment is not None:
-            assert task.assignment.attempt == task.attempt
-            assert held or finished
-        if task.is_live():
-            waits = unmet(state, task)
-            assert task.waiting_on == len(waits), (task, waits)
-            assert (task.status == "blocked") == bool(waits or task.retry_at is not None)
-        if task.status == "completed":
-            assert task.waiting_on == 0
-        assert task.max_attempts == 0 or task.status != "failed" or task.attempt >= 1
 
 
 @settings(max_examples=150)
@@ -158,6 +86,39 @@ def test_a_history_is_an_unbroken_chain(made: list[Move]) -> None:
     assert (history.state.seq, history.state.position) == (last.seq, last.command_position)
     assert len({one.digest for one in envelopes}) == len(envelopes)
     assert len({one.id for one in envelopes}) == len(envelopes)
+
+
+@settings(max_examples=60)
+@given(moves())
+def test_an_event_is_decided_under_the_rules_that_the_events_before_it_put_in_force(
+    made: list[Move],
+) -> None:
+    in_force = 1
+    for folded in History().play(made).folded:
+        assert folded.envelope.rules == in_force
+        if isinstance(folded.event, RulesRaised):
+            assert folded.event.rules > in_force
+            in_force = folded.event.rules
+
+
+@settings(max_examples=150)
+@given(moves(most=80))
+def test_the_policy_ends_a_task_after_as_many_attempts_as_were_not_given_back(
+    made: list[Move],
+) -> None:
+    history = History()
+
+    def check(outcome: Outcome) -> None:
+        event = outcome.folded.event if outcome.folded else None
+        if isinstance(event, TaskFailed | TaskLeaseExpired):
+            task = history.state.get(Task, event.task_id)
+            assert task is not None
+            given_back = task.reason == f"attempt {event.attempt} was given back"
+            assert not given_back or (history.state.rules >= 2 and task.is_live())
+            goes_on = task.is_live() and not given_back
+            assert not goes_on or task.max_attempts == 0 or task.counted < task.max_attempts
+
+    history.play(made, each=check)
 
 
 @settings(max_examples=60)

@@ -112,7 +112,9 @@ def test_a_key_is_not_used_for_another_request(made: list[Move], places: list[in
 
 
 def different(fields: dict[str, object]) -> dict[str, object]:
-    """One of the ids, another one."""
+    """One of the ids, another one; the rules have none."""
+    if "rules" in fields:
+        return {"rules": 1000}
     name = next(n for n in ("task_id", "agent_id", "team_id", "plan_id", "name") if n in fields)
     return {name: "another"}
 

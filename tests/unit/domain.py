@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from agent_orchestration.app import REGISTRY
-from agent_orchestration.core.envelope import EventEnvelope, event_body
+from agent_orchestration.core.envelope import EventEnvelope, stored_form
 from agent_orchestration.core.errors import PlatformError
-from agent_orchestration.core.folding import check_rows, fold
+from agent_orchestration.core.folding import RULES, check_rows, fold
 from agent_orchestration.core.messages import (
     Command,
     CommandContext,
@@ -31,8 +31,9 @@ E = TypeVar("E", bound=Event)
 class Domain:
     """A tenant's history in memory. Time stands still unless `pass_seconds` moves it."""
 
-    def __init__(self, tenant: str = "default") -> None:
+    def __init__(self, tenant: str = "default", rules: int = RULES) -> None:
         self.state: TenantState = REGISTRY.new_state(tenant)
+        self.state.rules = rules
         self.now = START
         self.history: list[EventEnvelope] = []
         self._commands = 0
@@ -136,19 +137,21 @@ class Domain:
         return snapshot(self.state)
 
     def _fold(self, event: Event) -> None:
+        version, body = stored_form(event, self.state.rules)
         envelope = EventEnvelope(
             tenant=self.state.tenant,
             seq=self.state.seq + 1,
             prev=self.state.prev,
             type=type(event).__name__,
-            version=event.VERSION,
+            version=version,
             at=self.now,
-            body=event_body(event),
+            body=body,
             command_id=self.command_id,
             command_position=(1, self._commands),
             actor="me",
             receipt_key=f"id:{self.command_id}",
             body_hash="",
+            rules=self.state.rules,
         )
         self.history.append(envelope)
         check_rows(fold(REGISTRY, self.state, envelope))

@@ -27,6 +27,7 @@ from agent_orchestration.domain import (
     tasks,
     teams,
     templates,
+    tenants,
 )
 from agent_orchestration.domain.agents.commands import DrainAgent, RegisterAgent, RetireAgent
 from agent_orchestration.domain.agents.model import SkillClaim
@@ -41,7 +42,7 @@ from agent_orchestration.domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
 )
-from agent_orchestration.domain.tasks.model import DependencySpec, RequirementSpec
+from agent_orchestration.domain.tasks.model import DependencySpec, RequirementSpec, RetryPolicy
 from agent_orchestration.domain.teams.commands import (
     DisbandTeam,
     FormTeam,
@@ -49,12 +50,14 @@ from agent_orchestration.domain.teams.commands import (
     UpdateTeam,
 )
 from agent_orchestration.domain.templates.commands import DefineTemplate, InstantiateAgent
+from agent_orchestration.domain.tenants.commands import RaiseRules
 from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 from tests.e2e.check_log import check_folder, main
 
 REGISTRY = Registry(
-    module.MODULE for module in (agents, capabilities, templates, teams, tasks, plans, insight)
+    module.MODULE
+    for module in (agents, capabilities, templates, teams, tasks, plans, tenants, insight)
 )
 TENANT = "default"
 SECOND = 1000
@@ -120,6 +123,29 @@ def company() -> Story:
         (10, DisbandTeam(team_id="crew", force=True)),
         (11, ClaimTask(agent_id="one", lease_seconds=10)),
         (12, RetireAgent(agent_id="one", force=True)),
+    ]
+
+
+def upgraded() -> Story:
+    """Under the first rules a task given back has used up its attempt; under the next it has not,
+    but the loss of a lease still uses it up."""
+    once = RetryPolicy(max_attempts=1)
+
+    def give_back(task_id: str) -> FailTask:
+        said = "worker_stopped"
+        return FailTask(task_id=task_id, agent_id="one", attempt=1, error="x", error_type=said)
+
+    return [
+        (0, RegisterAgent(agent_id="one", name="one", kind="function")),
+        (0, CreateTask(task_id="old", title="x", retry=once)),
+        (0, CreateTask(task_id="new", title="x", retry=once)),
+        (1, ClaimTask(agent_id="one", lease_seconds=10)),
+        (2, give_back("old")),
+        (3, RaiseRules(rules=2)),
+        (4, ClaimTask(agent_id="one", lease_seconds=10)),
+        (5, give_back("new")),
+        (6, ClaimTask(agent_id="one", lease_seconds=10)),
+        (16, ExpireLease(task_id="new", attempt=2)),
     ]
 
 
@@ -344,6 +370,31 @@ async def test_a_promise_of_teams_and_plans_that_is_broken_is_found(
     tmp_path: Path, change: Change, rule: str
 ) -> None:
     assert rule in rules(await write(tmp_path, change, company()))
+
+
+async def test_a_history_of_two_versions_of_the_rules_has_no_violations(tmp_path: Path) -> None:
+    summary = await write(tmp_path, unchanged, upgraded())
+    assert summary["violations"] == []
+    assert summary["tenants"][TENANT]["tasks"] == {"failed": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (edited("TaskFailed", "old", retry_at=2 * SECOND), "attempts end"),
+        (edited("TaskFailed", "new", error_type="error"), "attempts end"),
+        (edited("TaskLeaseExpired", requeued=True), "attempts end"),
+        (without("RulesRaised"), "rules in force"),
+        (replaced("TaskLeaseExpired", rules=1), "rules in force"),
+        (replaced("TaskLeaseExpired", rules=3), "rules in force"),
+        (edited("RulesRaised", rules=1), "rules are raised"),
+        (repeated("RulesRaised", **NEW), "rules are raised"),
+    ],
+)
+async def test_a_promise_about_the_rules_that_is_broken_is_found(
+    tmp_path: Path, change: Change, rule: str
+) -> None:
+    assert rule in rules(await write(tmp_path, change, upgraded()))
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

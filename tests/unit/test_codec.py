@@ -216,6 +216,7 @@ def test_a_record_that_is_not_ours_is_told_apart(change: dict[str, str | None]) 
         {"actor": "ann"},
         {"receipt_key": "id:c"},
         {"body_hash": "0"},
+        {"rules": 2},
     ],
 )
 def test_the_digest_covers_every_fact(change: dict[str, object]) -> None:

@@ -35,7 +35,7 @@ def test_without_file_and_environment_everything_has_its_default(
         8000,
         60,
     )
-    assert (config.kafka.num_partitions, config.kafka.replication_factor) == (4, 1)
+    assert (config.kafka.num_partitions, config.kafka.replication_factor) == (4, None)
     assert (config.openai.default_model, config.openai.request_timeout) == ("gpt-4-turbo", 30)
     assert (config.database.pool_size, config.database.connection_timeout) == (10, 5000)
     config.require_available_backend()
@@ -139,6 +139,20 @@ def test_an_empty_file_an_empty_section_and_an_empty_variable_mean_the_defaults(
             (
                 "kafka.bootstrap_servers in {file}: 'nowhere' must be host:port, several of them"
                 " separated by commas"
+            ),
+        ),
+        (
+            "kafka: {security_protocol: SASL_SSL, username: me}",
+            (
+                "kafka in {file}: security_protocol SASL_SSL needs username and password"
+                " (KAFKA_USERNAME, KAFKA_PASSWORD)"
+            ),
+        ),
+        (
+            "kafka: {prefix: a b}",
+            (
+                "kafka.prefix in {file}: 'a b' may have letters, digits, dots, hyphens and"
+                " underscores, at most 100"
             ),
         ),
         ("openai: 5", "openai in {file}: 5 must be a mapping of settings"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestration.app import REGISTRY, Platform
+from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
@@ -20,7 +20,7 @@ def mistaken(*_: object) -> None:
 async def test_a_command_that_cannot_be_decided_is_refused_and_the_next_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    platform = Platform(Config(data=tmp_path))
+    platform = Platform(open_backends(Config(data=tmp_path)))
     await platform.start()
     monkeypatch.setitem(REGISTRY.decide, DefineCapability, mistaken)
     with pytest.raises(Rejected, match="mistake in the platform") as caught:

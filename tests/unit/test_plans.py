@@ -52,7 +52,7 @@ def cancel(task_id: str = "release", reason: str | None = None) -> CancelTask:
     return CancelTask(task_id=task_id, reason=reason)
 
 
-def roll_up(domain: Domain, plan_id: str = "release") -> tuple[str, int, int, int]:
+def roll_up(domain: Domain, plan_id: str = "release") -> tuple[str | int | None, ...]:
     """Status, and how many tasks there are, are open, and did not complete."""
     its = domain.task(plan_id)
     return its.status, its.children, its.open_children, its.failed_children

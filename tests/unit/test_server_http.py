@@ -195,6 +195,7 @@ async def test_a_foreign_host_or_origin_is_refused_everywhere_but_at_health(
     web: httpx2.AsyncClient,
 ) -> None:
     for path in ("/", "/ready", "/mcp", "/api/v1/tools", "/status.css"):
+        assert (await web.get("/ready")).status_code == 200  # whoever was admitted admits nobody
         assert (await web.get(path, headers={"Host": "evil.example"})).status_code == 421
         assert (await web.get(path, headers={"Origin": "http://evil.example"})).status_code == 403
     assert (await web.get("/health", headers={"Host": "10.1.2.3"})).status_code == 200

@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from agent_orchestration.app import REGISTRY
@@ -45,17 +46,18 @@ def test_an_added_entity_is_found_and_told_by_settle_as_created() -> None:
     touched = state.settle()
     assert state.get(Agent, "ann") is ann
     assert list(touched) == [(Agent, "ann")]
-    assert (touched[Agent, "ann"].created, touched[Agent, "ann"].held) == (True, (None, None, None))
+    assert (touched[Agent, "ann"].entity, touched[Agent, "ann"].before) == (ann, None)
     assert state.settle() == {}
 
 
-def test_a_changed_entity_is_told_with_what_it_was_linked_to_before() -> None:
+def test_a_changed_entity_is_told_with_what_it_was_before() -> None:
     state = new_state()
     state.load(an_agent(python=1))
     state.change(Agent, "ann").skills = ()
     state.change(Agent, "ann").name = "Anna"
     touched = state.settle()[Agent, "ann"]
-    assert (touched.created, touched.held) == (False, ((Skill("python", 1),), (), None))
+    assert touched.before == an_agent(python=1)
+    assert touched.entity == msgspec.structs.replace(an_agent(), name="Anna")
 
 
 def test_changing_what_is_not_there_is_a_corrupt_history() -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused, statements
+from agent_orchestration.backends.graph import (
+    GraphWrite,
+    LinkKey,
+    WriteRefused,
+    schema_statements,
+    statements,
+)
 from agent_orchestration.backends.graph.kglite_values import VirtualProperties
 from agent_orchestration.core.entities import Entity, Index, Relationship
 
@@ -55,7 +61,7 @@ def test_each_statement_by_name() -> None:
 
 
 def test_the_schema_has_a_constraint_for_each_label_and_every_index() -> None:
-    schema = statements.schema([Box, Thing])
+    schema = list(schema_statements.schema([Box, Thing]).values())
     assert schema[:5] == [
         f"CREATE CONSTRAINT {label.lower()}_id IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE"
         for label in ("Box", "Thing", "Tenant", "Event", "Checkpoint")
@@ -72,7 +78,7 @@ def test_the_schema_has_a_constraint_for_each_label_and_every_index() -> None:
 
 
 def test_an_index_may_be_over_the_last_property_alone() -> None:
-    assert statements.index_of_last("Box", Box.INDEXES[0]) == (
+    assert schema_statements.index_of_last("Box", Box.INDEXES[0]) == (
         "CREATE RANGE INDEX box_tenant_size_index IF NOT EXISTS FOR (n:Box) ON (n.size)"
     )
 
@@ -142,11 +148,11 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
         lambda: statements.create_links(("HOLDS", name, "Thing")),
         lambda: statements.remove_links(("HOLDS", "Box", name)),
         lambda: statements.remove_links_at_end((name, "Box", "Thing")),
-        lambda: statements.constraint(name),
-        lambda: statements.index(name, Index("x", ("y",))),
-        lambda: statements.index("Box", Index(name, ("y",))),
-        lambda: statements.index("Box", Index("x", ("y", name))),
-        lambda: statements.index_of_last("Box", Index("x", (name,))),
+        lambda: schema_statements.constraint(name),
+        lambda: schema_statements.index(name, Index("x", ("y",))),
+        lambda: schema_statements.index("Box", Index(name, ("y",))),
+        lambda: schema_statements.index("Box", Index("x", ("y", name))),
+        lambda: schema_statements.index_of_last("Box", Index("x", (name,))),
         lambda: statements.node_ids(name),
         lambda: statements.whole_nodes(name),
         lambda: statements.links_from(name),

@@ -154,5 +154,5 @@ def test_the_queue_does_not_grow_with_what_has_left_it() -> None:
     for number in range(500):
         name = f"t{number}"
         domain.given(task(name), CancelTask(task_id=name))
-    groups = vars(domain.state.index(ReadyTasks))["_groups"]
-    assert len(groups[""][()].heap) < 100
+    names = vars(domain.state.index(ReadyTasks))["_tasks"]
+    assert sum(len(group.run) + len(group.rest) for _, group in names.all_groups()) < 50

@@ -4,16 +4,19 @@ from itertools import pairwise
 
 import pytest
 
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.messages import Command
-from agent_orchestration.domain.tasks.commands import ExpireLease, ReleaseTask
+from agent_orchestration.domain.agents.commands import RetireAgent
+from agent_orchestration.domain.tasks.commands import ExpireLease, FailTask, ReleaseTask
 from agent_orchestration.domain.tasks.events import TaskClaimed, TaskFailed, TaskReleased
-from agent_orchestration.domain.tasks.model import Assignment, RetryPolicy
+from agent_orchestration.domain.tasks.model import WORKER_STOPPED, Assignment, RetryPolicy
+from agent_orchestration.domain.tenants.commands import RaiseRules
 from tests.unit.domain import START, Domain
 from tests.unit.examples import agent, claim, complete, fail, task
 
 
-def running(retry: RetryPolicy | None = None, task_id: str = "parse") -> Domain:
-    return Domain().given(agent(), task(task_id, retry=retry), claim())
+def running(retry: RetryPolicy | None = None, task_id: str = "parse", rules: int = RULES) -> Domain:
+    return Domain(rules=rules).given(agent(), task(task_id, retry=retry), claim())
 
 
 def delays(retry: RetryPolicy, attempts: int, task_id: str = "parse") -> list[int]:
@@ -148,6 +151,99 @@ def test_failing_for_good_again_is_harmless() -> None:
 def test_failing_again_while_the_next_attempt_waits_is_fenced_and_changes_nothing() -> None:
     domain = running().given(fail())
     assert domain.refused(fail()).code == "fenced"
+
+
+# ── giving back
+
+
+ONCE = RetryPolicy(max_attempts=1)
+
+
+def give_back(attempt: int = 1, agent_id: str = "ann") -> FailTask:
+    return fail(attempt=attempt, agent_id=agent_id, error_type=WORKER_STOPPED)
+
+
+def test_a_task_that_its_worker_gives_back_is_ready_at_once_for_anybody() -> None:
+    domain = running(ONCE).given(agent("bob"))
+    event = domain.event(give_back(), TaskFailed)
+    assert event.retry_at == domain.now
+    free = domain.task()
+    assert (free.status, free.attempt, free.given_back) == ("ready", 1, 1)
+    assert (free.reason, free.error_type) == ("attempt 1 was given back", WORKER_STOPPED)
+    assert domain.agent().active == 0
+    assert domain.refused(complete()).code == "fenced"
+    assert domain.event(claim("bob"), TaskClaimed).attempt == 2
+
+
+def test_attempts_that_were_given_back_do_not_count_and_all_others_do() -> None:
+    domain = running(RetryPolicy(initial_ms=0, max_attempts=2))
+    domain.given(give_back(), claim(), give_back(2), claim())
+    assert not failed_for_good(domain, fail(attempt=3))
+    domain.given(claim(), give_back(4), claim())
+    assert failed_for_good(domain, fail(attempt=5))
+    assert (domain.task().given_back, domain.task().counted) == (3, 2)
+
+
+def test_a_task_may_be_given_back_for_ever() -> None:
+    domain = running(ONCE)
+    for attempt in range(1, 50):
+        domain.given(give_back(attempt), claim())
+    assert (domain.task().status, domain.task().attempt) == ("running", 50)
+
+
+def test_a_task_can_be_given_back_before_it_started() -> None:
+    domain = Domain().given(agent(), task(retry=ONCE), claim(start=False), give_back())
+    assert (domain.task().status, domain.task().given_back) == ("ready", 1)
+
+
+def test_the_lease_that_runs_out_after_an_attempt_was_given_back_counts() -> None:
+    domain = running(ONCE).given(give_back(), claim()).pass_seconds(60).given(expire(2))
+    assert (domain.task().status, domain.task().error_type) == ("failed", "lease_expired")
+    domain = running(RetryPolicy(max_attempts=2)).given(give_back(), claim()).pass_seconds(60)
+    assert domain.given(expire(2)).task().status == "ready"
+    assert domain.given(claim()).pass_seconds(60).given(expire(3)).task().status == "failed"
+
+
+def test_what_a_retired_agent_held_counts_as_an_attempt_and_goes_on() -> None:
+    domain = running(ONCE).given(give_back(), claim(), agent("bob"))
+    domain.given(RetireAgent(agent_id="ann", force=True))
+    assert (domain.task().status, domain.task().given_back) == ("ready", 1)
+    domain.given(claim("bob"), give_back(3, "bob"), claim("bob"))
+    assert failed_for_good(domain, fail(agent_id="bob", attempt=4))
+
+
+def test_delays_grow_with_the_attempts_that_count() -> None:
+    retry = RetryPolicy(initial_ms=1000, factor=10, max_ms=10**9)
+    domain = running(retry).given(give_back(), claim(), give_back(2), claim())
+    event = domain.event(fail(attempt=3), TaskFailed)
+    assert event.retry_at is not None
+    assert 1000 <= event.retry_at - domain.now <= 1100
+
+
+def test_who_gives_back_may_know_better_how_long_to_wait() -> None:
+    command = fail(error_type=WORKER_STOPPED, retry_after_ms=5000)
+    assert running(ONCE).event(command, TaskFailed).retry_at == START + 5000
+
+
+def test_giving_back_makes_nothing_retryable_that_is_not() -> None:
+    assert failed_for_good(running(RetryPolicy(non_retryable=(WORKER_STOPPED,))), give_back())
+    assert failed_for_good(running(), fail(error_type=WORKER_STOPPED, retryable=False))
+
+
+def test_under_the_first_rules_a_task_given_back_has_used_up_an_attempt() -> None:
+    assert failed_for_good(running(ONCE, rules=1), give_back())
+    domain = running(rules=1)
+    event = domain.event(give_back(), TaskFailed)
+    assert event.retry_at is not None
+    assert event.retry_at > domain.now
+    assert (domain.task().given_back, domain.task().reason) == (None, "attempt 1 failed")
+
+
+def test_raised_rules_count_from_then_on() -> None:
+    domain = running(RetryPolicy(initial_ms=0, max_attempts=2), rules=1).given(give_back(), claim())
+    domain.given(RaiseRules(rules=2), give_back(2), claim())
+    assert (domain.task().attempt, domain.task().given_back) == (3, 1)
+    assert failed_for_good(domain, fail(attempt=3))
 
 
 # ── leases

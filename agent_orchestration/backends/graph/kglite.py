@@ -17,15 +17,20 @@ from typing import Any, TypeVar
 import kglite
 import msgspec
 
-from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, Position, statements
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    GraphWrite,
+    Position,
+    schema_statements,
+    statements,
+)
 from agent_orchestration.backends.graph.kglite_errors import (
-    TooSlow,
-    WouldWrite,
     opening_errors,
     reading_errors,
     writing_errors,
 )
 from agent_orchestration.backends.graph.kglite_values import VirtualProperties, only_reads
+from agent_orchestration.backends.graph.read_errors import TooSlow, WouldWrite
 from agent_orchestration.core.entities import Entity, Row
 from agent_orchestration.core.errors import PlatformError, Rejected, Unavailable
 
@@ -87,13 +92,13 @@ class KgliteGraph:
             session = kglite.open_session(str(self._path), durable="normal")
         try:
             with opening_errors(self._path):
-                for statement in statements.constraints(self._entities):
+                for statement in schema_statements.constraints(self._entities).values():
                     session.execute(statement)
-                for label, index in statements.declared_indexes(self._entities):
+                for label, index in schema_statements.declared_indexes(self._entities):
                     # kglite's index over several properties takes time in proportion to its size
                     # for each insertion; that over ranges, where many nodes have one value.
                     one = len(index.properties) == 1
-                    build = statements.index if one else statements.index_of_last
+                    build = schema_statements.index if one else schema_statements.index_of_last
                     session.execute(build(label, index))
         except PlatformError:
             session.close()

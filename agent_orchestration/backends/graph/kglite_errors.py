@@ -6,16 +6,8 @@ from pathlib import Path
 
 import kglite
 
-from agent_orchestration.backends.graph import GraphUnreadable, WriteRefused
-from agent_orchestration.core.errors import Rejected, Unavailable
-
-
-class TooSlow(Rejected):
-    """The statement passed its deadline."""
-
-
-class WouldWrite(Rejected):
-    """The statement is not one that only reads."""
+from agent_orchestration.backends.graph import GraphUnreadable, WriteRefused, read_errors
+from agent_orchestration.core.errors import Unavailable
 
 
 @contextmanager
@@ -50,22 +42,17 @@ def writing_errors() -> Generator[None]:
 
 @contextmanager
 def reading_errors(seconds: float) -> Generator[None]:
-    """While reading: the reasons say where, never the statement, which may be a caller's."""
+    """While reading: `Unavailable` where it may work later, `Rejected` where it never will."""
     try:
         yield
     except kglite.CypherTimeoutError as error:
-        reason = f"the query took longer than {seconds:g} s: start from an id, or narrow it"
-        raise TooSlow("query_too_slow", reason, field="query") from error
+        raise read_errors.too_slow(seconds) from error
     except kglite.ReadOnlyError as error:
-        reason = "the query would write: only reading is allowed"
-        raise WouldWrite("query_writes", reason, field="query") from error
+        raise read_errors.would_write() from error
     except kglite.FileIoError as error:
         raise Unavailable("graph_io", f"the graph cannot be read: {error}") from error
     except kglite.KgError as error:
         line, column = getattr(error, "line", None), getattr(error, "col", None)
-        where = f" at line {line}, column {column}" if line else ""
-        reason = f"the query fails ({error.code}{where}): correct it"
-        raise Rejected("query_failed", reason, field="query") from error
+        raise read_errors.query_failed(error.code, line, column) from error
     except (OverflowError, TypeError, ValueError, RecursionError) as error:
-        reason = f"a parameter is not usable: {error}"
-        raise Rejected("parameter_not_allowed", reason, field="parameters") from error
+        raise read_errors.parameter_not_allowed(error) from error

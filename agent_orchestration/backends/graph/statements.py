@@ -9,19 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused
-from agent_orchestration.core.entities import Entity, Index, Row
+from agent_orchestration.core.entities import Entity, Row
 
 #: The platform's own labels that batches write, beside those of the entities.
 PLATFORM_LABELS = ("Tenant", "Event")
 CHECKPOINT_LABEL = "Checkpoint"
+#: Their properties that are times.
+PLATFORM_TIMES = {"Tenant": ("at", "next_due"), "Event": ("at",)}
 #: The platform's own relationship types: from an event to what it touched, and to its cause.
 PLATFORM_TYPES = ("ABOUT", "CAUSED_BY")
-PLATFORM_INDEXES = (
-    ("Tenant", Index("tenant_next_due_index", ("next_due",))),
-    ("Event", Index("event_receipt_key_index", ("receipt_key",))),
-    ("Event", Index("event_tenant_seq_index", ("tenant", "seq"))),
-    ("Event", Index("event_tenant_at_index", ("tenant", "at"))),
-)
 
 READ_CHECKPOINT = (
     "MATCH (c:Checkpoint {id: $checkpoint}) RETURN c.epoch AS epoch, c.offset AS offset"
@@ -33,6 +29,13 @@ LOCK_CHECKPOINT = (
 )
 SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
 
+#: Clearing takes many transactions. A node says that it has begun, so that it can be ended.
+CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) RETURN c.id AS id"
+BEGIN_CLEARING = (
+    "MERGE (c:Checkpoint {id: 'clearing'}) WITH c MATCH (n:Checkpoint) WHERE n <> c DELETE n"
+)
+END_CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) DELETE c"
+
 
 def checkpoint_id(partition: int) -> str:
     """The `id` of a partition's Checkpoint node."""
@@ -40,49 +43,64 @@ def checkpoint_id(partition: int) -> str:
 
 
 @cache
-def upsert_nodes(label: str, rows: str = "rows") -> str:
-    """Each row of the parameter named `rows` replaces all properties of the node with its id."""
-    return f"UNWIND ${_name(rows)} AS row MERGE (n:{_name(label)} {{id: row.id}}) SET n = row"
+def upsert_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
+    """Each row of the parameter named `rows` replaces all properties of the node with its id.
+
+    `times` names properties that come as ISO 8601 text and are stored as datetimes.
+    """
+    return (
+        f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}})"
+        f" SET n = {_timed('row', times)}"
+    )
 
 
 @cache
 def remove_nodes(label: str, ids: str = "ids") -> str:
     """Delete the nodes with these ids and their relationships."""
-    return f"UNWIND ${_name(ids)} AS wanted MATCH (n:{_name(label)} {{id: wanted}}) DETACH DELETE n"
+    return f"UNWIND ${plain(ids)} AS wanted MATCH (n:{plain(label)} {{id: wanted}}) DETACH DELETE n"
 
 
 @cache
-def upsert_links(key: LinkKey, rows: str = "rows") -> str:
-    """Each row `{from, to, props}` replaces all properties of the relationship between the two.
+def upsert_links(key: LinkKey, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
+    """Each row `{from, to, props}` replaces all properties of the relationship between the two;
+    `times` as for nodes.
 
     A row whose start or end does not exist makes nothing.
     """
-    kind, start, end = (_name(part) for part in key)
-    return (
-        f"UNWIND ${_name(rows)} AS row"
-        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
-        f" MERGE (a)-[r:{kind}]->(b) SET r = row.props"
-    )
+    return _links(key, rows, times, "MERGE")
 
 
 @cache
-def create_links(key: LinkKey, rows: str = "rows") -> str:
+def create_links(key: LinkKey, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
     """Like `upsert_links` where the relationships cannot exist yet: merging looks at all that the
     start has."""
-    kind, start, end = (_name(part) for part in key)
+    return _links(key, rows, times, "CREATE")
+
+
+def _links(key: LinkKey, rows: str, times: tuple[str, ...], verb: str) -> str:
+    kind, start, end = (plain(part) for part in key)
+    props, found = "row.props", ""
+    if times:
+        props, found = _timed("props", times), " WITH r, row.props AS props"
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
-        f" CREATE (a)-[r:{kind}]->(b) SET r = row.props"
+        f" {verb} (a)-[r:{kind}]->(b){found} SET r = {props}"
     )
+
+
+def _timed(row: str, times: tuple[str, ...]) -> str:
+    """A map with its texts that are times as datetimes; what it lacks stays away."""
+    made = "".join(f", {plain(name)}: datetime({row}.{plain(name)})" for name in times)
+    return f"{row} {{.*{made}}}" if times else row
 
 
 @cache
 def remove_links(key: LinkKey, rows: str = "rows") -> str:
     """Delete the relationships between the two nodes of each row `{from, to}`."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}})-[r:{kind}]->(b:{end} {{id: row.to}}) DELETE r"
     )
 
@@ -90,81 +108,58 @@ def remove_links(key: LinkKey, rows: str = "rows") -> str:
 @cache
 def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
     """The same, looking at the relationships of the end instead of those of the start."""
-    kind, start, end = (_name(part) for part in key)
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${_name(rows)} AS row"
+        f"UNWIND ${plain(rows)} AS row"
         f" MATCH (b:{end} {{id: row.to}})<-[r:{kind}]-(a:{start} {{id: row.from}}) DELETE r"
     )
 
 
 @cache
-def constraint(label: str) -> str:
-    """The `id` of a label's nodes is unique; the constraint is named `<label>_id`."""
-    name = _name(label)
+def remove_links_between(key: LinkKey, rows: str = "rows") -> str:
+    """The same for an engine that chooses for itself where to begin, and would not see which end
+    has very many. It has to find both ends first: DISTINCT keeps it from beginning at one only."""
+    kind, start, end = (plain(part) for part in key)
     return (
-        f"CREATE CONSTRAINT {name.lower()}_id IF NOT EXISTS FOR (n:{name}) REQUIRE n.id IS UNIQUE"
+        f"UNWIND ${plain(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
+        f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
     )
-
-
-@cache
-def index(label: str, declared: Index) -> str:
-    """An index over one or more properties, for equality and ranges."""
-    properties = ", ".join(f"n.{_name(name)}" for name in declared.properties)
-    return (
-        f"CREATE INDEX {_name(declared.name)} IF NOT EXISTS"
-        f" FOR (n:{_name(label)}) ON ({properties})"
-    )
-
-
-@cache
-def index_of_last(label: str, declared: Index) -> str:
-    """An index over the last of its properties, the selective one, for equality and ranges."""
-    return (
-        f"CREATE RANGE INDEX {_name(declared.name)} IF NOT EXISTS"
-        f" FOR (n:{_name(label)}) ON (n.{_name(declared.properties[-1])})"
-    )
-
-
-def schema(entities: Iterable[type[Entity]]) -> list[str]:
-    """All constraints and indexes as declared, each harmless to repeat."""
-    declared = tuple(entities)
-    indexes = declared_indexes(declared)
-    return [*constraints(declared), *(index(label, one) for label, one in indexes)]
-
-
-def constraints(entities: Iterable[type[Entity]]) -> list[str]:
-    """The constraints of all labels, the platform's own included."""
-    labels = [entity.LABEL for entity in entities]
-    return [constraint(label) for label in (*labels, *PLATFORM_LABELS, CHECKPOINT_LABEL)]
-
-
-def declared_indexes(entities: Iterable[type[Entity]]) -> list[tuple[str, Index]]:
-    """(label, index) of all indexes, the platform's own included."""
-    found = [(entity.LABEL, one) for entity in entities for one in entity.INDEXES]
-    return [*found, *PLATFORM_INDEXES]
 
 
 @cache
 def node_ids(label: str) -> str:
     """A page of a label's ids in order: `{id}`, beyond `$after`, at most `$limit`."""
     return (
-        f"MATCH (n:{_name(label)}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT $limit"
+        f"MATCH (n:{plain(label)}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT $limit"
     )
 
 
 @cache
 def whole_nodes(label: str) -> str:
     """The nodes with `$ids`: `{node}`."""
-    return f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}}) RETURN n AS node"
+    return f"UNWIND $ids AS wanted MATCH (n:{plain(label)} {{id: wanted}}) RETURN n AS node"
 
 
 @cache
 def links_from(label: str) -> str:
     """What leads away from the nodes with `$ids`: `{source, type, label, target, link}`."""
     return (
-        f"UNWIND $ids AS wanted MATCH (n:{_name(label)} {{id: wanted}})-[r]->(m)"
+        f"UNWIND $ids AS wanted MATCH (n:{plain(label)} {{id: wanted}})-[r]->(m)"
         " RETURN n.id AS source, type(r) AS type, labels(m)[0] AS label, m.id AS target, r AS link"
     )
+
+
+@cache
+def clear_links(kind: str) -> str:
+    """Delete at most `$limit` relationships of a type: `{n}`, how many."""
+    return f"MATCH ()-[r:{plain(kind)}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
+
+
+@cache
+def clear_nodes(label: str) -> str:
+    """Delete at most `$limit` nodes of a label with their relationships: `{n}`, how many."""
+    return f"MATCH (n:{plain(label)}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
 
 
 def explain(statement: str) -> str:
@@ -193,6 +188,12 @@ class Vocabulary:
             self._check_label(end)
             if kind not in self.types:
                 raise WriteRefused("undeclared", f"the relationship type {kind} is not declared")
+
+    def clear(self) -> Iterator[str]:
+        """Statements that delete all that batches may write, each to be repeated until it finds
+        nothing. Relationships come first, for one node may have very many."""
+        yield from map(clear_links, sorted(self.types))
+        yield from map(clear_nodes, sorted(self.labels))
 
     def _check_label(self, label: str) -> None:
         if label not in self.labels:
@@ -231,7 +232,7 @@ def one_statement(write: GraphWrite) -> tuple[str, Row]:
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
     parts: list[Part] = []
-    parameters = _position(write)
+    parameters = next_position(write)
     for number, (part, rows) in enumerate(steps(write)):
         parts.append(part)
         parameters[f"rows_{number}"] = rows
@@ -245,10 +246,11 @@ def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
         statement = _PARTS[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
-    yield SET_CHECKPOINT, _position(write)
+    yield SET_CHECKPOINT, next_position(write)
 
 
-def _position(write: GraphWrite) -> Row:
+def next_position(write: GraphWrite) -> Row:
+    """The parameters of `SET_CHECKPOINT` that store the batch's position."""
     epoch, offset = write.next
     return {"checkpoint": checkpoint_id(write.partition), "epoch": epoch, "offset": offset}
 
@@ -260,7 +262,8 @@ def _joined(parts: tuple[Part, ...]) -> str:
     return "\nWITH count(*) AS done\n".join([*texts, SET_CHECKPOINT])
 
 
-def _name(text: str) -> str:
+def plain(text: str) -> str:
+    """The text, where it is one that may stand in a statement as it is. Raises `ValueError`."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError(f"{text!r} is not a plain identifier")
     return text

@@ -6,12 +6,13 @@ from typing import Protocol
 import msgspec
 
 from agent_orchestration.core.envelope import Record, StoredRecord
-from agent_orchestration.core.errors import Corrupt, Unavailable
+from agent_orchestration.core.errors import Corrupt, NotFound, Rejected, Unavailable
 
 Position = tuple[int, int]
 """(epoch of the log, offset of the next record to read)."""
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -44,6 +45,37 @@ class OutcomeUnknown(Unavailable):
     """An append was not acknowledged: it may or may not have happened."""
 
 
+def log_lost(topic: str, partition: int, position: int, first: int, end: int) -> LogLost:
+    """The error for a position outside the records kept, `first` to `end`."""
+    reason = (
+        f"{topic}/{partition}: position {position} is outside the records kept, "
+        f"{first} to {end}: records are missing; restore the log, or start a new epoch"
+    )
+    details = {"topic": topic, "partition": partition, "position": position}
+    return LogLost("log_lost", reason, **details, first=first, end=end)
+
+
+def declared(topics: Mapping[str, Topic], name: str, partition: int | None = None) -> Topic:
+    """The topic of that name. Raises `NotFound` where there is none, or no such partition in it."""
+    topic = topics.get(name)
+    if topic is None:
+        reason = f"no topic {name}: there are {', '.join(topics)}"
+        raise NotFound("topic", reason, field="topic")
+    if partition is not None and not 0 <= partition < topic.partitions:
+        reason = f"no partition {partition} in topic {name}: it has {topic.partitions}, from 0"
+        raise NotFound("partition", reason, field="partition")
+    return topic
+
+
+def common_count(topics: Mapping[str, Topic], names: Sequence[str]) -> int:
+    """The number of partitions of each of the topics. Raises `Rejected` where they differ."""
+    counts = {declared(topics, name).partitions for name in names}
+    if len(counts) != 1:
+        reason = f"{', '.join(names)} have {sorted(counts)} partitions: counts must be equal"
+        raise Rejected("partitions_differ", reason, field="topics")
+    return counts.pop()
+
+
 Assigned = Callable[[frozenset[int]], Awaitable[None]]
 
 
@@ -56,7 +88,7 @@ class Log(Protocol):
         ...
 
     async def start(self) -> None:
-        """Open the log; creates missing topics."""
+        """Open the log. An embedded log creates missing topics; others say what is missing."""
         ...
 
     async def stop(self) -> None:
@@ -73,8 +105,8 @@ class Log(Protocol):
         ...
 
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
-        """At most `limit` records from `offset` on, ascending; empty at the end. Raises `LogLost`
-        when `offset` is before the partition's first record or beyond its end."""
+        """At most `limit` records from `offset` on, ascending; none only at the end. Raises
+        `LogLost` when `offset` is before the partition's first record or beyond its end."""
         ...
 
     async def wait(self, topic: str, partition: int, offset: int, seconds: float) -> bool:
@@ -86,7 +118,8 @@ class Log(Protocol):
         ...
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """Remember a group's position: the next offset to read."""
+        """Remember a group's position: the next offset to read. Raises `Unavailable` where the
+        group has moved on and this process is none of its members any more."""
         ...
 
     async def committed(self, group: str, topic: str, partition: int) -> Position | None:
@@ -97,7 +130,8 @@ class Log(Protocol):
         self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
     ) -> None:
         """Become a member of the group: `assigned` and `revoked` are told the partitions owned
-        from now on, and no longer. An embedded log assigns all of them at once."""
+        from now on, and no longer; returns after the first `assigned`. An embedded log assigns
+        all of them at once."""
         ...
 
     async def leave(self, group: str) -> None:

@@ -20,7 +20,7 @@ from agent_orchestration.domain.tasks.model import Task
 Needs = tuple[tuple[type[Entity], str], ...]
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A task an agent believes to hold, with its attempt."""
 
     task_id: Id
@@ -38,6 +38,8 @@ class AgentCommand(Command, frozen=True, kw_only=True):
 
 class RegisterAgent(Command, frozen=True, kw_only=True):
     """Make an agent known."""
+
+    CREATES = ("agent_id", Agent, "agent")
 
     agent_id: Id | None = None
     name: Line

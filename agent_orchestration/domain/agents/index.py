@@ -1,10 +1,47 @@
 """Questions about agents that decisions ask."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
 
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import StateIndex, TenantState
 from agent_orchestration.domain.agents.model import Agent, Skill
+
+
+class Levels:
+    """At which levels some agents have a capability. Agents are bits of a number."""
+
+    __slots__ = ("able", "levels")
+
+    def __init__(self) -> None:
+        self.levels: list[int] = []
+        """The levels that occur, in order."""
+        self.able: list[int] = []
+        """For each of them, who has at least that level."""
+
+    def put(self, level: int, bit: int) -> None:
+        """An agent more."""
+        place = bisect_left(self.levels, level)
+        if place == len(self.levels) or self.levels[place] != level:
+            self.able.insert(place, self.at(level))
+            self.levels.insert(place, level)
+        for lower in range(place + 1):
+            self.able[lower] |= bit
+
+    def drop(self, level: int, bit: int) -> None:
+        """An agent less; a level that nobody has goes."""
+        place = bisect_left(self.levels, level)
+        for lower in range(place + 1):
+            self.able[lower] ^= bit
+        above = self.able[place + 1] if place + 1 < len(self.able) else 0
+        if self.able[place] == above:
+            del self.able[place], self.levels[place]
+
+    def at(self, level: int) -> int:
+        """Who has at least that level."""
+        place = bisect_left(self.levels, level)
+        return self.able[place] if place < len(self.able) else 0
 
 
 class AgentsByCapability(StateIndex[Agent]):
@@ -14,7 +51,10 @@ class AgentsByCapability(StateIndex[Agent]):
 
     def __init__(self, state: TenantState) -> None:
         super().__init__(state)
-        self._agents: dict[str, dict[str, int]] = {}
+        self._agents: dict[str, set[str]] = {}
+        self._levels: defaultdict[str, Levels] = defaultdict(Levels)
+        self._bits: dict[str, int] = {}
+        self._free: list[int] = []
 
     def key(self, entity: Agent) -> tuple[Skill, ...] | None:
         """Filed under its skills; one without any is of no interest here."""
@@ -22,39 +62,42 @@ class AgentsByCapability(StateIndex[Agent]):
 
     def put(self, key: tuple[Skill, ...], entity: Agent) -> None:
         """File under each capability."""
+        bit = self._free.pop() if self._free else 1 << len(self._bits)
+        self._bits[entity.id] = bit
         for skill in key:
-            self._agents.setdefault(skill.capability, {})[entity.id] = skill.level
+            self._agents.setdefault(skill.capability, set()).add(entity.id)
+            self._levels[skill.capability].put(skill.level, bit)
 
     def drop(self, key: tuple[Skill, ...], entity: Agent) -> None:
         """Take out of each capability."""
+        bit = self._bits.pop(entity.id)
+        self._free.append(bit)
         for skill in key:
+            self._levels[skill.capability].drop(skill.level, bit)
             agents = self._agents[skill.capability]
-            del agents[entity.id]
+            agents.remove(entity.id)
             if not agents:
-                del self._agents[skill.capability]
+                del self._agents[skill.capability], self._levels[skill.capability]
 
     def unstaffed(self, requires: Iterable[tuple[str, int]]) -> tuple[str, ...]:
         """The capabilities no agent has at that level; all of them where each has somebody but
         nobody has them together. Empty when somebody could do it."""
-        needed = sorted(requires)
-        lacking = tuple(name for name, level in needed if not any(self._at(name, level)))
-        if lacking or len(needed) < 2:
-            return lacking
-        rarest = min(needed, key=lambda one: (len(self._agents[one[0]]), one))
-        for agent in self._at(*rarest):
-            if all(self._agents[name].get(agent, -1) >= level for name, level in needed):
-                return ()
-        return tuple(name for name, _ in needed)
+        lacking: list[str] = []
+        needed: list[str] = []
+        together = -1
+        for name, level in requires:
+            self.state.examined += 1
+            known = self._levels.get(name)
+            able = known.at(level) if known is not None else 0
+            together &= able
+            needed.append(name)
+            if not able:
+                lacking.append(name)
+        return () if together else tuple(sorted(lacking or needed))
 
     def having_any(self, names: Iterable[str]) -> list[str]:
         """The agents that have at least one of the capabilities, in order of id."""
         return sorted({agent for name in names for agent in self._agents.get(name, ())})
-
-    def _at(self, name: str, level: int) -> Iterator[str]:
-        for agent, has in self._agents.get(name, {}).items():
-            self.state.examined += 1
-            if has >= level:
-                yield agent
 
 
 class KnownAgents(StateIndex[Agent]):

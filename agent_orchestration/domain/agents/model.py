@@ -15,14 +15,14 @@ Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
 HeartbeatSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 
-class Skill(msgspec.Struct, frozen=True, order=True):
+class Skill(msgspec.Struct, frozen=True, order=True, gc=False):
     """A capability that an agent has, at a level of 0 to 1000 thousandths."""
 
     capability: str
     level: Level
 
 
-class SkillClaim(msgspec.Struct, frozen=True):
+class SkillClaim(msgspec.Struct, frozen=True, gc=False):
     """A capability that a command says an agent has, level in thousandths."""
 
     capability: Id
@@ -50,14 +50,14 @@ def membership(team_id: str) -> str:
     return f"@{team_id}"
 
 
-class Membership(msgspec.Struct, frozen=True, order=True):
+class Membership(msgspec.Struct, frozen=True, order=True, gc=False):
     """An agent's place in a team."""
 
     team_id: str
     role: str
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """The version of a template that an agent was made from; `id` is `name:version`."""
 
     id: str
@@ -129,7 +129,10 @@ class Agent(Entity, kw_only=True):
     @property
     def abilities(self) -> dict[str, int]:
         """What decides which tasks it may hold: its levels, and its memberships at level 0."""
-        return {**{membership(one.team_id): 0 for one in self.memberships}, **self.levels}
+        levels = self.levels
+        if self.memberships:
+            levels = {**{membership(one.team_id): 0 for one in self.memberships}, **levels}
+        return levels
 
     def is_live(self) -> bool:
         """Retired agents never change again."""

@@ -16,10 +16,6 @@ WHERE a.tenant = $tenant AND e.seq > $after AND ($type IS NULL OR e.type = $type
 RETURN e.seq AS seq, e.type AS type, e.at AS at, e.actor AS actor, e.data AS data
 ORDER BY seq LIMIT $limit
 
-// tenant: How far the tenant's history goes.
-MATCH (n:Tenant {id: $tenant})
-RETURN n.seq AS seq, n.at AS at, n.quarantined AS quarantined
-
 // agents_by_status: How many agents are idle, busy, draining, offline and retired.
 MATCH (a:Agent {tenant: $tenant})
 RETURN a.status AS status, count(a) AS agents

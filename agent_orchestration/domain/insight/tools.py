@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
 from agent_orchestration.core.types import (
     Filter,
@@ -43,6 +44,10 @@ class Overview(Output):
     agents: dict[str, int] = Field(description="status -> how many")
     tasks: dict[str, int] = Field(description="status -> how many")
     unstaffed: list[dict[str, Any]] = Field(description="capabilities that open tasks lack")
+    rules: int | None = Field(
+        default=None, description="version of the rules in force; absent before the first event"
+    )
+    newest_rules: int = Field(description="the newest version here, which raise_rules raises to")
 
 
 class Answer(Output):
@@ -132,11 +137,14 @@ async def get_overview(gateway: Gateway) -> Overview:
     agents = await gateway.ask("agents_by_status")
     tasks = await gateway.ask("tasks_by_status")
     gaps = await gateway.ask("capability_gaps")
+    tenant = await gateway.ask("tenant")
     return Overview(
         seq=gaps.seq,
         agents={row["status"]: row["agents"] for row in agents},
         tasks={row["status"]: row["tasks"] for row in tasks},
         unstaffed=list(gaps),
+        rules=tenant[0]["rules"] if tenant else None,
+        newest_rules=RULES,
         stale=gaps.stale or None,
     )
 

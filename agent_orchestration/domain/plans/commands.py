@@ -25,7 +25,7 @@ PlanId = Annotated[str, Meta(pattern=ID_PATTERN, max_length=64)]
 LocalId = Annotated[str, Meta(pattern=ID_PATTERN, max_length=63)]
 
 
-class PlanTaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlanTaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A task of a plan. `task_id` is its id within the plan, and its title where it has no other;
     dependencies name tasks of the plan first, and other tasks where the plan has none of that id.
 
@@ -44,7 +44,7 @@ class PlanTaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     retry: RetryPolicy | None = None
 
 
-class TeamSpec(msgspec.Struct, frozen=True):
+class TeamSpec(msgspec.Struct, frozen=True, gc=False):
     """Form a team from what the plan requires."""
 
     goal: Title | None = None
@@ -53,6 +53,8 @@ class TeamSpec(msgspec.Struct, frozen=True):
 
 class SubmitPlan(Command, frozen=True, kw_only=True):
     """Create a plan with all its tasks, and a team for it where asked."""
+
+    CREATES = ("plan_id", Task, "plan")
 
     plan_id: PlanId | None = None
     title: Title

@@ -7,7 +7,7 @@ from agent_orchestration.domain.tasks.model import Dependency, Requirement, Retr
 from agent_orchestration.domain.teams.model import Member
 
 
-class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A task of the plan, without what is as usual. `unmet` counts the dependencies that it waits
     for."""
 

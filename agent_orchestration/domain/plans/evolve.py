@@ -32,6 +32,7 @@ def plan_submitted(state: TenantState, event: PlanSubmitted, context: EventConte
             team_id=event.team_id,
             children=len(event.tasks),
             open_children=len(event.tasks),
+            failed_children=0,
             created_seq=context.seq,
             created_at=context.at,
             created_by=context.actor,

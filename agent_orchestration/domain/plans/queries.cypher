@@ -28,3 +28,10 @@ RETURN t.id AS id, t.title AS title, t.status AS status, t.attempt AS attempt, t
        a.id AS agent_id, t.lease_until AS lease_until, t.retry_at AS retry_at,
        CASE t.status WHEN 'running' THEN 0 WHEN 'assigned' THEN 1 WHEN 'ready' THEN 2 ELSE 3 END AS place
 ORDER BY place, id LIMIT 20
+
+// plan_waits: The unfinished tasks outside of a plan that its blocked tasks wait for.
+MATCH (p:Task {id: $plan_id})<-[:SUBTASK_OF]-(t:Task)-[:DEPENDS_ON]->(o:Task)
+WHERE p.tenant = $tenant AND t.status = 'blocked' AND o.status IN ['blocked', 'ready', 'assigned', 'running']
+  AND NOT EXISTS { (o)-[:SUBTASK_OF]->(p) }
+RETURN DISTINCT o.id AS id, o.title AS title, o.status AS status, o.reason AS reason
+ORDER BY id LIMIT 20

@@ -52,7 +52,9 @@ class DependencyArgument(Arguments):
 class RetryArgument(Arguments):
     """What follows a failed attempt: another one, later and later."""
 
-    max_attempts: int = Field(default=0, ge=0, le=1_000_000, description="0: no limit")
+    max_attempts: int = Field(
+        default=0, ge=0, le=1_000_000, description="0: no limit; given back ones do not count"
+    )
     initial_seconds: float = Field(default=1.0, ge=0, le=86_400)
     factor: int = Field(default=2, ge=1, le=100)
     max_seconds: float | None = Field(

@@ -33,6 +33,8 @@ Milliseconds = Annotated[int, Meta(ge=0, le=365 * 24 * 3600 * 1000)]
 class CreateTask(Command, frozen=True, kw_only=True):
     """Add a piece of work."""
 
+    CREATES = ("task_id", Task, "task")
+
     task_id: Id | None = None
     title: Title
     description: Text | None = None

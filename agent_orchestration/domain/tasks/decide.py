@@ -41,6 +41,7 @@ from agent_orchestration.domain.tasks.guards import (
 from agent_orchestration.domain.tasks.index import ReadyTasks, meets
 from agent_orchestration.domain.tasks.model import (
     HELD,
+    WORKER_STOPPED,
     Dependency,
     Task,
     refuse_twice,
@@ -60,9 +61,9 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
             task_id=task_id,
         )
     requires = requirements_of(command.requires)
-    depends_on = tuple(sorted(Dependency(d.task_id, d.on_failure) for d in command.depends_on))
+    depends_on = tuple(sorted([Dependency(d.task_id, d.on_failure) for d in command.depends_on]))
     refuse_twice("depends_on", [d.task_id for d in depends_on])
-    unmet, reason = _unmet(state, task_id, depends_on)
+    unmet, reason = _unmet(state, task_id, depends_on) if depends_on else ((), None)
     if command.team_id is not None:
         working_team(state, command.team_id)
     return TaskCreated(
@@ -73,7 +74,7 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
         depends_on=depends_on,
         unmet=unmet,
         unstaffed=state.index(AgentsByCapability).unstaffed(
-            (r.capability, r.level) for r in requires
+            [(need.capability, need.level) for need in requires]
         ),
         priority=command.priority,
         labels=command.labels,
@@ -197,22 +198,23 @@ def complete_task(
 def fail_task(
     state: TenantState, command: FailTask, context: CommandContext
 ) -> TaskFailed | Nothing:
-    """Failed: retried by the task's policy, or for good."""
+    """Failed: retried by the task's policy, or for good. Given back, which rules 2 brought, it has
+    not used up an attempt."""
     known = known_task(state, command.task_id)
     if known.status == "failed" and same_attempt(known, command):
         return Nothing({"task_id": known.id, "status": "failed", "attempt": known.attempt})
     task = held_task(state, command)
-    again = (
-        command.retryable and command.error_type not in task.non_retryable and task.attempts_left()
-    )
-    delay = task.retry_delay() if command.retry_after_ms is None else command.retry_after_ms
+    given_back = state.rules >= 2 and command.error_type == WORKER_STOPPED
+    again = command.retryable and command.error_type not in task.non_retryable
+    delay = 0 if given_back else task.retry_delay()
+    delay = delay if command.retry_after_ms is None else command.retry_after_ms
     return TaskFailed(
         task_id=task.id,
         agent_id=command.agent_id,
         attempt=task.attempt,
         error=command.error,
         error_type=command.error_type,
-        retry_at=context.at + delay if again else None,
+        retry_at=context.at + delay if again and (given_back or task.attempts_left()) else None,
     )
 
 

@@ -3,7 +3,7 @@
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.index import Children, Dependents
-from agent_orchestration.domain.tasks.model import HELD, Task, TaskStatus
+from agent_orchestration.domain.tasks.model import HELD, Dependency, Task, TaskStatus
 
 Ending = tuple[Task, TaskStatus, str | None]
 
@@ -21,14 +21,18 @@ def end(
         if task.status in HELD and task.assignment is not None:
             state.change(Agent, task.assignment.agent_id).release()
         task.finish(status, at, reason)
-        ending += _dependents(state, task)
-        ending += _family(state, task)
+        if waiting := state.index(Dependents).of(task.id):
+            ending += _dependents(state, task, waiting)
+        if task.open_children or task.parent_id is not None:
+            ending += _family(state, task)
 
 
-def _dependents(state: TenantState, task: Task) -> list[Ending]:
+def _dependents(
+    state: TenantState, task: Task, waiting: tuple[tuple[str, Dependency], ...]
+) -> list[Ending]:
     """Those that may go on do; answers those that end as well."""
     ending: list[Ending] = []
-    for dependent_id, edge in state.index(Dependents).of(task.id):
+    for dependent_id, edge in waiting:
         dependent = state.change(Task, dependent_id)
         if not dependent.is_live():
             continue

@@ -17,7 +17,7 @@ from agent_orchestration.domain.tasks.events import (
     TaskReleased,
     TaskStarted,
 )
-from agent_orchestration.domain.tasks.model import Assignment, Task
+from agent_orchestration.domain.tasks.model import WORKER_STOPPED, Assignment, Task
 
 
 def task_created(state: TenantState, event: TaskCreated, context: EventContext) -> None:
@@ -83,7 +83,7 @@ def task_completed(state: TenantState, event: TaskCompleted, context: EventConte
     task = state.change(Task, event.task_id)
     task.result = event.result
     task.error = task.error_type = None
-    state.change(Agent, event.agent_id).seen(context.at)
+    _heard(state, event, context)
     end(state, task, "completed", context.at)
 
 
@@ -92,9 +92,12 @@ def task_failed(state: TenantState, event: TaskFailed, context: EventContext) ->
     task = state.change(Task, event.task_id)
     task.error = event.error
     task.error_type = event.error_type
-    state.change(Agent, event.agent_id).seen(context.at)
+    _heard(state, event, context)
     reason = f"attempt {event.attempt} failed"
     if event.retry_at is not None:
+        if state.rules >= 2 and event.error_type == WORKER_STOPPED:
+            task.given_back = (task.given_back or 0) + 1
+            reason = f"attempt {event.attempt} was given back"
         state.change(Agent, event.agent_id).release()
         task.requeue(context.at, reason, event.retry_at)
     else:
@@ -135,6 +138,12 @@ def _take(state: TenantState, event: TaskClaimed | TaskAssigned, context: EventC
     task.lease_seconds = event.lease_seconds
     task.reason = None
     state.change(Agent, event.agent_id).take()
+
+
+def _heard(state: TenantState, event: TaskCompleted | TaskFailed, context: EventContext) -> None:
+    """Since rules 2 the end of an attempt is a sign of life, too."""
+    if state.rules >= 2:
+        state.change(Agent, event.agent_id).seen(context.at)
 
 
 def _begin(task: Task, context: EventContext) -> None:

@@ -66,6 +66,10 @@ async def _plan(gateway: Gateway, plan: TaskView) -> Reading:
     failed = f", {plan.failed_children} failed or cancelled" if plan.failed_children else ""
     summary = f"The plan is running: {done}{failed}, {', '.join(open_ones)}{lost}."
     frontier = await gateway.ask("plan_frontier", plan_id=plan.id)
+    if not frontier:
+        outside = await gateway.ask("plan_waits", plan_id=plan.id)
+        named = ", ".join(row["id"] for row in outside[:5])
+        return summary, f"complete {named} outside of the plan", _dependencies_at(outside, 1)
     waits = [WaitsFor(what="task", id=row["id"], detail=_standing(row)) for row in frontier]
     return summary, _next_step(frontier), waits
 
@@ -97,8 +101,10 @@ def _next_step(frontier: list[dict[str, Any]]) -> str:
     if later:
         first = min(later, key=lambda row: (row["retry_at"], row["id"]))
         return f"{first['id']} is ready again at {first['retry_at'].isoformat()}"
-    stuck = f": cancel {frontier[0]['id']}, or the plan" if frontier else ""
-    return f"nothing: what is left waits for tasks outside the plan or in vain{stuck}"
+    return (
+        "nothing: what is left waits for tasks outside the plan or in vain: cancel"
+        f" {frontier[0]['id']}, or the plan"
+    )
 
 
 async def _blocked(gateway: Gateway, task: TaskView) -> Reading:
@@ -130,18 +136,25 @@ async def _dependencies(gateway: Gateway, task: TaskView) -> list[WaitsFor]:
     for step in range(1, MOST_STEPS + 1):
         rows = await gateway.ask("unfinished_dependencies", ids=asked)
         asked = [row["id"] for row in rows if row["id"] not in found]
-        for row in rows:
-            found.setdefault(row["id"], _dependency(row, step))
+        for one in _dependencies_at(rows, step):
+            found.setdefault(one.id or "", one)
         if not asked or len(found) >= MOST_SHOWN:
             break
     return list(found.values())[:MOST_SHOWN]
 
 
-def _dependency(row: dict[str, Any], step: int) -> WaitsFor:
-    reason = f" ({row['reason']})" if row["reason"] else ""
+def _dependencies_at(rows: list[dict[str, Any]], step: int) -> list[WaitsFor]:
     away = f", {step} steps away" if step > 1 else ""
-    detail = f"{row['title']} is {row['status']}{reason}{away}"
-    return WaitsFor(what="dependency", id=row["id"], detail=detail)
+    return [
+        WaitsFor(
+            what="dependency",
+            id=row["id"],
+            detail=f"{row['title']} is {row['status']}"
+            + (f" ({row['reason']})" if row["reason"] else "")
+            + away,
+        )
+        for row in rows
+    ]
 
 
 async def _ready(gateway: Gateway, task: TaskView) -> Reading:

@@ -77,9 +77,10 @@ def working_agent(state: TenantState, agent_id: str) -> Agent:
 
 
 def reachable_agent(state: TenantState, agent_id: str) -> Agent:
-    """The agent, if work may be pushed to it; one that claims shows by that that it is there."""
+    """The agent, if work may be pushed to it; one that claims shows by that that it is there.
+    Rules 1 pushed work to agents that were offline, too."""
     agent = working_agent(state, agent_id)
-    if agent.offline_at is not None:
+    if agent.offline_at is not None and state.rules >= 2:
         raise Rejected(
             "agent_offline",
             f"agent_id: agent {agent_id} is offline; choose another, or wait for its heartbeat",

@@ -1,37 +1,21 @@
 """Questions about tasks that decisions and the timer ask."""
 
-import heapq
 from collections.abc import Mapping
-
-import msgspec
 
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import StateIndex, TenantState
 from agent_orchestration.domain.tasks.model import HELD, Dependency, Requirement, Task
-
-Order = tuple[int, int, str]
-"""(priority, seq of creation, id): smaller comes first."""
-
-
-class _Bucket(msgspec.Struct):
-    """Ready tasks with equal requirements; `heap` may hold entries no longer in `orders`."""
-
-    heap: list[Order] = msgspec.field(default_factory=list[Order])
-    orders: dict[str, Order] = msgspec.field(default_factory=dict[str, Order])
+from agent_orchestration.domain.tasks.ready import LAST, Names, Order
 
 
 class ReadyTasks(StateIndex[Task]):
-    """The ready tasks, grouped by what a holder needs, each group in order of claiming.
-
-    A group is found by the first of its capabilities in alphabetical order, so a claim looks at
-    the groups of the agent's own capabilities only, and at one task of each.
-    """
+    """The ready tasks, by what a holder needs, in order of claiming."""
 
     ENTITY = Task
 
     def __init__(self, state: TenantState) -> None:
         super().__init__(state)
-        self._groups: dict[str, dict[tuple[Requirement, ...], _Bucket]] = {}
+        self._tasks = Names()
 
     def key(self, entity: Task) -> tuple[tuple[Requirement, ...], Order] | None:
         """What a holder needs, and the order within that."""
@@ -41,39 +25,17 @@ class ReadyTasks(StateIndex[Task]):
 
     def put(self, key: tuple[tuple[Requirement, ...], Order], entity: Task) -> None:
         """Into its group."""
-        requires, order = key
-        lead = requires[0].capability if requires else ""
-        bucket = self._groups.setdefault(lead, {}).setdefault(requires, _Bucket())
-        bucket.orders[entity.id] = order
-        heapq.heappush(bucket.heap, order)
+        self._tasks.put(*key)
 
     def drop(self, key: tuple[tuple[Requirement, ...], Order], entity: Task) -> None:
-        """Out of its group; an empty group goes too."""
-        requires, _ = key
-        lead = requires[0].capability if requires else ""
-        group = self._groups[lead]
-        bucket = group[requires]
-        del bucket.orders[entity.id]
-        if not bucket.orders:
-            del group[requires]
-            if not group:
-                del self._groups[lead]
-            return
-        if len(bucket.heap) > 2 * len(bucket.orders) + 64:
-            bucket.heap = sorted(bucket.orders.values())
-        while bucket.orders.get(bucket.heap[0][2]) != bucket.heap[0]:
-            heapq.heappop(bucket.heap)
+        """Out of its group."""
+        self._tasks.drop(*key)
 
     def best(self, levels: Mapping[str, int]) -> str | None:
         """The id of the task to claim next for somebody with these capabilities."""
-        found: Order | None = None
-        for lead in ("", *levels):
-            for requires, bucket in self._groups.get(lead, {}).items():
-                self.state.examined += 1
-                order = bucket.heap[0]
-                if (found is None or order < found) and meets(levels, requires):
-                    found = order
-        return found[2] if found else None
+        found, looks = self._tasks.best(levels)
+        self.state.examined += looks
+        return None if found is LAST else found[2]
 
 
 def meets(levels: Mapping[str, int], requires: tuple[Requirement, ...]) -> bool:
@@ -92,7 +54,7 @@ class Children(StateIndex[Task]):
 
     def key(self, entity: Task) -> str | None:
         """The plan of an unfinished task."""
-        return entity.parent_id if entity.is_live() else None
+        return entity.parent_id if entity.parent_id is not None and entity.is_live() else None
 
     def put(self, key: str, entity: Task) -> None:
         """A task more."""
@@ -137,7 +99,8 @@ class Dependents(StateIndex[Task]):
 
     def of(self, task_id: str) -> tuple[tuple[str, Dependency], ...]:
         """(id of the blocked task, its dependency on `task_id`), in order of id."""
-        return tuple(sorted(self._waiting.get(task_id, {}).items()))
+        waiting = self._waiting.get(task_id)
+        return tuple(sorted(waiting.items())) if waiting else ()
 
 
 class TasksByAgent(StateIndex[Task]):
@@ -151,7 +114,8 @@ class TasksByAgent(StateIndex[Task]):
 
     def key(self, entity: Task) -> str | None:
         """The agent that holds it."""
-        return entity.assignment.agent_id if entity.assignment and entity.status in HELD else None
+        held = entity.assignment
+        return held.agent_id if held is not None and entity.status in HELD else None
 
     def put(self, key: str, entity: Task) -> None:
         """Held by that agent."""
@@ -183,9 +147,9 @@ class TaskDeadlines(StateIndex[Task]):
 
     def key(self, entity: Task) -> Deadline | None:
         """The task's next deadline."""
-        if entity.status in HELD and entity.lease_until is not None:
+        if entity.lease_until is not None and entity.status in HELD:
             return (entity.lease_until, "lease", entity.id, entity.attempt)
-        if entity.status == "blocked" and entity.retry_at is not None:
+        if entity.retry_at is not None and entity.status == "blocked":
             return (entity.retry_at, "retry", entity.id, entity.attempt)
         return None
 

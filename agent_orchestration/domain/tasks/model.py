@@ -25,25 +25,27 @@ TaskStatus = Literal["blocked", "ready", "assigned", "running", "completed", "fa
 EdgePolicy = Literal["block", "cancel", "continue"]
 OPEN = ("blocked", "ready", "assigned", "running")
 HELD = ("assigned", "running")
+WORKER_STOPPED = "worker_stopped"
+"""The error type by which a worker gives a task back: nothing is wrong with the task."""
 JITTER = 0.1
 """The share of a retry's delay that is added at most, so that failures do not return together."""
 
 
-class Requirement(msgspec.Struct, frozen=True, order=True):
+class Requirement(msgspec.Struct, frozen=True, order=True, gc=False):
     """A capability that the task asks for, at a level of 0 to 1000 thousandths."""
 
     capability: str
     level: Level
 
 
-class RequirementSpec(msgspec.Struct, frozen=True):
+class RequirementSpec(msgspec.Struct, frozen=True, gc=False):
     """A required capability as commands name it, level in thousandths."""
 
     capability: Id
     level: Level = 0
 
 
-class DependencySpec(msgspec.Struct, frozen=True):
+class DependencySpec(msgspec.Struct, frozen=True, gc=False):
     """A task to wait for and what to do when it does not complete."""
 
     task_id: Id
@@ -54,7 +56,7 @@ Requires = Annotated[tuple[RequirementSpec, ...], Meta(max_length=50)]
 DependsOn = Annotated[tuple[DependencySpec, ...], Meta(max_length=1000)]
 
 
-class Dependency(msgspec.Struct, frozen=True, order=True):
+class Dependency(msgspec.Struct, frozen=True, order=True, gc=False):
     """A task that must complete first, and what happens here when it fails or is cancelled:
     stay blocked, be cancelled as well, or go on as if it had completed."""
 
@@ -62,7 +64,7 @@ class Dependency(msgspec.Struct, frozen=True, order=True):
     on_failure: EdgePolicy
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """Who holds or held the task, under which attempt, since when."""
 
     agent_id: str
@@ -70,8 +72,9 @@ class Assignment(msgspec.Struct, frozen=True):
     since: Time
 
 
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """When a failed attempt is followed by another. `max_attempts` 0 means no limit."""
+class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
+    """When a failed attempt is followed by another. `max_attempts` 0 means no limit; an attempt
+    that was given back does not count."""
 
     initial_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 1000
     factor: Annotated[int, Meta(ge=1, le=100)] = 2
@@ -84,9 +87,11 @@ def requirements_of(
     specs: Iterable[RequirementSpec], field: str = "requires"
 ) -> tuple[Requirement, ...]:
     """The requirements in order of capability; `Rejected` where one is named twice in `field`."""
-    requires = tuple(sorted(Requirement(spec.capability, spec.level) for spec in specs))
-    refuse_twice(field, [need.capability for need in requires])
-    return requires
+    requires = [Requirement(spec.capability, spec.level) for spec in specs]
+    if len(requires) > 1:
+        requires.sort()
+        refuse_twice(field, [need.capability for need in requires])
+    return tuple(requires)
 
 
 def refuse_twice(field: str, names: Sequence[str]) -> None:
@@ -99,9 +104,11 @@ def refuse_twice(field: str, names: Sequence[str]) -> None:
 class Task(Entity, kw_only=True):
     """A piece of work.
 
-    `attempt` counts the claims and is the fencing token of the last one; `waiting_on` counts the
-    dependencies that are not met; `reason` says why it is blocked, failed or cancelled.
+    `attempt` counts the claims and is the fencing token of the last one; `given_back` counts those
+    that a stopping worker gave back (None: none); `waiting_on` counts the dependencies that are not
+    met; `reason` says why it is blocked, failed or cancelled.
     A plan is a task with `children`: nobody claims it, and it ends when the last of them does.
+    Fields that came later are None where they say nothing, so that older rows stay as they were.
     """
 
     LABEL = "Task"
@@ -126,9 +133,9 @@ class Task(Entity, kw_only=True):
     assignment: Assignment | None = None
     team_id: str | None = None
     parent_id: str | None = None
-    children: int = 0
-    open_children: int = 0
-    failed_children: int = 0
+    children: int | None = None
+    open_children: int | None = None
+    failed_children: int | None = None
     labels: Labels = msgspec.field(default_factory=dict[str, str])
     priority: int = 3
     created_seq: int = 0
@@ -136,6 +143,7 @@ class Task(Entity, kw_only=True):
     created_by: str = ""
     waiting_on: int = 0
     attempt: int = 0
+    given_back: int | None = None
     lease_seconds: int = 60
     lease_until: Time | None = None
     retry_at: Time | None = None
@@ -174,14 +182,19 @@ class Task(Entity, kw_only=True):
         ended_badly = self.status in ("failed", "cancelled")
         return self.is_live() or (ended_badly and on_failure == "block")
 
+    @property
+    def counted(self) -> int:
+        """The attempts that the retry policy counts."""
+        return self.attempt - (self.given_back or 0)
+
     def attempts_left(self) -> bool:
         """Whether the retry policy allows another attempt."""
-        return self.max_attempts == 0 or self.attempt < self.max_attempts
+        return self.max_attempts == 0 or self.counted < self.max_attempts
 
     def retry_delay(self) -> int:
         """Milliseconds until the next attempt: exponential, capped, with a jitter that is the same
         whenever the decision is repeated."""
-        exponent = min(self.attempt - 1, 32)
+        exponent = min(self.counted - 1, 32)
         delay = min(self.retry_initial_ms * self.retry_factor**exponent, self.retry_max_ms)
         spread = int(delay * JITTER)
         return delay + (crc32(f"{self.id}:{self.attempt}".encode()) % spread if spread else 0)
@@ -204,9 +217,9 @@ class Task(Entity, kw_only=True):
 
     def child_ended(self, *, completed: bool) -> tuple[TaskStatus, str | None] | None:
         """One of the plan's tasks ended; how the plan ends, where it was the last one."""
-        self.open_children -= 1
+        self.open_children = (self.open_children or 0) - 1
         if not completed:
-            self.failed_children += 1
+            self.failed_children = (self.failed_children or 0) + 1
         if self.open_children:
             return None
         if self.failed_children:

@@ -56,6 +56,9 @@ class TaskView(TaskLine):
     completed_children: int = Field(default=0, description="of a plan: how many are completed")
     failed_children: int = Field(default=0, description="of a plan: failed or cancelled")
     max_attempts: int = Field(description="0: no limit")
+    given_back: int | None = Field(
+        default=None, description="attempts that stopping workers gave back: they do not count"
+    )
     lease_seconds: int
     lease_until: datetime | None = None
     retry_at: datetime | None = None

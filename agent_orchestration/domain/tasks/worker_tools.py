@@ -121,7 +121,11 @@ async def fail_task(
     attempt: TaskAttempt,
     error: Annotated[Text, Field(description="what went wrong, for people")],
     error_type: Annotated[
-        Line, Field(description="what kind, for the retry policy's non_retryable")
+        Line,
+        Field(
+            description="what kind, for the retry policy's non_retryable; `worker_stopped` gives"
+            " the task back: it is ready at once, and the attempt does not count"
+        ),
     ] = "error",
     retryable: Annotated[bool, Field(description="false: another attempt is pointless")] = True,
     retry_after_seconds: Annotated[

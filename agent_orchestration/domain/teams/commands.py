@@ -15,7 +15,7 @@ from agent_orchestration.domain.teams.model import DEFAULT_ROLE, Size, Team
 Needs = tuple[tuple[type[Entity], str], ...]
 
 
-class MemberSpec(msgspec.Struct, frozen=True):
+class MemberSpec(msgspec.Struct, frozen=True, gc=False):
     """An agent that is to be a member."""
 
     agent_id: Id
@@ -27,6 +27,8 @@ MemberSpecs = Annotated[tuple[MemberSpec, ...], Meta(max_length=1000)]
 
 class FormTeam(Command, frozen=True, kw_only=True):
     """Form a team of the given members, and of others chosen to cover what is required."""
+
+    CREATES = ("team_id", Team, "team")
 
     team_id: Id | None = None
     goal: Title

@@ -47,7 +47,7 @@ class TeamTasks(StateIndex[Task]):
 
     def key(self, entity: Task) -> str | None:
         """The team of an unfinished task."""
-        return entity.team_id if entity.is_live() else None
+        return entity.team_id if entity.team_id is not None and entity.is_live() else None
 
     def put(self, key: str, entity: Task) -> None:
         """A task more."""

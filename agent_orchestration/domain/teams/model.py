@@ -15,7 +15,7 @@ DEFAULT_ROLE = "member"
 Size = Annotated[int, Meta(ge=1, le=1000)]
 
 
-class Member(msgspec.Struct, frozen=True, order=True):
+class Member(msgspec.Struct, frozen=True, order=True, gc=False):
     """An agent and its role in a team."""
 
     agent_id: str

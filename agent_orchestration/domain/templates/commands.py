@@ -39,6 +39,8 @@ class DefineTemplate(Command, frozen=True, kw_only=True):
 class InstantiateAgent(Command, frozen=True, kw_only=True):
     """Register an agent made from a template; what is given here goes before the template's."""
 
+    CREATES = ("agent_id", Agent, "agent")
+
     template: TemplateName
     version: Version | None = None
     agent_id: Id | None = None

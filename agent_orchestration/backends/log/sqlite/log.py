@@ -13,10 +13,18 @@ from typing import Any
 
 import msgspec
 
-from agent_orchestration.backends.log import Assigned, LogLost, Position, Stamp, Topic
+from agent_orchestration.backends.log import (
+    Assigned,
+    Position,
+    Stamp,
+    Topic,
+    common_count,
+    declared,
+    log_lost,
+)
 from agent_orchestration.backends.log.sqlite import file as sql
 from agent_orchestration.core.envelope import Record, StoredRecord
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import Rejected
 
 _EXPIRE_AT_ONCE = 1000
 _EXPIRE_EVERY_MS = 60_000
@@ -126,16 +134,16 @@ class SqliteLog:
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
         """Append all records in one transaction. Raises `Unavailable` (nothing written)."""
         held = self._find(topic, partition)
-        declared = self._topics[topic]
-        if declared.view_of is not None:
-            reason = f"topic {topic} is a view: append to {declared.view_of}"
+        base = self._topics[topic]
+        if base.view_of is not None:
+            reason = f"topic {topic} is a view: append to {base.view_of}"
             raise Rejected("topic_is_view", reason, field="topic")
         if not records:
             return []
         now = max(self._clock(), held.timestamp)
         if now >= held.expire_at:
             # Before the append: if this fails, nothing was written and the caller hears so.
-            self._expire_some(declared, held, now)
+            self._expire_some(base, held, now)
         rows = [
             (*held.place, at, now, r.headers.get("ce_type"), r.key, r.value, _json(r.headers))
             for at, r in enumerate(records, held.end)
@@ -149,20 +157,19 @@ class SqliteLog:
         return stamps
 
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
-        """At most `limit` records from `offset` on; of a view those of its types, the next ones
-        however far ahead. Raises `LogLost` outside the bounds."""
+        """See `Log`. Of a view, the next records of its types, however far ahead."""
         # No I/O is awaited here: without this a reader that catches up would starve all others.
         await asyncio.sleep(0)
         held = self._find(topic, partition)
         if not held.first <= offset <= held.end:
-            raise _lost(topic, partition, offset, held)
+            raise log_lost(topic, partition, offset, held.first, held.end)
+        rows = self._rows(topic, held, offset, max(limit, 0)) if offset < held.end else []
         return [
             StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
-            for at, timestamp, key, value, headers in self._rows(topic, held, offset, limit)
+            for at, timestamp, key, value, headers in rows
         ]
 
     def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
-        limit = max(limit, 0)
         if self._topics[topic].view_of is None:
             return self._file.rows(sql.RECORDS_FROM, (*held.place, offset, limit))
         offsets = sorted(self._view_offsets(topic, held, offset, limit))[:limit]
@@ -216,14 +223,11 @@ class SqliteLog:
         self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
     ) -> None:
         """Own every partition of the topics from now on; their counts must be equal."""
-        counts = {self._declared(name).partitions for name in topics}
-        if len(counts) != 1:
-            reason = f"{', '.join(topics)} have {sorted(counts)} partitions: counts must be equal"
-            raise Rejected("partitions_differ", reason, field="topics")
+        count = common_count(self._topics, topics)
         if group in self._members:
             reason = f"group {group} was joined already: leave it before joining again"
             raise Rejected("already_member", reason, field="group")
-        owned = frozenset(range(counts.pop()))
+        owned = frozenset(range(count))
         self._members[group] = (owned, revoked)
         await assigned(owned)
 
@@ -261,20 +265,12 @@ class SqliteLog:
         held.expire_at = now if more else now + _EXPIRE_EVERY_MS
         return more
 
-    def _declared(self, topic: str) -> Topic:
-        if topic not in self._topics:
-            reason = f"no topic {topic}: there are {', '.join(self._topics)}"
-            raise NotFound("topic", reason, field="topic")
-        return self._topics[topic]
-
     def _find(self, topic: str, partition: int) -> _Partition:
         held = self._partitions.get((topic, partition))
         if held is None:
-            if not self._file.is_open:
-                raise self._file.closed()
-            count = self._declared(topic).partitions
-            reason = f"no partition {partition} in topic {topic}: it has {count}, from 0"
-            raise NotFound("partition", reason, field="partition")
+            if self._file.is_open:
+                declared(self._topics, topic, partition)
+            raise self._file.closed()
         return held
 
 
@@ -289,12 +285,3 @@ def _resolve_views(topics: dict[str, Topic]) -> dict[str, Topic]:
             topic, partitions=base.partitions, retention_ms=base.retention_ms
         )
     return resolved
-
-
-def _lost(topic: str, partition: int, offset: int, held: _Partition) -> LogLost:
-    reason = (
-        f"{topic}/{partition}: position {offset} is outside the records kept, "
-        f"{held.first} to {held.end}: records are missing; restore the log, or start a new epoch"
-    )
-    details = {"topic": topic, "partition": partition, "position": offset}
-    return LogLost("log_lost", reason, **details, first=held.first, end=held.end)

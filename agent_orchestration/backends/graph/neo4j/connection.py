@@ -1,0 +1,148 @@
+"""Sessions on a Neo4j server or cluster, and the questions that are asked with them.
+
+Nothing is tried twice here but questions that a writer overtook, and the driver is told not to:
+whoever asks knows what a repetition means. A session's bookmarks go to the next one, so that on a
+cluster a read follows own writes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+import neo4j
+from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncSession, Query, ResultSummary
+from neo4j.exceptions import Neo4jError
+
+from agent_orchestration import __version__
+from agent_orchestration.backends.graph import read_errors
+from agent_orchestration.backends.graph.neo4j.errors import (
+    Overtaken,
+    opening_errors,
+    reading_errors,
+)
+from agent_orchestration.backends.graph.neo4j.values import row, to_driver
+from agent_orchestration.config import Database
+from agent_orchestration.core.entities import Row
+from agent_orchestration.core.errors import Unavailable
+
+#: Connections that were idle for longer are asked whether they still work.
+IDLE_SECONDS = 30.0
+#: How long a session waits for a connection, beside the time that making one takes.
+POOL_SECONDS = 10.0
+#: How often a question is asked again because what it looked at was being deleted.
+OVERTAKEN_TIMES = 5
+
+
+class Connection:
+    """The driver with the platform's settings; open between `open` and `close`."""
+
+    def __init__(self, settings: Database) -> None:
+        self._settings = settings
+        self._driver: AsyncDriver | None = None
+        self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+
+    async def open(self) -> None:
+        """Connect. Raises `Unavailable` naming the server."""
+        settings = self._settings
+        password = settings.password
+        connecting = settings.connection_timeout / 1000
+        with opening_errors(settings.uri):
+            driver = AsyncGraphDatabase.driver(  # pyright: ignore[reportUnknownMemberType]
+                settings.uri,
+                auth=(settings.username, password.get_secret_value()) if password else None,
+                max_connection_pool_size=settings.pool_size,
+                connection_timeout=connecting,
+                connection_acquisition_timeout=connecting + POOL_SECONDS,
+                liveness_check_timeout=IDLE_SECONDS,
+                disable_auto_commit_retries=True,
+                notifications_min_severity=neo4j.NotificationMinimumSeverity.OFF,
+                telemetry_disabled=True,
+                user_agent=f"agent-orchestration/{__version__}",
+            )
+            try:
+                async with asyncio.timeout(2 * connecting):
+                    await driver.verify_connectivity()  # pyright: ignore[reportUnknownMemberType]
+            except BaseException:
+                await driver.close()
+                raise
+        self._driver = driver
+
+    async def close(self) -> None:
+        """Disconnect; what is under way fails."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.close()
+
+    def session(self, access: str = neo4j.WRITE_ACCESS, fetch_size: int = 1000) -> AsyncSession:
+        """A session in the platform's database. Raises `Unavailable` when not open."""
+        if self._driver is None:
+            raise Unavailable("graph_closed", "the graph is not open: start it, or try again later")
+        return self._driver.session(  # pyright: ignore[reportUnknownMemberType]
+            database=self._settings.name,
+            default_access_mode=access,
+            bookmark_manager=self._bookmarks,
+            fetch_size=fetch_size,
+        )
+
+    async def read(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float,
+        limit: int | None = None,
+        access: str = neo4j.READ_ACCESS,
+    ) -> tuple[list[Row], ResultSummary]:
+        """At most `limit` rows of a statement that only reads, and what the server says of it.
+        `access` decides which server of a cluster answers: only the one that writes has the latest.
+
+        Raises `Rejected`, also beyond the deadline; `Unavailable`.
+        """
+        for _ in range(OVERTAKEN_TIMES):
+            with contextlib.suppress(Overtaken):
+                return await self._read(statement, parameters, seconds, limit, access)
+        return await self._read(statement, parameters, seconds, limit, access)
+
+    async def _read(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        seconds: float,
+        limit: int | None,
+        access: str,
+    ) -> tuple[list[Row], ResultSummary]:
+        fetch_size = -1 if limit is None else max(limit, 1)
+        question = Query(cast("Any", statement), timeout=seconds)
+        with reading_errors(seconds):
+            # The server looks at its clock every few seconds only. Who waits no longer cuts the
+            # connection, which ends the statement too.
+            async with asyncio.timeout(seconds), self.session(access, fetch_size) as session:
+                result = await session.run(question, to_driver(dict(parameters)))
+                names = result.keys()
+                records = (
+                    [record async for record in result]
+                    if limit is None
+                    else (await result.fetch(limit))
+                )
+                summary = await result.consume()
+            if summary.query_type not in {None, "r"}:
+                raise read_errors.would_write()
+            return [row(names, record) for record in records], summary
+
+    async def run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of one statement that changes the schema or maintains the graph, in a
+        transaction of its own that takes as long as it takes. The driver's errors come as they
+        are."""
+        async with self.session() as session:
+            result = await session.run(cast("Any", statement), dict(parameters or {}))
+            names = result.keys()
+            return [row(names, record) async for record in result]
+
+    async def change_schema(self, statement: str) -> None:
+        """Run a statement that is harmless to repeat: `… IF NOT EXISTS` fails all the same when
+        another process does just that, and then finds it done."""
+        try:
+            await self.run(statement)
+        except Neo4jError:
+            await self.run(statement)

@@ -1,0 +1,195 @@
+"""The log on Apache Kafka."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from aiokafka.structs import TopicPartition
+
+from agent_orchestration.backends.log import (
+    Assigned,
+    Position,
+    Stamp,
+    Topic,
+    common_count,
+    declared,
+)
+from agent_orchestration.backends.log.kafka import epoch
+from agent_orchestration.backends.log.kafka.appender import Appender
+from agent_orchestration.backends.log.kafka.connection import Connection
+from agent_orchestration.backends.log.kafka.groups import client_id, find_group
+from agent_orchestration.backends.log.kafka.membership import Membership
+from agent_orchestration.backends.log.kafka.metadata import find_topics
+from agent_orchestration.backends.log.kafka.positions import Positions
+from agent_orchestration.backends.log.kafka.reader import Reader
+from agent_orchestration.backends.log.kafka.topics import (
+    configured,
+    describe,
+    plan,
+    refuse_unusable,
+)
+from agent_orchestration.config_kafka import Kafka
+from agent_orchestration.core.envelope import Record, StoredRecord
+from agent_orchestration.core.errors import Rejected, Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class KafkaLog:
+    """A `Log` on a Kafka cluster, whose topics `topics create` has made.
+
+    Acknowledged records are on all in-sync replicas: they survive the death of brokers, and the
+    loss of power where replicas do not lose it together. `rules` is the number that other members
+    of the group see, `seconds` the limit of each operation, `session_seconds` the time after which
+    a silent member loses its partitions. Raises `Rejected` for settings that contradict each other.
+    """
+
+    def __init__(
+        self,
+        settings: Kafka,
+        topics: Iterable[Topic],
+        *,
+        production: bool = False,
+        rules: int = 0,
+        seconds: float = 20.0,
+        session_seconds: float = 15.0,
+    ) -> None:
+        self.epoch = 0
+        self._prefix = settings.prefix
+        self._topics = {topic.name: topic for topic in configured(topics, settings)}
+        self._plan = plan(self._topics.values(), settings, production=production)
+        self._session_seconds = session_seconds
+        self._connection = Connection(settings, client_id(rules), seconds)
+        self._appender = Appender(self._connection)
+        self._reader = Reader(self._connection, {p.name: p.topic.name for p in self._plan})
+        self._positions = Positions(self._connection)
+        self._members: dict[str, Membership] = {}
+
+    async def start(self) -> None:
+        """Connect, and see that the topics are as they must be.
+
+        Raises `Unavailable`, `Rejected` where topics are missing or unusable, `Corrupt` where they
+        were made anew since the epoch began.
+        """
+        await self._connection.start()
+        try:
+            await self._check_topics()
+            names = [planned.name for planned in self._plan]
+            await self._connection.watch(names)
+            found = await find_topics(self._connection, names)
+            last = await epoch.read_epoch(self._reader, self._place(epoch.TOPIC.name, 0))
+            self.epoch = epoch.checked(
+                last, {p.topic.name: found[p.name] for p in self._plan if p.name in found}
+            )
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _check_topics(self) -> None:
+        reports = await describe(self._connection, self._plan)
+        refuse_unusable(reports, self._plan)
+        for report in reports:
+            if report.drift:
+                logger.warning("topic %s is not as planned: %s", report.name, report.drift)
+
+    async def stop(self) -> None:
+        """Leave all groups and disconnect; waits in progress end with False."""
+        for group in list(self._members):
+            await self.leave(group)
+        await self._reader.stop()
+        await self._connection.stop()
+
+    def topics(self) -> Mapping[str, Topic]:
+        """The topics by name, without the prefix that they have on the cluster."""
+        return self._topics
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
+        """Append all records in order. Up to `appender.BATCH_BYTES` they are one batch, written
+        whole or not at all; of more, a beginning may be what is there after `OutcomeUnknown`."""
+        place = self._open(topic, partition)
+        return await self._appender.append(place, records) if records else []
+
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[StoredRecord]:
+        """At most `limit` records from `offset` on; none only at the end, as it was then. Raises
+        `LogLost` outside the bounds, `Unavailable`, `Corrupt`."""
+        return await self._reader.read(self._open(topic, partition), offset, limit)
+
+    async def wait(self, topic: str, partition: int, offset: int, seconds: float) -> bool:
+        """Wait until a record at `offset` or beyond exists. Raises `Unavailable`, and `LogLost`
+        where the log ends earlier than it did."""
+        return await self._reader.wait(self._open(topic, partition), offset, seconds)
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """(offset of the first record kept, offset the next append will get), asked anew."""
+        return await self._reader.bounds(self._open(topic, partition))
+
+    async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Remember a group's position. As a member of the group it is refused with `Unavailable`
+        once the partition belongs to another one."""
+        place, text = self._open(topic, partition), str(self.epoch)
+        member = self._members.get(group)
+        if member is not None:
+            await member.commit(place, offset, text)
+        else:
+            await self._positions.commit(self._prefix + group, {place: (offset, text)})
+
+    async def committed(self, group: str, topic: str, partition: int) -> Position | None:
+        """The group's position and the epoch it was committed in. One that was set with Kafka's own
+        tools, which know no epoch, counts for this one."""
+        place = self._open(topic, partition)
+        found = await self._positions.committed(self._prefix + group, [place])
+        if place not in found:
+            return None
+        offset, text = found[place]
+        return (int(text) if text.isdecimal() else self.epoch), offset
+
+    async def join(
+        self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
+    ) -> None:
+        """Become a member of the group; returns after the first assignment, which may be empty.
+
+        With every change of members all partitions are revoked and assigned anew. Raises
+        `Unavailable`.
+        """
+        common_count(self._topics, topics)
+        names = [self._open(topic, 0).topic for topic in topics]
+        if group in self._members:
+            reason = f"group {group} was joined already: leave it before joining again"
+            raise Rejected("already_member", reason, field="group")
+        member = Membership(
+            self._connection.options,
+            self._prefix + group,
+            names,
+            (assigned, revoked),
+            self._session_seconds,
+        )
+        self._members[group] = member
+        try:
+            await member.enter()
+        except BaseException:
+            self._members.pop(group, None)
+            raise
+
+    async def leave(self, group: str) -> None:
+        """End the membership, if there is one; `revoked` is told first."""
+        member = self._members.get(group)
+        if member is not None:
+            try:
+                await member.leave()
+            finally:
+                self._members.pop(group, None)
+
+    async def lowest_rules(self, group: str) -> int | None:
+        """The lowest rules that a member of the group has; None without members, and 0 for a
+        member that does not say."""
+        found = await find_group(self._connection, self._prefix + group)
+        return min((member.rules for member in found.members), default=None)
+
+    def _open(self, topic: str, partition: int) -> TopicPartition:
+        """The place on the cluster. Raises `NotFound`, and `Unavailable` when the log is closed."""
+        declared(self._topics, topic, partition)
+        if not self.epoch or not self._connection.is_open:
+            raise Unavailable("log_closed", "the log is not open: start it first")
+        return self._place(topic, partition)
+
+    def _place(self, topic: str, partition: int) -> TopicPartition:
+        return TopicPartition(self._prefix + topic, partition)

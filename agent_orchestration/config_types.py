@@ -1,0 +1,25 @@
+"""What the sections of the settings are made from."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def no_bool(value: object) -> object:
+    """YAML's `yes` and `on` are booleans, which Python counts as numbers."""
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=10_000)]
+Seconds = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=3600)]
+Milliseconds = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=3_600_000)]
+Port = Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=65535)]
+NotEmpty = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A section: nothing unknown, nothing that changes, and its values in no message."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -1,0 +1,84 @@
+"""P7: the embedded server: how soon it answers, and how many lifecycles it does in a second."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+from bench.lifecycles import CLIENTS
+from bench.processes import answer, first_line, folder, started
+from bench.results import Figure, Row, ratio
+from bench.tool_calls import ToolCaller
+
+START_SECONDS = 1.5
+_TURNS, _QUICK_TURNS = 7, 1
+_COUNT, _QUICK_COUNT = 10_000, 64
+
+
+def measure(quick: bool) -> list[Row]:
+    """Both figures; each process is a new one on a new data folder."""
+    return [_start(quick), *_lifecycles(quick)]
+
+
+def _start(quick: bool) -> Row:
+    _first_answer()  # compiles what was not compiled yet
+    turns = [(_first_answer(), _import()) for _ in range(_QUICK_TURNS if quick else _TURNS)]
+    ours, beside = (statistics.median(side) for side in zip(*turns, strict=True))
+    return Row(
+        id="P7",
+        what="dev: from start to the first answered tool call, beside `import fastmcp`",
+        unit="s",
+        ours=ours,
+        beside=beside,
+        ratio=ratio(ours, beside),
+        goal=f"≤ +{START_SECONDS:g} s",
+        met=None if quick else ours <= beside + START_SECONDS,
+        durability="P",
+    )
+
+
+def _first_answer() -> float:
+    with folder() as home:
+        began = time.perf_counter()
+        words = ("dev", "--json", "--port", "0", "--data", str(home / "data"))
+        with started(home, "-m", "agent_orchestration", *words) as process:
+            caller = ToolCaller(first_line(process)["url"])
+            caller.call("create_task", {"title": "The first"})
+            took = time.perf_counter() - began
+            caller.close()
+    return took
+
+
+def _import() -> float:
+    with folder() as home:
+        return _timed(lambda: answer(home, "-c", "import fastmcp"))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _lifecycles(quick: bool) -> list[Row]:
+    count = _QUICK_COUNT if quick else _COUNT
+    with folder() as home:
+        rate = json.loads(answer(home, "-m", "bench.lifecycles", "--count", str(count)))
+    return [
+        Row(
+            id="P7",
+            what=f"embedded: lifecycles, {CLIENTS} clients on the command bus, {until}",
+            unit="1/s",
+            ours=rate[name],
+            beside=None,
+            ratio=None,
+            goal="≥ 1×",
+            met=None,
+            durability="P",
+            note="not measured beside Kafka and Neo4j",
+        )
+        for name, until in (("decided", "acknowledged"), ("caught_up", "in the graph"))
+    ]
+
+
+FIGURE = Figure("P7", "the embedded server: its start, and its lifecycles a second", measure)

@@ -1,0 +1,308 @@
+"""What the graph on Neo4j promises beyond what every graph does: servers, logins, interruptions."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from neo4j import AsyncGraphDatabase, AsyncSession
+from pydantic import SecretStr
+
+from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
+from agent_orchestration.backends.graph.fingerprint import fingerprint
+from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
+from agent_orchestration.backends.graph.neo4j import graph as module
+from agent_orchestration.backends.graph.neo4j.batches import Batches
+from agent_orchestration.config import Database
+from agent_orchestration.core.entities import Row
+from agent_orchestration.core.errors import Rejected, Unavailable
+from tests.contracts.test_graph import (
+    ENTITIES,
+    FOREVER,
+    GIVEN_TO,
+    KNOWS,
+    NOW,
+    assert_refused,
+    links,
+    node,
+    person,
+    put,
+)
+from tests.services.neo4j import JarServer, version
+from tests.services.run import needed
+
+
+@asynccontextmanager
+async def opened(database: Database, **changes: Any) -> AsyncGenerator[Neo4jGraph]:
+    graph = Neo4jGraph(database.model_copy(update=changes), ENTITIES)
+    await graph.start()
+    try:
+        yield graph
+    finally:
+        await graph.stop()
+
+
+@pytest.fixture
+async def graph(neo4j_database: Database) -> AsyncIterator[Neo4jGraph]:
+    async with opened(neo4j_database) as graph:
+        yield graph
+
+
+@pytest.fixture
+async def other(neo4j_database: Database) -> AsyncIterator[AsyncSession]:
+    """What somebody else does with the same database."""
+    settings = neo4j_database
+    assert settings.password is not None
+    auth = (settings.username, settings.password.get_secret_value())
+    driver = AsyncGraphDatabase.driver(settings.uri, auth=auth)  # pyright: ignore[reportUnknownMemberType]
+    async with driver, driver.session() as session:  # pyright: ignore[reportUnknownMemberType]
+        yield session
+
+
+async def ask(session: AsyncSession, statement: str, **parameters: Any) -> list[Row]:
+    result = await session.run(cast("Any", statement), parameters)
+    return [dict(record) async for record in result]
+
+
+# servers and logins
+
+
+async def test_a_server_may_be_reached_by_either_scheme(neo4j_database: Database) -> None:
+    _, _, host = neo4j_database.uri.partition("://")
+    for scheme in ("bolt", "neo4j"):
+        async with opened(neo4j_database, uri=f"{scheme}://{host}") as graph:
+            held = await graph.position(0)
+            following = await put(graph, nodes={"Person": [person(scheme)]})
+            assert await graph.position(0) == following != held
+            assert await node(graph, scheme) is not None
+
+
+async def test_a_wrong_password_says_what_to_check(neo4j_database: Database) -> None:
+    with pytest.raises(Unavailable, match=r"NEO4J_USERNAME and NEO4J_PASSWORD") as refused:
+        async with opened(neo4j_database, password=SecretStr("wrong")):
+            pass
+    assert refused.value.code == "graph_login_refused"
+
+
+@pytest.mark.parametrize("scheme", ["bolt", "neo4j"])
+async def test_a_server_that_is_not_there_is_named(scheme: str) -> None:
+    uri = f"{scheme}://127.0.0.1:1"
+    settings = Database(uri=uri, password=SecretStr("x"))
+    with pytest.raises(Unavailable, match=uri):
+        async with opened(settings):
+            pass
+
+
+async def test_a_database_that_is_not_there_is_unavailable(neo4j_database: Database) -> None:
+    with pytest.raises(Unavailable):
+        async with opened(neo4j_database, name="nowhere"):
+            pass
+
+
+async def test_a_killed_server_has_all_that_was_acknowledged(tmp_path: Path) -> None:
+    with needed("neo4j"):
+        server = JarServer(tmp_path / "home", version())
+    server.start()
+    address = server.address
+    settings = Database(
+        uri=address.uri, username=address.username, password=SecretStr(address.password)
+    )
+    graph = Neo4jGraph(settings, ENTITIES)
+    await graph.start()
+    try:
+        held = (0, 0)
+        for number in range(50):
+            held = await put(graph, nodes={"Person": [person(f"p{number}")]})
+        under_way = asyncio.create_task(put(graph, nodes={"Person": [person("late")]}))
+        await asyncio.sleep(0)
+        server.kill()
+        with pytest.raises(Unavailable):
+            await under_way
+        for call in (graph.position(0), graph.query("RETURN 1 AS x", {}), put(graph)):
+            with pytest.raises(Unavailable):
+                await call
+        server.start()
+        position = await graph.position(0)
+        assert position is not None
+        assert position >= held
+        rows = await graph.query("MATCH (n:Person) RETURN count(n) AS n", {})
+        assert rows == [{"n": position[1] + 1}]
+        await put(graph, nodes={"Person": [person("ada")]})
+    finally:
+        await graph.stop()
+        server.kill()
+
+
+async def test_more_questions_than_connections_wait_for_their_turn(
+    neo4j_database: Database,
+) -> None:
+    async with opened(neo4j_database, pool_size=2) as graph:
+        asked = (graph.query("UNWIND range(1, $n) AS n RETURN n AS n", {"n": n}) for n in range(30))
+        assert [len(rows) for rows in await asyncio.gather(*asked)] == list(range(30))
+
+
+# what is under way
+
+
+async def until_running(other: AsyncSession, number: int) -> None:
+    shown = "SHOW TRANSACTIONS YIELD currentQuery RETURN currentQuery AS text"
+    async with asyncio.timeout(20):
+        while sum(row["text"] == FOREVER for row in await ask(other, shown)) != number:
+            pass
+
+
+async def test_a_question_that_nobody_waits_for_ends_on_the_server(
+    graph: Neo4jGraph, other: AsyncSession
+) -> None:
+    asked = asyncio.create_task(graph.query(FOREVER, {}, seconds=100))
+    await until_running(other, 1)
+    asked.cancel()
+    await asyncio.wait([asked])
+    await until_running(other, 0)
+    with pytest.raises(Rejected, match=r"longer than 0\.5 s"):
+        await graph.query(FOREVER, {}, seconds=0.5)
+    await until_running(other, 0)
+
+
+async def test_a_write_that_does_not_get_its_lock_in_time_is_unavailable(
+    graph: Neo4jGraph, other: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await put(graph, nodes={"Person": [person("ada")]})
+    transaction = await other.begin_transaction()
+    locked = await transaction.run("MATCH (c:Checkpoint {id: 'events/0'}) SET c.held = true")
+    await locked.consume()
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.3)
+    with pytest.raises(Unavailable, match="did not finish in time"):
+        await put(graph, nodes={"Person": [person("bob")]})
+    monkeypatch.undo()
+    await transaction.rollback()
+    assert await graph.position(0) == held
+    assert await node(graph, "bob") is None
+    await put(graph, nodes={"Person": [person("bob")]})
+
+
+# clearing
+
+
+async def test_clearing_that_was_interrupted_is_ended_by_the_next_start(
+    neo4j_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLEAR_ROWS", 3)
+    async with opened(neo4j_database) as graph:
+        people = [person(f"p{n}") for n in range(30)]
+        rows: list[Row] = [{"from": "p0", "to": f"p{n}", "props": {}} for n in range(30)]
+        await put(graph, nodes={"Person": people}, links={KNOWS: rows})
+        clearing = asyncio.create_task(graph.clear())
+        async with asyncio.timeout(20):
+            while len(await links(graph)) > 25:
+                pass
+        clearing.cancel()
+        await asyncio.wait([clearing])
+        assert len(await graph.query("MATCH (n:Person) RETURN n.id AS id", {})) == 30
+    async with opened(neo4j_database) as graph:
+        assert await graph.query("MATCH (n) RETURN n AS n", {}) == []
+        assert await graph.position(0) is None
+
+
+async def test_clearing_leaves_what_others_keep_in_the_database(
+    graph: Neo4jGraph, other: AsyncSession
+) -> None:
+    await ask(other, "CREATE (:Migration {number: 1}), (:Theirs {id: 'ada'})")
+    await put(graph, nodes={"Person": [person("ada")]})
+    await ask(other, "MATCH (a:Theirs) MATCH (b:Person) CREATE (a)-[:LIKES]->(b)")
+    await graph.clear()
+    rows = await graph.query("MATCH (n) RETURN labels(n) AS labels", {})
+    assert sorted(row["labels"] for row in rows) == [["Migration"], ["Theirs"]]
+
+
+# values and statements
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1, "a"], [[1]]])
+async def test_a_row_that_this_engine_cannot_hold_is_refused(graph: Neo4jGraph, value: Any) -> None:
+    await assert_refused(graph, {"nodes": {"Job": [{"id": "j", "x": value}]}})
+
+
+async def test_a_text_too_large_for_its_index_is_refused(graph: Neo4jGraph) -> None:
+    await assert_refused(graph, {"nodes": {"Person": [person("long", age="\u00e9" * 10_000)]}})
+
+
+async def test_other_values_of_cypher_are_plain(graph: Neo4jGraph) -> None:
+    [row] = await graph.query(
+        "RETURN date('2024-02-29') AS date, localdatetime('2024-02-29T12:30') AS local,"
+        " localtime('12:30') AS time, duration('P1DT2H') AS duration,"
+        " datetime('2024-02-29T13:30:15.123+01:00') AS moment, [datetime($at)] AS moments",
+        {"at": NOW},
+    )
+    assert {name: str(value) for name, value in row.items()} == {
+        "date": "2024-02-29",
+        "local": "2024-02-29 12:30:00",
+        "time": "12:30:00",
+        "duration": "P1DT2H",
+        "moment": str(NOW),
+        "moments": str([NOW]),
+    }
+
+
+async def test_parameters_may_be_in_any_time_zone(graph: Neo4jGraph) -> None:
+    await put(graph, nodes={"Person": [person("ada", at=NOW)]})
+    there = NOW.astimezone(timezone(timedelta(hours=1)))
+    for parameters in ({"at": [there]}, {"at": [NOW, there]}):
+        rows = await graph.query("MATCH (n) WHERE n.at IN $at RETURN n.id AS id", parameters)
+        assert rows == [{"id": "ada"}]
+
+
+async def test_every_statement_of_a_batch_begins_at_an_index(
+    graph: Neo4jGraph, other: AsyncSession
+) -> None:
+    links: dict[LinkKey, list[Row]] = {KNOWS: [{"from": "", "to": "", "props": {}}]}
+    write = GraphWrite(
+        *(0, None, (1, 1)),
+        nodes={"Person": [Row()]},
+        removed={"Person": [""]},
+        links=links,
+        new_links=links,
+        unlinks=links,
+        unlinks_at_end=links,
+    )
+    texts = [text for text, _ in Batches(ENTITIES).statements(write)]
+    assert len(texts) == 7
+    for text in (*texts, statements.LOCK_CHECKPOINT, statements.READ_CHECKPOINT):
+        names = ("rows", "ids", "checkpoint", "epoch", "offset")
+        result = await other.run(cast("Any", f"EXPLAIN {text}"), dict.fromkeys(names))
+        summary: Any = await result.consume()
+        scanning = {name for name in operators(summary.plan) if name.endswith("Scan")}
+        assert not scanning | ({"Expand(All)"} & set(operators(summary.plan)))
+
+
+def operators(plan: dict[str, Any]) -> list[str]:
+    inside = [name for child in plan.get("children", ()) for name in operators(child)]
+    return [plan["operatorType"].partition("@")[0], *inside]
+
+
+# both engines
+
+
+async def test_both_engines_have_the_same_fingerprint(graph: Neo4jGraph, tmp_path: Path) -> None:
+    embedded = KgliteGraph(tmp_path / "graph.kgl", ENTITIES)
+    await embedded.start()
+    ids = ["a", "B", "10", "9", "t/1", "\u00e9", "\uffee", "\U0001f600", "a b"]
+    rows = [
+        person(name, age=n, share=n / 3, at=NOW, tags=["x", name], old=n > 3)
+        for n, name in enumerate(ids)
+    ]
+    known = [{"from": a, "to": b, "props": {"level": 0.5}} for a in ids for b in ids[:3]]
+    found: list[str] = []
+    for one in (embedded, graph):
+        await put(
+            one,
+            nodes={"Person": rows, "Job": [{"id": "j", "title": "j"}]},
+            links={KNOWS: known, GIVEN_TO: [{"from": "j", "to": "a", "props": {"at": NOW}}]},
+        )
+        found.append(await fingerprint(one, ENTITIES))
+    await embedded.stop()
+    assert found[0] == found[1]

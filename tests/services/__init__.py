@@ -1,0 +1,1 @@
+"""Real servers for tests: one of each kind per test run."""

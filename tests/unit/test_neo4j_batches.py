@@ -1,0 +1,107 @@
+"""A batch for Neo4j: few statements, always the same texts, times as text, rows in order."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
+from agent_orchestration.backends.graph.neo4j import batches
+from agent_orchestration.backends.graph.neo4j.batches import Batches
+from agent_orchestration.core.entities import Entity, Relationship, Row, Time
+from agent_orchestration.core.folding import tenant_row
+from agent_orchestration.pipeline.rows import BatchRows
+from tests.properties.histories import OPENING, History
+
+NOW = datetime(2024, 2, 29, 12, 30, 15, 123000, tzinfo=UTC)
+TEXT = "2024-02-29T12:30:15.123000+00:00"
+
+
+class Loan(msgspec.Struct, frozen=True):
+    person: str
+    since: Time | None = None
+
+
+class Book(Entity):
+    LABEL = "Book"
+    RELATIONSHIPS = (
+        Relationship("LENT_TO", "loans", to="Person", key="person", properties=("since",)),
+        Relationship("CITES", "cites", to="Book"),
+    )
+
+    title: str
+    bought: Time | None = None
+    sold: Time | None = None
+    loans: tuple[Loan, ...] = ()
+    cites: tuple[str, ...] = ()
+
+
+LENT_TO: LinkKey = ("LENT_TO", "Book", "Person")
+CITES: LinkKey = ("CITES", "Book", "Book")
+
+
+def sent(**changes: Any) -> list[tuple[str, Row]]:
+    return list(Batches([Book]).statements(GraphWrite(0, None, (1, 7), **changes)))
+
+
+def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent() -> None:
+    rows = [{"id": "a", "bought": NOW, "other": NOW}, {"id": "b", "title": "B"}]
+    [(statement, parameters), _] = sent(nodes={"Book": rows})
+    assert statement == (
+        "UNWIND $rows AS row MERGE (n:Book {id: row.id})"
+        " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)}"
+    )
+    assert parameters["rows"] == [{"id": "a", "bought": TEXT, "other": NOW}, rows[1]]
+    assert rows[0]["bought"] == NOW
+
+
+@pytest.mark.parametrize(("field", "verb"), [("links", "MERGE"), ("new_links", "CREATE")])
+def test_times_of_relationships_travel_as_text(field: str, verb: str) -> None:
+    link = {"from": "a", "to": "b", "props": {"since": NOW}}
+    [(statement, parameters), _] = sent(**{field: {LENT_TO: [link]}})
+    assert statement.endswith(
+        f" {verb} (a)-[r:LENT_TO]->(b) WITH r, row.props AS props"
+        " SET r = props {.*, since: datetime(props.since)}"
+    )
+    assert parameters["rows"] == [{"from": "a", "to": "b", "props": {"since": TEXT}}]
+    assert link["props"] == {"since": NOW}
+
+
+def test_rows_come_in_order_and_the_last_of_a_node_stays_the_last() -> None:
+    titles = [("b", "1"), ("a", "2"), ("b", "3")]
+    ends = [("b", "a"), ("a", "c"), ("a", "b")]
+    links: list[Row] = [{"from": a, "to": b, "props": {}} for a, b in ends]
+    found = sent(
+        nodes={"Book": [{"id": name, "title": title} for name, title in titles]},
+        removed={"Book": ["z", "y"]},
+        links={CITES: links},
+    )
+    rows = [parameters.get("rows", []) for _, parameters in found]
+    assert [(row["id"], row["title"]) for row in rows[0]] == [("a", "2"), ("b", "1"), ("b", "3")]
+    assert rows[1] == ["y", "z"]
+    assert [(row["from"], row["to"]) for row in rows[2]] == sorted(ends)
+
+
+def test_a_large_batch_is_cut_and_ends_with_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "PIECE_ROWS", 2)
+    found = sent(nodes={"Book": [{"id": f"b{n}"} for n in range(5)]})
+    assert [len(parameters["rows"]) for _, parameters in found[:-1]] == [2, 2, 1]
+    assert len({statement for statement, _ in found[:-1]}) == 1
+    assert found[-1] == (
+        statements.SET_CHECKPOINT,
+        {"checkpoint": "events/0", "epoch": 1, "offset": 7},
+    )
+
+
+def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
+    history = History().play(OPENING)
+    rows = BatchRows()
+    rows.add(history.state, history.folded)
+    write = rows.write(0, None, (1, 1))
+    write.nodes["Tenant"] = [tenant_row(history.state, 1)]
+    for statement, parameters in Batches(REGISTRY.entities.values()).statements(write):
+        for row in parameters.get("rows", ()):
+            values = (*row.values(), *row.get("props", {}).values())
+            assert not [v for v in values if isinstance(v, datetime)], statement
