@@ -35,6 +35,7 @@ def gateway_of(graph: Graph, tenant: str) -> CallerGateway:
         progress=Progress(),
         read_cypher=nobody,
         caught_up=caught_up,
+        owns=lambda _tenant: False,
     )
 
 
