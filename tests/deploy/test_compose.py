@@ -84,6 +84,8 @@ def test_a_container_of_ours_may_do_nothing_but_its_work(name: str) -> None:
 @ours
 def test_all_processes_share_the_blobs(name: str) -> None:
     assert SERVICES[name]["volumes"] == ["blobs:/data/blobs"]
+    assert SERVICES[name]["environment"]["AGENT_ORCHESTRATION_BLOBS"] == "/data/blobs"
+    assert "/data/blobs" in last(SERVICES[name]["build"]["target"], "RUN").split()
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:

@@ -1,8 +1,13 @@
-"""The settings that the compose file gives to Kafka and Neo4j, on real servers."""
+"""The development stack without containers: real servers with the settings that the compose file
+gives them, and the platform with its commands and variables."""
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +16,8 @@ from neo4j import GraphDatabase
 from neo4j.exceptions import ClientError, DatabaseError
 
 from agent_orchestration.cli import main
-from tests.deploy.files import compose
+from tests.deploy.files import compose, last, words
+from tests.e2e.program import environment, run, started, wait_for
 from tests.services import kafka, neo4j
 from tests.services.run import needed
 
@@ -140,3 +146,68 @@ def test_a_query_reaches_neither_files_nor_the_network(
     statement = "LOAD CSV FROM $source AS line RETURN line"
     with GraphDatabase.driver(database.uri, auth=auth) as driver, refused:  # pyright: ignore[reportUnknownMemberType]
         driver.execute_query(statement, {"source": source}, database_="neo4j")
+
+
+def health(image: str) -> list[str]:
+    """The command of an image's health check, as it is started here."""
+    _, _, command = last(image, "HEALTHCHECK").partition("CMD ")
+    program, *arguments = words(command)
+    own = {"agent-orchestration": ["-m", "agent_orchestration"], "python": []}
+    return [sys.executable, *own[program], *arguments]
+
+
+@pytest.mark.process
+def test_the_platform_works_on_both(
+    tmp_path: Path, broker: dict[str, int], database: neo4j.Address
+) -> None:
+    port = kafka.free_port()
+    outside = {
+        "AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j",
+        "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{broker['HOST']}",
+        "NEO4J_URI": database.uri.replace("bolt://", "neo4j://"),
+        "AGENT_ORCHESTRATION_BLOBS": str(tmp_path / "blobs"),
+        "MCP_SERVER_PORT": str(port),
+    }
+
+    def variables(name: str) -> dict[str, str]:
+        return {key: value or "" for key, value in SERVICES[name]["environment"].items()} | outside
+
+    def command(name: str) -> list[str]:
+        # What listens on all addresses of a container listens on loopback here.
+        return [word.replace("0.0.0.0", "127.0.0.1") for word in SERVICES[name]["command"]]
+
+    def healthy(name: str) -> bool:
+        done = subprocess.run(
+            health(name),
+            cwd=tmp_path,
+            env=environment(tmp_path, variables(name)),
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode == 0
+
+    for once in ("topics", "schema"):
+        program(tmp_path, *command(once), more=variables(once))
+    running = {
+        name: started(tmp_path, *command(name), more=variables(name))
+        for name in ("event-processor", "mcp-server")
+    }
+    assert not any(healthy(name) for name in running)
+    with running["event-processor"] as processor, running["mcp-server"] as server:
+        for name in running:
+            wait_for(lambda name=name: healthy(name), f"the health of {name}")
+        client = ("--server", f"http://127.0.0.1:{port}", "call")
+        program(tmp_path, *client, "create_task", "title=Say hello", "id=hello")
+        task = program(tmp_path, *client, "get_task", "task_id=hello", "--json")
+        assert json.loads(task)["task"]["status"] == "ready"
+        for process in (server, processor):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not any(healthy(name) for name in running)
+
+
+def program(folder: Path, *arguments: str, more: dict[str, str] | None = None) -> str:
+    """What a verb that succeeds says."""
+    done = run(folder, *arguments, more=more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
