@@ -188,8 +188,9 @@ class Platform:
         await self._revoked(numbers)
         try:
             projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
-            for projector in projectors.values():
+            for number, projector in projectors.items():
                 await _catch_up(projector)
+                projector.published = await self._graph.published(number)
             before = await fingerprint(self._graph, REGISTRY.entities.values())
             await self._graph.clear()
             self._progress.reset()

@@ -85,6 +85,16 @@ def _pair(classes: list[type[Any]], module: ModuleType) -> dict[type[Any], Calla
     return {cls: functions[name] for name, cls in names.items()}
 
 
+def _check_about(events: Iterable[type[Event]]) -> None:
+    """Every event names the entity that it is mainly about."""
+    for cls in events:
+        if not hasattr(cls, "ABOUT"):
+            remedy = "name the field with the id of its entity, or None for the tenant"
+            raise TypeError(f"{cls.__name__} lacks ABOUT: {remedy}")
+        if cls.ABOUT is not None and cls.__annotations__.get(cls.ABOUT) is not str:
+            raise TypeError(f"{cls.__name__}.ABOUT is {cls.ABOUT!r}, which is no field with an id")
+
+
 class Module:
     """What one domain module contributes.
 
@@ -109,6 +119,7 @@ class Module:
         self.entities: list[type[Entity]] = _own_classes(model, Entity)
         self.decide: dict[type[Command], Decide] = _pair(_own_classes(commands, Command), decide)
         self.evolve: dict[type[Event], Evolve] = _pair(_own_classes(events, Event), evolve)
+        _check_about(self.evolve)
         self.tools: list[Tool] = [
             t for _, t in inspect.getmembers(tools, lambda value: isinstance(value, Tool))
         ]

@@ -27,7 +27,16 @@ LOCK_CHECKPOINT = (
     "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint"
     " RETURN c.epoch AS epoch, c.offset AS offset"
 )
-SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
+READ_PUBLISHED = (
+    "MATCH (c:Checkpoint {id: $checkpoint}) WHERE c.published_offset IS NOT NULL"
+    " RETURN c.published_epoch AS epoch, c.published_offset AS offset"
+)
+#: What is null leaves the position of the feeds as it is.
+SET_CHECKPOINT = (
+    "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset,"
+    " c.published_epoch = coalesce($published_epoch, c.published_epoch),"
+    " c.published_offset = coalesce($published_offset, c.published_offset)"
+)
 
 #: Clearing takes many transactions. A node says that it has begun, so that it can be ended.
 CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) RETURN c.id AS id"
@@ -250,9 +259,16 @@ def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
 
 
 def next_position(write: GraphWrite) -> Row:
-    """The parameters of `SET_CHECKPOINT` that store the batch's position."""
+    """The parameters of `SET_CHECKPOINT` that store the batch's positions."""
     epoch, offset = write.next
-    return {"checkpoint": checkpoint_id(write.partition), "epoch": epoch, "offset": offset}
+    published_epoch, published_offset = write.published or (None, None)
+    return {
+        "checkpoint": checkpoint_id(write.partition),
+        "epoch": epoch,
+        "offset": offset,
+        "published_epoch": published_epoch,
+        "published_offset": published_offset,
+    }
 
 
 @lru_cache(maxsize=1024)
