@@ -7,6 +7,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from importlib.resources import files
 from types import ModuleType
 from typing import Annotated, Any
@@ -42,11 +43,13 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+INSTANT = Annotated[datetime, msgspec.Meta(tz=True)]
 #: What the parameters are that are not text.
 TYPES: dict[str, Any] = {
     "limit": Annotated[int, msgspec.Meta(ge=1, le=1000)],
     "after": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
     "available": bool,
+    "since": INSTANT,
     "ids": list[str],
     "names": list[str],
     "levels": dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]],
@@ -170,7 +173,8 @@ class Query(msgspec.Struct, frozen=True):
             if value is None and known[name] is None:
                 continue
             try:
-                canonical(msgspec.convert(value, TYPES.get(name, _TEXT)))
+                values[name] = msgspec.convert(value, TYPES.get(name, _TEXT))
+                canonical(values[name])
             except (msgspec.ValidationError, UnicodeEncodeError) as error:
                 raise _bad_parameter("invalid", f"{name}: {error}") from None
         return values

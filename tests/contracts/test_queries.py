@@ -29,6 +29,7 @@ REQUIRED_VALUES = {
     "team_id": "crew",
     "template": "coder",
     "template_id": "coder:2",
+    "since": "2023-11-14T23:13:20+01:00",
     "ids": ["first", "second"],
     "names": ["python"],
     "levels": {"python": 0.5},
@@ -146,6 +147,8 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("instances", {"template": "coder"}, "id", ["bob"]),
         ("unfinished_dependencies", {"ids": ["plan.b", "second"]}, "id", ["first", "plan.a"]),
         ("agent_load", {}, "active", [2, 0]),
+        ("first_event_since", {"since": "2023-11-14T22:13:20Z"}, "seq", [1]),
+        ("first_event_since", {"since": "2023-11-14T22:13:20.001Z"}, "seq", []),
     ],
 )
 async def test_what_is_answered(
