@@ -46,7 +46,8 @@ def tail(
         ),
     ] = None,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Without these two: the last N.")
+        int,
+        typer.Option("--lines", "-n", metavar="N", min=0, help="Without these two: the last N."),
     ] = 20,
     kind: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this type of event.")

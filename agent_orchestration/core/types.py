@@ -26,6 +26,18 @@ REQUEST_LIMIT = 10 * 1024 * 1024
 JSON_DEPTH = 100
 
 
+def instant(text: Any) -> datetime:
+    """An RFC 3339 instant, in UTC. Raises `ValueError` for anything else, also for a time of day
+    that does not say where."""
+    try:
+        found = datetime.fromisoformat(text.upper())
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (AttributeError, OverflowError, ValueError):
+        pass
+    raise ValueError("must be an instant with its offset from UTC, such as 2026-01-31T12:00:00Z")
+
+
 def _check_id(value: str) -> str:
     if _ID(value) is None:
         raise ValueError(_ID_REMEDY)
@@ -103,25 +115,13 @@ LabelMap = Annotated[
     Meta(max_length=50),
     Field(max_length=50, description='for filters and people, e.g. {"region": "eu"}'),
 ]
-Instant = Annotated[AwareDatetime, BeforeValidator(lambda value: instant(value))]
+Instant = Annotated[AwareDatetime, BeforeValidator(instant)]
 PageLimit = Annotated[int, Field(ge=1, le=200, description="how many at most")]
 Filter = Annotated[str, Field(max_length=500), AfterValidator(_check_line)]
 Cursor = Annotated[Filter | None, Field(description="`next_cursor` of the page before")]
 Priority = Annotated[int, Meta(ge=1, le=5), Field(ge=1, le=5)]
 LeaseSeconds = Annotated[int, Meta(ge=1, le=86_400), Field(ge=1, le=86_400)]
 Attempt = Annotated[int, Meta(ge=1, le=2**31), Field(ge=1, le=2**31)]
-
-
-def instant(text: Any) -> datetime:
-    """An RFC 3339 instant, in UTC. Raises `ValueError` for anything else, also for a time of day
-    that does not say where."""
-    try:
-        found = datetime.fromisoformat(text.upper())
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (AttributeError, OverflowError, ValueError):
-        pass
-    raise ValueError("must be an instant with its offset from UTC, such as 2026-01-31T12:00:00Z")
 
 
 def json_text(value: Any, field: str) -> str | None:

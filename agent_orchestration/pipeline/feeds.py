@@ -1,4 +1,4 @@
-"""The feeds of one partition: events that are in the graph -> the feed topics, for other systems."""
+"""The feeds of one partition: events that are in the graph -> feed topics, for other systems."""
 
 import asyncio
 import itertools
@@ -101,7 +101,7 @@ class Publisher:
         self._projector.published = (self._log.epoch, self._next)
 
     def _addressed(self, record: StoredRecord) -> tuple[Place, Record] | None:
-        """Where an event goes, and its record there; None for what the projector found malformed."""
+        """Where an event goes, and its record there; None for what is a dead letter."""
         try:
             envelope = EventEnvelope.from_record(record)
         except ValueError:

@@ -31,9 +31,9 @@ class FeedWorld(World):
     async def feeds(self) -> dict[str, list[StoredRecord]]:
         """The records of each feed as they stand in the log."""
         found: dict[str, list[StoredRecord]] = {feed: [] for feed in FEEDS}
-        for feed, records in found.items():
+        for feed in FEEDS:
             for number in range(PARTITIONS):
-                records += await self.log.read(feed, number, 0, 100_000)
+                found[feed] += await self.log.read(feed, number, 0, 100_000)
         return found
 
     async def published(self, tenant: str = "default") -> dict[str, list[StoredRecord]]:
