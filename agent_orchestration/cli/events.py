@@ -25,6 +25,13 @@ PAGE = 200
 WAIT_SECONDS = 30.0
 _LONGEST_DATA = 160
 
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", help="Everything since then: 2026-01-31T12:00:00Z, 15m, 2h."
+    ),
+]
+
 events = typer.Typer(help="The history: every event in order.", no_args_is_help=True)
 
 
@@ -39,12 +46,7 @@ def tail(
     after: Annotated[
         int | None, typer.Option("--after", metavar="SEQ", min=0, help="Everything after it.")
     ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="TIME", help="Everything since then: 2026-01-31T12:00:00Z, 15m, 2h."
-        ),
-    ] = None,
+    since: SinceOption = None,
     lines: Annotated[
         int,
         typer.Option("--lines", "-n", metavar="N", min=0, help="Without these two: the last N."),
