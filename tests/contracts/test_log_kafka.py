@@ -259,6 +259,15 @@ async def test_a_large_append_is_several_batches_in_order(log: KafkaLog) -> None
         assert [record.value for record in await everything(log, limit)] == values
 
 
+async def test_readers_at_different_places_each_get_everything(log: KafkaLog) -> None:
+    await log.append("events", 0, records(*(b"%d" % n for n in range(100))))
+    found: dict[int, list[int]] = {size: [] for size in (3, 7, 10)}
+    while any(len(mine) < 100 for mine in found.values()):
+        for size, mine in found.items():
+            mine += [int(record.value) for record in await log.read("events", 0, len(mine), size)]
+    assert set(map(tuple, found.values())) == {tuple(range(100))}
+
+
 async def test_what_expired_is_lost_and_the_rest_is_read(
     topics: KafkaTopics, log: KafkaLog
 ) -> None:

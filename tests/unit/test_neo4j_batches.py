@@ -89,9 +89,10 @@ def test_a_large_batch_is_cut_and_ends_with_its_position(monkeypatch: pytest.Mon
     found = sent(nodes={"Book": [{"id": f"b{n}"} for n in range(5)]})
     assert [len(parameters["rows"]) for _, parameters in found[:-1]] == [2, 2, 1]
     assert len({statement for statement, _ in found[:-1]}) == 1
-    position = {"checkpoint": "events/0", "epoch": 1, "offset": 7}
-    unknown = {"published_epoch": None, "published_offset": None}
-    assert found[-1] == (statements.SET_CHECKPOINT, {**position, **unknown})
+    assert found[-1] == (
+        statements.SET_CHECKPOINT,
+        {"checkpoint": "events/0", "epoch": 1, "offset": 7},
+    )
 
 
 def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
