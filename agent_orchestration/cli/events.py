@@ -1,7 +1,9 @@
 """`events tail`: what happened, and what is happening."""
 
 import json
+import re
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +25,13 @@ PAGE = 200
 WAIT_SECONDS = 30.0
 _LONGEST_DATA = 160
 
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", help="Everything since then: 2026-01-31T12:00:00Z, 15m, 2h."
+    ),
+]
+
 events = typer.Typer(help="The history: every event in order.", no_args_is_help=True)
 
 
@@ -37,8 +46,10 @@ def tail(
     after: Annotated[
         int | None, typer.Option("--after", metavar="SEQ", min=0, help="Everything after it.")
     ] = None,
+    since: SinceOption = None,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Without --after: the last N.")
+        int,
+        typer.Option("--lines", "-n", metavar="N", min=0, help="Without these two: the last N."),
     ] = 20,
     kind: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this type of event.")
@@ -58,17 +69,18 @@ def tail(
     Example: agent-orchestration events tail --follow --type TaskCompleted
     """
     filters = {"type": kind, "task_id": task, "agent_id": agent}
+    begin = None if since is None else _instant(since)
 
     async def show(dispatcher: "SessionDispatcher") -> None:
-        history = _History(dispatcher, filters)
-        if after is None:
+        history = _History(dispatcher, filters, begin)
+        if after is None and begin is None:
             position, last = await history.last(lines)
+            for event in last:
+                _print(event, as_json)
+            if not follow:
+                return
         else:
-            position, last = after, []
-        for event in last:
-            _print(event, as_json)
-        if after is None and not follow:
-            return
+            position = after or 0
         while True:
             found = await history.after(position, WAIT_SECONDS if follow else 0.0)
             for event in found:
@@ -80,15 +92,42 @@ def tail(
     with_dispatcher(settings(config, data), show)
 
 
+def _instant(text: str) -> str:
+    """A time as RFC 3339, from that or from how long ago it was."""
+    from agent_orchestration.core.types import instant  # noqa: PLC0415 (start-up time)
+
+    try:
+        if (ago := re.fullmatch(r"(\d+)([smhd])", text, re.ASCII)) is not None:
+            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+            moment = datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
+        else:
+            moment = instant(text)
+    except (OverflowError, ValueError):
+        raise typer.BadParameter(
+            f"{plain(text)!r} is no time: give an instant with its offset from UTC, such as"
+            " 2026-01-31T12:00:00Z, or how long ago: 30s, 15m, 2h, 7d",
+            param_hint="--since",
+        ) from None
+    return moment.isoformat()
+
+
 class _History:
-    def __init__(self, dispatcher: "SessionDispatcher", filters: dict[str, Any]) -> None:
+    """`since` counts until the first events are there: the others come after them."""
+
+    def __init__(
+        self, dispatcher: "SessionDispatcher", filters: dict[str, Any], since: str | None
+    ) -> None:
         self._dispatcher = dispatcher
         self._filters = filters
+        self._since = since
 
     async def after(self, seq: int, seconds: float = 0.0) -> list[dict[str, Any]]:
         """The next page; waits for something new if there is nothing yet."""
-        arguments = {**self._filters, "after": seq, "limit": PAGE, "wait_seconds": seconds}
+        where = {"after": seq, "since": self._since}
+        arguments = {**self._filters, **where, "limit": PAGE, "wait_seconds": seconds}
         answer = await self._call("get_history", arguments)
+        if answer["events"]:
+            self._since = None
         return answer["events"]
 
     async def last(self, count: int) -> tuple[int, list[dict[str, Any]]]:

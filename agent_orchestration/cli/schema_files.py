@@ -10,7 +10,7 @@ from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.graph import schema_statements
 from agent_orchestration.backends.graph.migrations import next_migration, packaged_migrations
 from agent_orchestration.core.entities import DEFAULT_TENANT
-from agent_orchestration.core.module import REQUIRED, TYPES, Query
+from agent_orchestration.core.module import INSTANT, REQUIRED, TYPES, Query
 from agent_orchestration.pipeline import topology
 from agent_orchestration.workers.plan_file import plan_schema
 
@@ -39,16 +39,21 @@ def _migrations(declared: Mapping[str, str]) -> dict[str, str]:
 def saved(query: Query) -> str:
     """A named question as Neo4j Browser keeps it: its parameters, those to fill in with a `?`."""
     values = {"tenant": DEFAULT_TENANT, **query.parameters}
-    shown = {name: _to_fill_in(name) if v is REQUIRED else v for name, v in values.items()}
-    lines = [f":param {name} => {json.dumps(value)};" for name, value in shown.items()]
+    shown = {
+        name: _to_fill_in(name) if value is REQUIRED else json.dumps(value)
+        for name, value in values.items()
+    }
+    lines = [f":param {name} => {text};" for name, text in shown.items()]
     return "\n".join([f"// {query.name}: {query.sentence}", *lines, f"{query.statement};\n"])
 
 
-def _to_fill_in(parameter: str) -> Any:
+def _to_fill_in(parameter: str) -> str:
     kind = TYPES.get(parameter)
     if kind is None:
-        return "?"
-    return ["?"] if kind == list[str] else {}
+        return '"?"'
+    if kind == INSTANT:
+        return 'datetime("2026-01-31T12:00:00Z")'
+    return '["?"]' if kind == list[str] else "{}"
 
 
 def _statements(lines: Iterable[str]) -> str:

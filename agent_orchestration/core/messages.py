@@ -57,12 +57,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lowers the body to version n - 1, which is what a program without version n writes.
     """
 
+    #: The field with the id of the entity that the event is mainly about, None where that is the
+    #: tenant. Every event has to say; whoever follows the entity in a feed gets the event.
+    ABOUT: ClassVar[str | None]
     VERSION: ClassVar[int] = 1
     UPCASTERS: ClassVar[dict[int, Upcaster]] = {}
     SINCE_RULES: ClassVar[dict[int, int]] = {}
     DOWNCASTERS: ClassVar[dict[int, Upcaster]] = {}
     #: The fields that answer the caller and that the graph keeps on the event's node: plain data.
     REPLY: ClassVar[tuple[str, ...]] = ()
+
+    def about(self) -> str | None:
+        """The id of the entity that it is mainly about; None: the tenant."""
+        return None if self.ABOUT is None else getattr(self, self.ABOUT)
 
     def reply(self) -> Body:
         """What the caller is told, also when the command is repeated after a restart."""

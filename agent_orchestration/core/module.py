@@ -7,6 +7,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from importlib.resources import files
 from types import ModuleType
 from typing import Annotated, Any
@@ -42,11 +43,13 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+INSTANT = Annotated[datetime, msgspec.Meta(tz=True)]
 #: What the parameters are that are not text.
 TYPES: dict[str, Any] = {
     "limit": Annotated[int, msgspec.Meta(ge=1, le=1000)],
     "after": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
     "available": bool,
+    "since": INSTANT,
     "ids": list[str],
     "names": list[str],
     "levels": dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]],
@@ -85,6 +88,16 @@ def _pair(classes: list[type[Any]], module: ModuleType) -> dict[type[Any], Calla
     return {cls: functions[name] for name, cls in names.items()}
 
 
+def _check_about(events: Iterable[type[Event]]) -> None:
+    """Every event names the entity that it is mainly about."""
+    for cls in events:
+        if not hasattr(cls, "ABOUT"):
+            remedy = "name the field with the id of its entity, or None for the tenant"
+            raise TypeError(f"{cls.__name__} lacks ABOUT: {remedy}")
+        if cls.ABOUT is not None and cls.__annotations__.get(cls.ABOUT) is not str:
+            raise TypeError(f"{cls.__name__}.ABOUT is {cls.ABOUT!r}, which is no field with an id")
+
+
 class Module:
     """What one domain module contributes.
 
@@ -109,6 +122,7 @@ class Module:
         self.entities: list[type[Entity]] = _own_classes(model, Entity)
         self.decide: dict[type[Command], Decide] = _pair(_own_classes(commands, Command), decide)
         self.evolve: dict[type[Event], Evolve] = _pair(_own_classes(events, Event), evolve)
+        _check_about(self.evolve)
         self.tools: list[Tool] = [
             t for _, t in inspect.getmembers(tools, lambda value: isinstance(value, Tool))
         ]
@@ -159,7 +173,8 @@ class Query(msgspec.Struct, frozen=True):
             if value is None and known[name] is None:
                 continue
             try:
-                canonical(msgspec.convert(value, TYPES.get(name, _TEXT)))
+                values[name] = msgspec.convert(value, TYPES.get(name, _TEXT))
+                canonical(values[name])
             except (msgspec.ValidationError, UnicodeEncodeError) as error:
                 raise _bad_parameter("invalid", f"{name}: {error}") from None
         return values

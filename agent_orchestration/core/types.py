@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import canonical
@@ -23,6 +24,18 @@ BLOB_THRESHOLD = 64 * 1024
 REQUEST_LIMIT = 10 * 1024 * 1024
 #: Readers of JSON give up somewhere beyond 200 levels, and an answer surrounds a value with some.
 JSON_DEPTH = 100
+
+
+def instant(text: Any) -> datetime:
+    """An RFC 3339 instant, in UTC. Raises `ValueError` for anything else, also for a time of day
+    that does not say where."""
+    try:
+        found = datetime.fromisoformat(text.upper())
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (AttributeError, OverflowError, ValueError):
+        pass
+    raise ValueError("must be an instant with its offset from UTC, such as 2026-01-31T12:00:00Z")
 
 
 def _check_id(value: str) -> str:
@@ -102,6 +115,7 @@ LabelMap = Annotated[
     Meta(max_length=50),
     Field(max_length=50, description='for filters and people, e.g. {"region": "eu"}'),
 ]
+Instant = Annotated[AwareDatetime, BeforeValidator(instant)]
 PageLimit = Annotated[int, Field(ge=1, le=200, description="how many at most")]
 Filter = Annotated[str, Field(max_length=500), AfterValidator(_check_line)]
 Cursor = Annotated[Filter | None, Field(description="`next_cursor` of the page before")]

@@ -1,4 +1,5 @@
-"""One owned partition at work: its projector, command processor and timer, and how they end."""
+"""One owned partition at work: its projector, command processor, timer and publisher, and how they
+end."""
 
 import asyncio
 import functools
@@ -15,13 +16,13 @@ from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Outcome
+from agent_orchestration.pipeline.feeds import Publisher
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
-from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
 from agent_orchestration.pipeline.timer import Timer
 
 logger = logging.getLogger(__name__)
-RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class HintGiver:
@@ -157,6 +158,7 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
+                group.create_task(Publisher(services, projector, self.number).run())
                 await processor.taken_over.wait()
                 self._caught_up.set()
         finally:

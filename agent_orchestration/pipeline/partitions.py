@@ -1,8 +1,8 @@
-"""Which partition a tenant belongs to."""
+"""Which partition a key belongs to: a tenant, or an entity in a feed."""
 
 from zlib import crc32
 
 
-def partition_of(tenant: str, partitions: int) -> int:
-    """crc32 of the tenant modulo the partition count, the same in every language."""
-    return crc32(tenant.encode()) % partitions
+def partition_of(key: str, partitions: int) -> int:
+    """crc32 of the key modulo the partition count, the same in every language."""
+    return crc32(key.encode()) % partitions

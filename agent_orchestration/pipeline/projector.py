@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from agent_orchestration.backends.graph import (
@@ -33,7 +33,9 @@ CACHED_TENANTS = 1000
 class Projector:
     """Folds a partition's events into the graph, one transaction per batch.
 
-    `position` is what the graph has; `on_quarantine` is told the tenant that was set aside.
+    `position` is what the graph has; `published` what the feeds have, as far as is known here: it
+    is stored with the next batch, or when nothing comes for a while. `on_quarantine` is told the
+    tenant that was set aside.
     """
 
     def __init__(self, services: Services, partition: int) -> None:
@@ -45,6 +47,8 @@ class Projector:
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
         self.position: Position = (services.log.epoch, 0)
+        self.published: Position | None = None
+        self._stored: Position | None = None
         #: Malformed records before this offset are in `dead_letters` already.
         self._looked_at = 0
         self._moved = asyncio.Event()
@@ -54,8 +58,11 @@ class Projector:
         """Fold for ever. Raises `Corrupt` where going on would be wrong."""
         await self.seek()
         while True:
-            if not await self.step():
-                await self._log.wait(EVENTS, self._partition, self.position[1], IDLE_SECONDS)
+            if await self.step():
+                continue
+            came = await self._log.wait(EVENTS, self._partition, self.position[1], IDLE_SECONDS)
+            if not came and self.published != self._stored:
+                await self._safely(self._store_published)
 
     async def seek(self) -> None:
         """Take the position from the graph; what is in memory is dropped."""
@@ -75,14 +82,21 @@ class Projector:
         """Fold one batch; the number of records it had."""
         records = await self._log.read(EVENTS, self._partition, self.position[1], BATCH)
         if records:
-            try:
-                await self._fold(records)
-            except CheckpointMoved:
-                logger.warning("another projector moved partition %d on", self._partition)
-                passed = self.position[1]
-                await self.seek()
-                await self._announce(passed)
+            await self._safely(lambda: self._fold(records))
         return len(records)
+
+    async def _safely(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Go on from where another projector is where there is one."""
+        try:
+            await write()
+        except CheckpointMoved:
+            logger.warning("another projector moved partition %d on", self._partition)
+            passed = self.position[1]
+            await self.seek()
+            await self._announce(passed)
+
+    async def _store_published(self) -> None:
+        await self._write(GraphWrite(self._partition, self._held, self.position))
 
     async def _announce(self, offset: int) -> None:
         """From there on another projector folded: load its tenants, so that whoever waits here
@@ -128,12 +142,17 @@ class Projector:
         states = [self._states[tenant] for tenant in folded]
         write = rows.write(self._partition, self._held, (self._log.epoch, offset))
         write.nodes["Tenant"] = [tenant_row(state, next_due(state)) for state in states]
-        await self._graph.write(write)
-        self._held = write.next
-        self._at(offset)
+        await self._write(write)
         for tenant, its in folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, self._states[tenant].seq)
+
+    async def _write(self, write: GraphWrite) -> None:
+        write.published = self.published
+        await self._graph.write(write)
+        self._stored = write.published
+        self._held = write.next
+        self._at(write.next[1])
 
     async def _fold_one(self, record: StoredRecord, folded: dict[str, list[Folded]]) -> None:
         try:
@@ -185,9 +204,7 @@ class Projector:
         row["quarantined_offset"] = record.offset
         write = GraphWrite(self._partition, self._held, (self._log.epoch, record.offset + 1))
         write.nodes["Tenant"] = [row]
-        await self._graph.write(write)
-        self._held = write.next
-        self._at(record.offset + 1)
+        await self._write(write)
         self.on_quarantine(envelope.tenant)
 
     def _evict(self, state: TenantState, folded: Iterable[Folded]) -> None:

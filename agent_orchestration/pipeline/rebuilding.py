@@ -25,8 +25,9 @@ async def rebuild(
     started = time.monotonic()
     entities = services.registry.entities.values()
     projectors = {number: Projector(services, number) for number in sorted(partitions)}
-    for projector in projectors.values():
+    for number, projector in projectors.items():
         await _catch_up(projector)
+        projector.published = await services.graph.published(number)
     before = await fingerprint(services.graph, entities)
     await services.graph.clear()
     services.progress.reset()

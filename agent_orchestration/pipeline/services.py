@@ -12,6 +12,9 @@ from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.replies import Replies
 
+#: Pauses before trying again what failed, the last of them from then on.
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
 
 class Services(msgspec.Struct, frozen=True):
     """Backends and the parts that are one per process.

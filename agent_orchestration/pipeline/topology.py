@@ -14,7 +14,7 @@ PARTITIONS = 4
 
 
 def topics(registry: Registry, partitions: int = PARTITIONS) -> list[Topic]:
-    """All topics. The feeds are views of `events` where the log has views."""
+    """All topics. The feeds are views of `events` where the log has views, else published."""
     week = 7 * DAY_MS
     return [
         Topic(COMMANDS, "every command", partitions, week),
@@ -42,6 +42,7 @@ def describe(registry: Registry) -> str:
         "command bus        -> commands",
         "command processor  commands -> decide -> events, system_events, dead_letters",
         "projector          events -> evolve -> graph",
+        "publisher          events in the graph -> feeds, where the log has no views",
         "timer              what is due -> commands",
         "replies            command_results, to callers in other processes",
         "tools              graph -> answers",
@@ -56,6 +57,9 @@ def describe(registry: Registry) -> str:
         lines += ["", f"module {module.name} (feed {module.feed})"]
         lines += [f"  entity   {cls.LABEL}" for cls in module.entities]
         lines += [f"  command  {cls.__name__}" for cls in module.decide]
-        lines += [f"  event    {cls.__name__} v{cls.VERSION}" for cls in module.evolve]
+        lines += [
+            f"  event    {cls.__name__} v{cls.VERSION}, about {cls.ABOUT or 'the tenant'}"
+            for cls in module.evolve
+        ]
         lines += [f"  question {name}" for name in module.queries]
     return "\n".join(lines) + "\n"

@@ -376,6 +376,29 @@ async def test_a_position_is_there_once_written_and_for_its_partition_only(graph
     assert await graph.position(1) is None
 
 
+async def test_the_position_of_the_feeds_stays_until_another_one_is_stored(
+    open_graph: OpenGraph,
+) -> None:
+    graph = await open_graph()
+    assert await graph.published(0) is None
+    await put(graph)
+    assert await graph.published(0) is None
+    await put(graph, published=(1, 2**62))
+    for _ in range(2):
+        await put(graph)
+        assert await graph.published(0) == (1, 2**62)
+        assert await graph.published(1) is None
+        graph = await open_graph()
+    held = await graph.position(0)
+    with pytest.raises(CheckpointMoved):
+        await graph.write(GraphWrite(partition=0, held=None, next=(1, 9), published=(1, 3)))
+    assert held is not None
+    await graph.write(GraphWrite(partition=0, held=held, next=held, published=(2, 0)))
+    assert (await graph.position(0), await graph.published(0)) == (held, (2, 0))
+    await graph.clear()
+    assert await graph.published(0) is None
+
+
 @pytest.mark.parametrize("held", [None, (1, 4), (2, 5), (0, 5), (1, 6)])
 async def test_who_believes_in_another_position_writes_nothing(
     graph: Graph, held: Position | None

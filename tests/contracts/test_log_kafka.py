@@ -93,7 +93,8 @@ async def alter(topics: KafkaTopics, name: str, **settings: str) -> None:
 
 
 async def test_a_feed_is_a_topic_of_its_own(log: KafkaLog) -> None:
-    assert log.topics()["task_events"] == Topic("task_events", "a feed", 2, DAY_MS)
+    types = frozenset({"TaskCreated"})
+    assert log.topics()["task_events"] == Topic("task_events", "a feed", 2, DAY_MS, types=types)
     await log.append("events", 0, records(b"truth"))
     await log.append("task_events", 0, records(b"feed"))
     [found] = await log.read("task_events", 0, 0, 10)
@@ -157,7 +158,7 @@ def test_the_settings_of_topics_are_checked() -> None:
         return configured(TOPICS, Kafka.model_validate({"topics": entries}))
 
     more = of({"name": "task_events", "partitions": 8, "retention_ms": 5})
-    assert more[2] == Topic("task_events", "a feed", 8, 5)
+    assert (more[2].name, more[2].partitions, more[2].retention_ms) == ("task_events", 8, 5)
     with pytest.raises(Rejected, match="there is no topic nonsense"):
         of({"name": "nonsense"})
     with pytest.raises(Rejected, match=r"commands, events have \[2, 8\] partitions"):
@@ -256,6 +257,15 @@ async def test_a_large_append_is_several_batches_in_order(log: KafkaLog) -> None
     assert [stamp.offset for stamp in stamps] == list(range(60))
     for limit in (1, 7, 1000):
         assert [record.value for record in await everything(log, limit)] == values
+
+
+async def test_readers_at_different_places_each_get_everything(log: KafkaLog) -> None:
+    await log.append("events", 0, records(*(b"%d" % n for n in range(100))))
+    found: dict[int, list[int]] = {size: [] for size in (3, 7, 10)}
+    while any(len(mine) < 100 for mine in found.values()):
+        for size, mine in found.items():
+            mine += [int(record.value) for record in await log.read("events", 0, len(mine), size)]
+    assert set(map(tuple, found.values())) == {tuple(range(100))}
 
 
 async def test_what_expired_is_lost_and_the_rest_is_read(

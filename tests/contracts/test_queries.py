@@ -16,6 +16,7 @@ from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import Entity
+from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.module import REQUIRED
 from tests.services import neo4j
 
@@ -29,6 +30,7 @@ REQUIRED_VALUES = {
     "team_id": "crew",
     "template": "coder",
     "template_id": "coder:2",
+    "since": "2023-11-14T23:13:20+01:00",
     "ids": ["first", "second"],
     "names": ["python"],
     "levels": {"python": 0.5},
@@ -51,15 +53,21 @@ def graph_named(name: str) -> Generator[None]:
 
 
 @asynccontextmanager
+async def running(platform: Platform) -> AsyncGenerator[Platform]:
+    try:
+        await platform.start()
+        yield platform
+    finally:
+        await platform.stop()
+
+
+@asynccontextmanager
 async def filled(name: str, folder: Path) -> AsyncGenerator[Platform]:
     with graph_named(name):
         platform = Platform(open_backends(Config(data=folder), lambda: NOW), lambda: NOW)
-        try:
-            await platform.start()
+        async with running(platform):
             await fill(platform)
             yield platform
-        finally:
-            await platform.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["kglite", "neo4j"])
@@ -146,6 +154,8 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("instances", {"template": "coder"}, "id", ["bob"]),
         ("unfinished_dependencies", {"ids": ["plan.b", "second"]}, "id", ["first", "plan.a"]),
         ("agent_load", {}, "active", [2, 0]),
+        ("first_event_since", {"since": "2023-11-14T22:13:20Z"}, "seq", [1]),
+        ("first_event_since", {"since": "2023-11-14T22:13:20.001Z"}, "seq", []),
     ],
 )
 async def test_what_is_answered(
@@ -153,6 +163,39 @@ async def test_what_is_answered(
 ) -> None:
     answer = await platform.call("run_named_query", {"name": name, "params": params}, CALLER)
     assert [row[column] for row in answer["rows"]] == expected
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "now",
+        "",
+        "2023-11-14",
+        "2023-11-14T22:13:22",
+        "1700000000",
+        5,
+        True,
+        "0001-01-01T00:00:00+14:00",
+    ],
+)
+async def test_what_is_no_instant_is_refused(platform: Platform, time: object) -> None:
+    with pytest.raises(Rejected, match="since") as refused:
+        await platform.call("get_history", {"since": time}, CALLER)
+    assert "2026-01-31T12:00:00Z" in refused.value.reason
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_no_instant_is_too_early_or_too_late(platform: Platform, time: str) -> None:
+    await platform.call("get_history", {"since": time}, CALLER)
+    params = {"name": "first_event_since", "params": {"since": time}}
+    await platform.call("run_named_query", params, CALLER)
+
+
+@pytest.mark.parametrize("time", ["nonsense", "2023-11-14T22:13:22", 5])
+async def test_a_question_since_no_instant_is_refused(platform: Platform, time: object) -> None:
+    params = {"name": "first_event_since", "params": {"since": time}}
+    with pytest.raises(Rejected, match="params: since"):
+        await platform.call("run_named_query", params, CALLER)
 
 
 async def test_a_question_that_is_not_there_is_refused_by_name(platform: Platform) -> None:

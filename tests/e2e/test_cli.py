@@ -155,6 +155,31 @@ def test_events_are_shown_in_order(folder: Path, data: tuple[str, str]) -> None:
     assert len(created.stdout.splitlines()) == 1
 
 
+def test_events_are_shown_from_a_time_on(folder: Path, data: tuple[str, str]) -> None:
+    def since(*words: str) -> list[int]:
+        done = run(folder, "events", "tail", "--json", *words, *data)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+
+    everything = since("--after", "0")
+    assert since("--since", "1d") == since("--since", "2000-01-31T12:00:00+02:00") == everything
+    assert since("--since", "1d", "--after", "1") == everything[1:]
+    assert since("--since", "2999-12-31T00:00:00Z") == []
+    last = run(folder, "events", "tail", "-n", "1", "--json", *data).stdout
+    assert since("--since", json.loads(last)["at"])[-1] == everything[-1]
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2026-01-31", "2026-01-31T12:00:00", "2", "9" * 20 + "d"]
+)
+def test_a_time_that_is_none_is_refused_with_examples(tmp_path: Path, time: str) -> None:
+    done = run(tmp_path, "events", "tail", "--since", time)
+    assert done.returncode == 2
+    assert "is no time" in done.stderr
+    assert "2026-01-31T12:00:00Z" in done.stderr
+    assert "15m" in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_following_events_shows_new_ones_until_interrupted(
     folder: Path, data: tuple[str, str]

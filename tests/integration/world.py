@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -146,7 +146,7 @@ class World:
         self.graph = WatchedGraph(path, entities)
         return self.graph
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> Self:
         try:
             await self.platform.start()
         except BaseException:

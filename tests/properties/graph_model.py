@@ -36,6 +36,7 @@ class GraphModel:
         self.nodes: defaultdict[str, dict[str, Row]] = defaultdict(dict)
         self.links: defaultdict[LinkKey, dict[tuple[str, str], Row]] = defaultdict(dict)
         self.positions: dict[int, Position] = {}
+        self.feeds: dict[int, Position] = {}
         self._answers: dict[str, Answer] = {
             load_statements.TENANT: lambda p: self._rows("Tenant", [p["tenant"]]),
             load_statements.TENANT_SEQ: self._tenant_seq,
@@ -57,9 +58,13 @@ class GraphModel:
         self.nodes.clear()
         self.links.clear()
         self.positions.clear()
+        self.feeds.clear()
 
     async def position(self, partition: int) -> Position | None:
         return self.positions.get(partition)
+
+    async def published(self, partition: int) -> Position | None:
+        return self.feeds.get(partition)
 
     async def write(self, write: GraphWrite) -> None:
         if self.positions.get(write.partition) != write.held:
@@ -77,6 +82,8 @@ class GraphModel:
                 assert row["to"] in self.nodes[end]
                 self.links[kind, start, end][row["from"], row["to"]] = dict(row["props"])
         self.positions[write.partition] = write.next
+        if write.published is not None:
+            self.feeds[write.partition] = write.published
 
     async def query(
         self,

@@ -96,6 +96,14 @@ def test_histories_survive_the_log(made: list[Move], tenant: str) -> None:
         assert CommandEnvelope.from_record(stored) == outcome.asked.envelope
 
 
+@settings(max_examples=40)
+@given(moves(HOSTILE, 40))
+def test_an_event_changes_the_entity_that_it_is_about(made: list[Move]) -> None:
+    for folded in History().play(made).folded:
+        about = folded.event.about()
+        assert about is None or about in {entity_id for _, entity_id in folded.touched}
+
+
 @settings(max_examples=60)
 @given(moves(HOSTILE, 40))
 def test_no_accepted_command_leads_to_what_a_graph_could_not_store(made: list[Move]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 PIPELINE = "agent_orchestration.pipeline."
 PROCESSOR = PIPELINE + "command_processor:CommandProcessor."
+PUBLISHER = PIPELINE + "feeds:Publisher."
 TIMER = PIPELINE + "timer:Timer."
 
 
@@ -153,5 +154,19 @@ BUGS = (
         TIMER + "settled",
         "self._tenants[state.tenant] = due",
         "pass",
+    ),
+    Bug(
+        "the feeds' position is stored before their records are appended",
+        PUBLISHER + "_publish",
+        "async with asyncio.TaskGroup() as group:",
+        "self._projector.published = (self._log.epoch, records[-1].offset + 1)\n"
+        "    async with asyncio.TaskGroup() as group:",
+    ),
+    Bug(
+        "an append to a feed in doubt is taken for done",
+        PUBLISHER + "_append",
+        "await self._patiently(lambda: self._log.append(*place, records))",
+        "try:\n        await self._log.append(*place, records)\n"
+        "    except PlatformError:\n        pass",
     ),
 )

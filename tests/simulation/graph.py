@@ -65,6 +65,10 @@ class SimulatedGraph:
         await self._way()
         return await self._store.graph.position(partition)
 
+    async def published(self, partition: int) -> Position | None:
+        await self._way()
+        return await self._store.graph.published(partition)
+
     async def query(
         self,
         statement: str,

@@ -34,7 +34,7 @@ class Broker:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.topics = {
-            topic.name: msgspec.structs.replace(topic, partitions=PARTITIONS)
+            topic.name: msgspec.structs.replace(topic, partitions=PARTITIONS, view_of=None)
             for topic in topics(REGISTRY)
         }
         self.records: defaultdict[tuple[str, int], list[StoredRecord]] = defaultdict(list)

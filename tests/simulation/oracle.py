@@ -1,10 +1,11 @@
 """What must hold of a history, however much went wrong: found out without the pipeline."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agent_orchestration.app import REGISTRY
-from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, StoredRecord
 from agent_orchestration.core.folding import RULES, fold
 from agent_orchestration.core.messages import Command, CommandResult, canonical
 from agent_orchestration.core.state import TenantState
@@ -158,7 +159,66 @@ def check(broker: Broker, story: Story, told: "list[Told]") -> Reference:
     for state in reference.states.values():
         if left := stuck(state):
             raise Violation(f"{state.tenant}: after a long calm {left}")
+    Feeds(broker).check()
     return reference
+
+
+class Feeds:
+    """The feeds as a consumer reads them, beside `events`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def complete(self) -> bool:
+        """Whether every event has arrived somewhere."""
+        return self._ids(EVENTS) == {one for feed in self._names() for one in self._ids(feed)}
+
+    def check(self) -> None:
+        """Each event is in its feed, and nowhere else, as it was; of each entity the first copies
+        are in the order in which things happened. Raises `Violation`."""
+        expected: dict[str, dict[str, tuple[str, bytes, Mapping[str, str]]]] = {
+            feed: {} for feed in self._names()
+        }
+        for record in self._records(EVENTS):
+            envelope = EventEnvelope.from_record(record)
+            event = REGISTRY.decode_event(envelope.type, envelope.version, envelope.body)
+            about = event.about()
+            key = envelope.tenant if about is None else f"{envelope.tenant}/{about}"
+            feed = expected[REGISTRY.feeds[envelope.type]]
+            feed[envelope.id] = (key, record.value, record.headers)
+        for feed, events in expected.items():
+            self._check_feed(feed, events)
+
+    def _check_feed(
+        self, feed: str, expected: dict[str, tuple[str, bytes, Mapping[str, str]]]
+    ) -> None:
+        last: dict[str, int] = {}
+        seen: set[str] = set()
+        for record in self._records(feed):
+            event_id, key = record.headers["ce_id"], record.key.decode()
+            if (key, record.value, record.headers) != expected.get(event_id):
+                raise Violation(f"{feed}: {event_id} under {key} is not the event of that id")
+            if partition_of(key, PARTITIONS) != record.partition:
+                raise Violation(f"{feed}: {key} is in partition {record.partition}")
+            if event_id in seen:
+                continue
+            seen.add(event_id)
+            seq = int(record.headers["ce_seq"])
+            if seq < last.get(key, 0):
+                raise Violation(f"{feed}: event {seq} of {key} comes after {last[key]}")
+            last[key] = seq
+        if missing := expected.keys() - seen:
+            raise Violation(f"{feed} lacks {sorted(missing)}")
+
+    @staticmethod
+    def _names() -> set[str]:
+        return set(REGISTRY.feeds.values())
+
+    def _records(self, topic: str) -> list[StoredRecord]:
+        return [one for n in range(PARTITIONS) for one in self._broker.records[topic, n]]
+
+    def _ids(self, topic: str) -> set[str]:
+        return {record.headers["ce_id"] for record in self._records(topic)}
 
 
 def _same_history(tenant: str, expected: list[EventEnvelope], found: list[EventEnvelope]) -> None:

@@ -31,7 +31,7 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
 from tests.simulation.bugs import Bug
 from tests.simulation.faults import KINDS, SEEN
 from tests.simulation.log import EPOCH, PARTITIONS
-from tests.simulation.oracle import Reference, Story, Violation, check, stuck
+from tests.simulation.oracle import Feeds, Reference, Story, Violation, check, stuck
 from tests.simulation.work import Clients
 from tests.simulation.world import TENANTS, World
 
@@ -128,8 +128,8 @@ def _live(world: World, story: Story, clients: Clients) -> None:
 
 
 def _settled(world: World) -> bool:
-    """Whether every command has been decided and committed."""
-    return all(
+    """Whether every command has been decided and committed, and every event published."""
+    return Feeds(world.broker).complete() and all(
         world.broker.committed.get((GROUP, COMMANDS, n), 0)
         == len(world.broker.records[COMMANDS, n])
         for n in range(PARTITIONS)

@@ -368,6 +368,9 @@ class ScriptedGraph:
     async def position(self, partition: int) -> tuple[int, int] | None:
         return None
 
+    async def published(self, partition: int) -> tuple[int, int] | None:
+        return None
+
     async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
         return self.reads
 

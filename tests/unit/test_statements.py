@@ -88,6 +88,7 @@ def test_a_batch_is_one_statement_in_order() -> None:
         partition=3,
         held=None,
         next=(7, 42),
+        published=(7, 40),
         nodes={"Box": [{"id": "b"}], "Thing": []},
         removed={"Thing": ["t"]},
         links={HOLDS: [{"from": "b", "to": "u", "props": {}}]},
@@ -103,7 +104,7 @@ def test_a_batch_is_one_statement_in_order() -> None:
         statements.remove_links_at_end(HOLDS, "rows_3"),
         statements.upsert_links(HOLDS, "rows_4"),
         statements.create_links(HOLDS, "rows_5"),
-        statements.SET_CHECKPOINT,
+        statements.SET_CHECKPOINT_AND_PUBLISHED,
     ]
     assert parameters == {
         "rows_0": [{"id": "b"}],
@@ -115,6 +116,8 @@ def test_a_batch_is_one_statement_in_order() -> None:
         "checkpoint": "events/3",
         "epoch": 7,
         "offset": 42,
+        "published_epoch": 7,
+        "published_offset": 40,
     }
 
 

@@ -41,6 +41,7 @@ class GraphWrite(msgspec.Struct):
     `unlinks`: key -> rows `{"from", "to"}`, found from where they start.
     `unlinks_at_end`: the same, found from where they lead to: a start may have very many.
     `held` is the position the writer believes in, `next` the one to store; both (epoch, offset).
+    `published`: up to where events are in the feeds, to be stored too; None leaves it as it is.
     """
 
     partition: int
@@ -54,6 +55,7 @@ class GraphWrite(msgspec.Struct):
     unlinks_at_end: dict[LinkKey, list[Row]] = msgspec.field(
         default_factory=dict[LinkKey, list[Row]]
     )
+    published: Position | None = None
 
 
 class Graph(Protocol):
@@ -75,6 +77,10 @@ class Graph(Protocol):
 
     async def position(self, partition: int) -> Position | None:
         """The stored position of a partition."""
+        ...
+
+    async def published(self, partition: int) -> Position | None:
+        """Up to where the partition's events are in the feeds, as stored last."""
         ...
 
     async def query(

@@ -145,8 +145,14 @@ class KgliteGraph:
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`."""
-        checkpoint = statements.checkpoint_id(partition)
-        rows = await self.query(statements.READ_CHECKPOINT, {"checkpoint": checkpoint})
+        return await self._position(statements.READ_CHECKPOINT, partition)
+
+    async def published(self, partition: int) -> Position | None:
+        """See `Graph`."""
+        return await self._position(statements.READ_PUBLISHED, partition)
+
+    async def _position(self, statement: str, partition: int) -> Position | None:
+        rows = await self.query(statement, {"checkpoint": statements.checkpoint_id(partition)})
         return (rows[0]["epoch"], rows[0]["offset"]) if rows else None
 
     async def query(

@@ -27,7 +27,14 @@ LOCK_CHECKPOINT = (
     "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint"
     " RETURN c.epoch AS epoch, c.offset AS offset"
 )
+READ_PUBLISHED = (
+    "MATCH (c:Checkpoint {id: $checkpoint}) WHERE c.published_offset IS NOT NULL"
+    " RETURN c.published_epoch AS epoch, c.published_offset AS offset"
+)
 SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
+SET_CHECKPOINT_AND_PUBLISHED = SET_CHECKPOINT + (
+    ", c.published_epoch = $published_epoch, c.published_offset = $published_offset"
+)
 
 #: Clearing takes many transactions. A node says that it has begun, so that it can be ended.
 CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) RETURN c.id AS id"
@@ -232,11 +239,11 @@ def one_statement(write: GraphWrite) -> tuple[str, Row]:
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
     parts: list[Part] = []
-    parameters = next_position(write)
+    last, parameters = next_position(write)
     for number, (part, rows) in enumerate(steps(write)):
         parts.append(part)
         parameters[f"rows_{number}"] = rows
-    return _joined(tuple(parts)), parameters
+    return _joined(tuple(parts), last), parameters
 
 
 def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
@@ -246,20 +253,29 @@ def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
         statement = _PARTS[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
-    yield SET_CHECKPOINT, next_position(write)
+    yield next_position(write)
 
 
-def next_position(write: GraphWrite) -> Row:
-    """The parameters of `SET_CHECKPOINT` that store the batch's position."""
+def next_position(write: GraphWrite) -> tuple[str, Row]:
+    """The statement that stores the batch's positions, and its parameters."""
     epoch, offset = write.next
-    return {"checkpoint": checkpoint_id(write.partition), "epoch": epoch, "offset": offset}
+    parameters: Row = {
+        "checkpoint": checkpoint_id(write.partition),
+        "epoch": epoch,
+        "offset": offset,
+    }
+    if write.published is None:
+        return SET_CHECKPOINT, parameters
+    epoch, offset = write.published
+    published = {"published_epoch": epoch, "published_offset": offset}
+    return SET_CHECKPOINT_AND_PUBLISHED, {**parameters, **published}
 
 
 @lru_cache(maxsize=1024)
-def _joined(parts: tuple[Part, ...]) -> str:
+def _joined(parts: tuple[Part, ...], last: str) -> str:
     texts = [_PARTS[kind](name, f"rows_{number}") for number, (kind, name) in enumerate(parts)]
     # Counting makes exactly one row of any number of them, none included: the next part runs once.
-    return "\nWITH count(*) AS done\n".join([*texts, SET_CHECKPOINT])
+    return "\nWITH count(*) AS done\n".join([*texts, last])
 
 
 def plain(text: str) -> str:

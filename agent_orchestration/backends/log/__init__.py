@@ -18,8 +18,9 @@ DAY_MS = 24 * HOUR_MS
 class Topic(msgspec.Struct, frozen=True):
     """A topic: what it carries, how many partitions, how long records are kept (None: forever).
 
-    `view_of` and `types` make it a view on embedded logs: the records of another topic whose
-    event type is one of `types`, with that topic's partitions and offsets.
+    With `types` it is a feed: the events of these types. `view_of` makes it a view on a log that
+    has views: those records of another topic, with its partitions and offsets. A log without views
+    hands it out with `view_of` None, and somebody has to publish the events there.
     """
 
     name: str

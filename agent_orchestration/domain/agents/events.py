@@ -14,6 +14,7 @@ def _add_labels(body: Body) -> Body:
 class AgentRegistered(Event, frozen=True, kw_only=True):
     """An agent is known from now on. Version 2 added `labels`."""
 
+    ABOUT = "agent_id"
     VERSION = 2
     UPCASTERS = {1: _add_labels}
     REPLY = ("agent_id",)
@@ -30,6 +31,7 @@ class AgentRegistered(Event, frozen=True, kw_only=True):
 class AgentUpdated(Event, frozen=True, kw_only=True):
     """What is known of an agent changed; None means unchanged."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -43,6 +45,7 @@ class AgentUpdated(Event, frozen=True, kw_only=True):
 class AgentDrained(Event, frozen=True, kw_only=True):
     """The agent gets no new work."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -51,6 +54,7 @@ class AgentDrained(Event, frozen=True, kw_only=True):
 class AgentResumed(Event, frozen=True, kw_only=True):
     """The agent gets work again."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -59,6 +63,7 @@ class AgentResumed(Event, frozen=True, kw_only=True):
 class AgentRetired(Event, frozen=True, kw_only=True):
     """The agent is gone for good; `requeued` are the tasks it held."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id", "requeued")
 
     agent_id: str
@@ -68,6 +73,7 @@ class AgentRetired(Event, frozen=True, kw_only=True):
 class AgentWentOffline(Event, frozen=True, kw_only=True):
     """Nothing was heard of the agent for longer than it promised."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -76,6 +82,7 @@ class AgentWentOffline(Event, frozen=True, kw_only=True):
 class AgentCameOnline(Event, frozen=True, kw_only=True):
     """An offline agent gave a sign of life; `leases` answers its heartbeat."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id", "leases")
 
     agent_id: str

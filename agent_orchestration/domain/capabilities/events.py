@@ -6,6 +6,7 @@ from agent_orchestration.core.messages import Event
 class CapabilityDefined(Event, frozen=True, kw_only=True):
     """A capability was described."""
 
+    ABOUT = "name"
     REPLY = ("name",)
 
     name: str

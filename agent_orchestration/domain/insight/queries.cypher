@@ -16,6 +16,13 @@ WHERE a.tenant = $tenant AND e.seq > $after AND ($type IS NULL OR e.type = $type
 RETURN e.seq AS seq, e.type AS type, e.at AS at, e.actor AS actor, e.data AS data
 ORDER BY seq LIMIT $limit
 
+// first_event_since: The number of the first event at or after an instant.
+MATCH (e:Event {tenant: $tenant})
+WHERE e.at >= $since
+WITH min(e.seq) AS seq
+WHERE seq IS NOT NULL
+RETURN seq AS seq
+
 // agents_by_status: How many agents are idle, busy, draining, offline and retired.
 MATCH (a:Agent {tenant: $tenant})
 RETURN a.status AS status, count(a) AS agents

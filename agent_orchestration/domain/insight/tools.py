@@ -1,5 +1,6 @@
 """Tools that ask about everything at once."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -9,6 +10,7 @@ from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Ro
 from agent_orchestration.core.types import (
     Filter,
     Id,
+    Instant,
     PageLimit,
     Text,
     json_text,
@@ -76,6 +78,9 @@ class GraphSchema(Output):
 async def get_history(
     gateway: Gateway,
     after: Annotated[int, Field(ge=0, lt=2**63, description="only events after this seq")] = 0,
+    since: Annotated[
+        Instant | None, Field(description="only events at or after it, e.g. 2026-01-31T12:00:00Z")
+    ] = None,
     task_id: Annotated[Id | None, Field(description="only about this task")] = None,
     agent_id: Annotated[Id | None, Field(description="only about this agent")] = None,
     type: Annotated[Filter | None, Field(description="e.g. TaskCompleted")] = None,
@@ -87,8 +92,9 @@ async def get_history(
 ) -> History:
     """What happened, the oldest first: every event with its time, author and content."""
     remaining = wait_seconds
+    filters: dict[str, Any] = {"type": type, "actor": actor, "limit": limit}
     while True:
-        rows = await _history(gateway, after, task_id, agent_id, type, actor, limit)
+        rows = await _history(gateway, after, since, task_id, agent_id, filters)
         if rows or remaining <= 0:
             break
         remaining = await gateway.changed(rows.seq, remaining)
@@ -112,13 +118,18 @@ async def get_history(
 async def _history(
     gateway: Gateway,
     after: int,
+    since: datetime | None,
     task_id: str | None,
     agent_id: str | None,
-    kind: str | None,
-    actor: str | None,
-    limit: int,
+    filters: dict[str, Any],
 ) -> Rows:
-    filters: dict[str, Any] = {"after": after, "type": kind, "actor": actor, "limit": limit}
+    if since is not None:
+        # A tenant's time never goes back: the first event since then has all others behind it.
+        first = await gateway.ask("first_event_since", since=since)
+        if not first:
+            return first
+        after = max(after, first[0]["seq"] - 1)
+    filters = {**filters, "after": after}
     if task_id is not None:
         return await gateway.ask("history_of_task", task_id=task_id, **filters)
     if agent_id is not None:

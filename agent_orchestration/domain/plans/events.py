@@ -29,6 +29,7 @@ class PlanSubmitted(Event, frozen=True, kw_only=True):
     """A plan exists with all its tasks. `team` are the members of the team that was formed for it;
     `unstaffed` the capabilities that nobody had."""
 
+    ABOUT = "plan_id"
     REPLY = ("plan_id", "team_id", "unstaffed")
 
     plan_id: str

@@ -13,6 +13,7 @@ class TaskCreated(Event, frozen=True, kw_only=True):
     """A task exists. `unmet` are the dependencies it waits for, `unstaffed` the capabilities that
     nobody had when it was created. Version 2 added `team_id`."""
 
+    ABOUT = "task_id"
     VERSION = 2
     UPCASTERS = {1: _add_team}
     REPLY = ("task_id", "unstaffed")
@@ -36,6 +37,7 @@ class TaskCreated(Event, frozen=True, kw_only=True):
 class TaskClaimed(Event, frozen=True, kw_only=True):
     """An agent took the task; `started` says that it began at once. Times in milliseconds."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "lease_until", "started")
 
     task_id: str
@@ -49,6 +51,7 @@ class TaskClaimed(Event, frozen=True, kw_only=True):
 class TaskAssigned(Event, frozen=True, kw_only=True):
     """Somebody gave the task to an agent."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
 
     task_id: str
@@ -61,6 +64,7 @@ class TaskAssigned(Event, frozen=True, kw_only=True):
 class TaskStarted(Event, frozen=True, kw_only=True):
     """The holder began."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
 
     task_id: str
@@ -72,6 +76,7 @@ class TaskStarted(Event, frozen=True, kw_only=True):
 class TaskProgressed(Event, frozen=True, kw_only=True):
     """The holder said how far it is."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "lease_until")
 
     task_id: str
@@ -84,6 +89,7 @@ class TaskProgressed(Event, frozen=True, kw_only=True):
 class TaskCompleted(Event, frozen=True, kw_only=True):
     """The holder is done."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt")
 
     task_id: str
@@ -95,6 +101,7 @@ class TaskCompleted(Event, frozen=True, kw_only=True):
 class TaskFailed(Event, frozen=True, kw_only=True):
     """An attempt failed; with `retry_at` (milliseconds) another follows, else the task failed."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "error_type", "retry_at")
 
     task_id: str
@@ -108,6 +115,7 @@ class TaskFailed(Event, frozen=True, kw_only=True):
 class TaskCancelled(Event, frozen=True, kw_only=True):
     """The task is not wanted any more."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "reason")
 
     task_id: str
@@ -117,6 +125,7 @@ class TaskCancelled(Event, frozen=True, kw_only=True):
 class TaskLeaseExpired(Event, frozen=True, kw_only=True):
     """The holder was silent too long; with `requeued` another attempt follows, else it failed."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "requeued")
 
     task_id: str
@@ -128,6 +137,7 @@ class TaskLeaseExpired(Event, frozen=True, kw_only=True):
 class TaskReleased(Event, frozen=True, kw_only=True):
     """The delay before the next attempt is over: ready."""
 
+    ABOUT = "task_id"
     REPLY = ("task_id",)
 
     task_id: str

@@ -8,6 +8,7 @@ from agent_orchestration.domain.teams.model import Member
 class TeamFormed(Event, frozen=True, kw_only=True):
     """A team exists."""
 
+    ABOUT = "team_id"
     REPLY = ("team_id",)
 
     team_id: str
@@ -20,6 +21,7 @@ class TeamFormed(Event, frozen=True, kw_only=True):
 class TeamUpdated(Event, frozen=True, kw_only=True):
     """Goal or members changed."""
 
+    ABOUT = "team_id"
     REPLY = ("team_id",)
 
     team_id: str
@@ -31,6 +33,7 @@ class TeamUpdated(Event, frozen=True, kw_only=True):
 class TeamDisbanded(Event, frozen=True, kw_only=True):
     """The team is over. `released` are unfinished tasks that anybody may do now."""
 
+    ABOUT = "team_id"
     REPLY = ("team_id",)
 
     team_id: str

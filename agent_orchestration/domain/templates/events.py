@@ -7,6 +7,7 @@ from agent_orchestration.domain.agents.model import AgentKind, Skill
 class TemplateDefined(Event, frozen=True, kw_only=True):
     """A version of a template exists. `previous` is the id of the version before it."""
 
+    ABOUT = "template_id"
     REPLY = ("template_id", "name", "version")
 
     template_id: str
@@ -25,6 +26,7 @@ class TemplateDefined(Event, frozen=True, kw_only=True):
 class AgentInstantiated(Event, frozen=True, kw_only=True):
     """An agent was made from a template."""
 
+    ABOUT = "agent_id"
     REPLY = ("agent_id", "template", "version")
 
     agent_id: str

@@ -50,7 +50,7 @@ class Batches:
                 statement, sent = self._links(kind, cast("LinkKey", name), links)
             for start in range(0, len(sent), PIECE_ROWS):
                 yield statement, {"rows": sent[start : start + PIECE_ROWS]}
-        yield statements.SET_CHECKPOINT, statements.next_position(write)
+        yield statements.next_position(write)
 
     def _nodes(self, label: str, rows: list[Row]) -> tuple[str, list[Row]]:
         times = self._of_nodes.get(label, ())

@@ -92,8 +92,15 @@ class Neo4jGraph:
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`. Asked of the server that writes: others may be behind."""
+        return await self._position(statements.READ_CHECKPOINT, partition)
+
+    async def published(self, partition: int) -> Position | None:
+        """See `Graph`. Asked of the server that writes, too."""
+        return await self._position(statements.READ_PUBLISHED, partition)
+
+    async def _position(self, statement: str, partition: int) -> Position | None:
         rows, _ = await self._connection.read(
-            statements.READ_CHECKPOINT,
+            statement,
             {"checkpoint": statements.checkpoint_id(partition)},
             seconds=POSITION_SECONDS,
             access=neo4j.WRITE_ACCESS,

@@ -6,6 +6,7 @@ read.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import Any
@@ -26,6 +27,8 @@ from agent_orchestration.core.errors import Corrupt
 FETCH_BYTES = 1024 * 1024
 #: How long a broker holds a fetch at the end of a partition; an append answers it at once.
 POLL_MS = 1000
+#: How many may be at different places of a partition without fetching in turns for each other.
+READERS = 2
 _EARLIEST, _LATEST = -2, -1
 _READ_UNCOMMITTED = 0
 
@@ -74,7 +77,8 @@ class Reader:
     def __init__(self, connection: Connection, topics: dict[str, str]) -> None:
         self._connection = connection
         self._topics = topics
-        self._chunks: dict[TopicPartition, _Chunk] = {}
+        #: What is left of fetches, by partition, the one used last first.
+        self._chunks: defaultdict[TopicPartition, list[_Chunk]] = defaultdict(list)
         self._tails: dict[TopicPartition, _Tail] = {}
 
     async def stop(self) -> None:
@@ -90,16 +94,19 @@ class Reader:
 
     async def read(self, place: TopicPartition, offset: int, limit: int) -> list[StoredRecord]:
         """At most `limit` records from `offset` on, one at least unless that is the end."""
-        chunk = self._chunks.pop(place, None)
-        found = chunk.take(limit) if chunk is not None and chunk.next == offset else []
-        if chunk is None or not found:
-            chunk = await self._fetch(place, offset, 0, ("read", *place))
-            found = chunk.take(limit)
-            tail = self._tails.get(place)
-            if tail is not None and chunk.end > tail.end:
-                tail.reached(chunk.end)
+        chunk = next((one for one in self._chunks[place] if one.next == offset), None)
+        if chunk is not None:
+            self._chunks[place].remove(chunk)
+            if found := chunk.take(limit):
+                self._keep(place, chunk)
+                return found
+        chunk = await self._fetch(place, offset, 0, ("read", *place))
+        found = chunk.take(limit)
+        tail = self._tails.get(place)
+        if tail is not None and chunk.end > tail.end:
+            tail.reached(chunk.end)
         if found:
-            self._chunks[place] = chunk
+            self._keep(place, chunk)
         return found
 
     async def wait(self, place: TopicPartition, offset: int, seconds: float) -> bool:
@@ -156,10 +163,9 @@ class Reader:
             tail.stopped(error)
 
     def _keep(self, place: TopicPartition, chunk: _Chunk) -> None:
-        """For the next read, unless a reader is elsewhere."""
-        held = self._chunks.get(place)
-        if held is None or held.next == chunk.next:
-            self._chunks[place] = chunk
+        """For the next read from there; what was used longest ago makes room."""
+        others = [one for one in self._chunks[place] if one.next != chunk.next]
+        self._chunks[place] = [chunk, *others][:READERS]
 
     async def _offset(self, place: TopicPartition, which: int) -> int:
         topic, partition = place

@@ -52,7 +52,7 @@ class TopicReport(msgspec.Struct, frozen=True):
 def configured(topics: Iterable[Topic], settings: Kafka) -> list[Topic]:
     """The topics with what the settings say of them. On Kafka every topic is one of its own, the
     feeds too. Raises `Rejected` for settings that contradict what the topics are for."""
-    plain = {t.name: msgspec.structs.replace(t, view_of=None, types=frozenset()) for t in topics}
+    plain = {topic.name: msgspec.structs.replace(topic, view_of=None) for topic in topics}
     for one in settings.topics:
         if one.name not in plain:
             reason = f"kafka.topics: there is no topic {one.name}; there are {', '.join(plain)}"
