@@ -1,7 +1,7 @@
 """The log on Apache Kafka."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from aiokafka.structs import TopicPartition
 
@@ -16,6 +16,7 @@ from agent_orchestration.backends.log import (
 from agent_orchestration.backends.log.kafka import epoch
 from agent_orchestration.backends.log.kafka.appender import Appender
 from agent_orchestration.backends.log.kafka.connection import Connection
+from agent_orchestration.backends.log.kafka.epoch import Epochs
 from agent_orchestration.backends.log.kafka.groups import client_id, find_group
 from agent_orchestration.backends.log.kafka.membership import Membership
 from agent_orchestration.backends.log.kafka.metadata import find_topics
@@ -63,23 +64,49 @@ class KafkaLog:
         self._reader = Reader(self._connection, {p.name: p.topic.name for p in self._plan})
         self._positions = Positions(self._connection)
         self._members: dict[str, Membership] = {}
+        self._epochs: Epochs | None = None
 
     async def start(self) -> None:
         """Connect, and see that the topics are as they must be.
 
-        Raises `Unavailable`, `Rejected` where topics are missing or unusable, `Corrupt` where they
-        were made anew since the epoch began.
+        Raises `Unavailable`, `Rejected` where topics are missing or unusable or the log is not
+        whole, `Corrupt` where they were made anew since the epoch began.
         """
+        await self._start(lambda epochs: epochs.checked())
+
+    async def start_copy(self, source: int) -> None:
+        """See `CopyTarget`."""
+
+        async def begin(epochs: Epochs) -> int:
+            places = [
+                self._place(name, partition)
+                for name in epoch.COVERED
+                for partition in range(self._topics[name].partitions)
+            ]
+            bounds = [await self._reader.bounds(place) for place in places]
+            return await epochs.begin_copy(source, empty=all(end == 0 for _, end in bounds))
+
+        await self._start(begin)
+
+    async def end_copy(self) -> None:
+        """See `CopyTarget`."""
+        if self._epochs is not None:
+            await self._epochs.finish()
+
+    async def _start(self, number: Callable[[Epochs], Awaitable[int]]) -> None:
         await self._connection.start()
         try:
             await self._check_topics()
             names = [planned.name for planned in self._plan]
             await self._connection.watch(names)
             found = await find_topics(self._connection, names)
-            last = await epoch.read_epoch(self._reader, self._place(epoch.TOPIC.name, 0))
-            self.epoch = epoch.checked(
-                last, {p.topic.name: found[p.name] for p in self._plan if p.name in found}
+            self._epochs = Epochs(
+                self._reader,
+                self._appender,
+                self._place(epoch.TOPIC.name, 0),
+                {p.topic.name: found[p.name] for p in self._plan if p.name in found},
             )
+            self.epoch = await number(self._epochs)
         except BaseException:
             await self.stop()
             raise
