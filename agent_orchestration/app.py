@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from agent_orchestration.core.errors import (
     Forbidden,
     NotFound,
     PlatformError,
-    Rejected,
     Unavailable,
 )
 from agent_orchestration.core.folding import RULES
@@ -74,23 +75,31 @@ def random_id() -> str:
     return str(uuid.uuid4())
 
 
+def process_name() -> str:
+    """A name for this process, unlike any other's; it begins with what a person knows it by."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
 def open_backends(config: Config, clock: Callable[[], int] = wall_clock) -> Backends:
-    """The backends that the settings name, not started; `clock`: milliseconds since the epoch."""
-    if config.backend != "embedded":
-        raise Rejected(
-            "backend_unavailable",
-            f"backend: {config.backend} is not available in this version; use embedded",
-            field="backend",
-        )
-    return EmbeddedBackends(Path(config.data), topics(REGISTRY), REGISTRY.entities.values(), clock)
+    """The backends that the settings name, not started; `clock`: milliseconds since the epoch, for
+    a log without a clock of its own."""
+    entities = REGISTRY.entities.values()
+    if config.backend == "embedded":
+        return EmbeddedBackends(Path(config.data), topics(REGISTRY), entities, clock)
+    # The drivers take half a second to import, which the embedded backends do without.
+    from agent_orchestration.backends.kafka_neo4j import KafkaNeo4jBackends  # noqa: PLC0415
+
+    return KafkaNeo4jBackends(
+        config, topics(REGISTRY, config.kafka.num_partitions), entities, RULES
+    )
 
 
 class Platform:
-    """The whole platform in one process. A `core.dispatch.Dispatcher`.
+    """The platform in one process: whole, or its share of it. A `core.dispatch.Dispatcher`.
 
     `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `process` is this
-    process's name where others share log and graph. `bus` is for callers that build commands
-    themselves.
+    process's name where others share log and graph; there, one that does not `decides` submits and
+    answers only. `bus` is for callers that build commands themselves.
     """
 
     registry = REGISTRY
@@ -101,6 +110,8 @@ class Platform:
         clock: Callable[[], int] = wall_clock,
         new_id: Callable[[], str] = random_id,
         process: str | None = None,
+        *,
+        decides: bool = True,
     ) -> None:
         self._backends = backends
         self._log = backends.log
@@ -111,6 +122,7 @@ class Platform:
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
+        self._decides = decides
         self.bus = CommandBus(
             self._log,
             self._blobs,
@@ -141,7 +153,8 @@ class Platform:
         """Open the backends and begin work."""
         await self._backends.start()
         self._replies.start()
-        await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
+        if self._decides:
+            await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
 
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
@@ -164,7 +177,8 @@ class Platform:
         return await self._gateway(caller).read_blob(digest)
 
     async def status(self) -> dict[str, Any]:
-        """See `core.dispatch.Dispatcher`."""
+        """See `core.dispatch.Dispatcher`. Where others share log and graph, both have to answer;
+        there may be no partition left for this process."""
         checks = {
             f"partition-{number}": {
                 "ok": partition.failure is None and partition.working,
@@ -172,8 +186,12 @@ class Platform:
             }
             for number, partition in sorted(self._partitions.items())
         }
+        if self._shared:
+            checks["log"] = await _answers(self._log.bounds(COMMANDS, 0))
+            checks["graph"] = await _answers(self._graph.position(0))
         ready = bool(checks) and all(check["ok"] for check in checks.values())
-        return {"ready": ready, "role": "owner", "checks": checks}
+        role = "owner" if not self._shared else "processor" if self._decides else "server"
+        return {"ready": ready, "role": role, "checks": checks}
 
     async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
         """See `core.dispatch.Dispatcher`."""
@@ -185,6 +203,11 @@ class Platform:
     async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
         started = time.monotonic()
         numbers = frozenset(self._partitions)
+        if len(numbers) < self._log.topics()[EVENTS].partitions:
+            raise Unavailable(
+                "not_alone",
+                "other processes write to the graph: stop them, then run rebuild again",
+            )
         await self._revoked(numbers)
         try:
             projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
@@ -272,6 +295,15 @@ class Platform:
     async def _revoked(self, numbers: frozenset[int]) -> None:
         gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         await asyncio.gather(*(partition.stop() for partition in gone))
+
+
+async def _answers(question: Awaitable[object]) -> dict[str, Any]:
+    """Whether a backend answers."""
+    try:
+        await question
+    except PlatformError as error:
+        return {"ok": False, "detail": error.reason}
+    return {"ok": True, "detail": "answers"}
 
 
 async def _catch_up(projector: Projector) -> None:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
 from agent_orchestration.config_types import Count, Milliseconds, NotEmpty, Port, Seconds, Section
-from agent_orchestration.core.errors import PlatformError, Rejected
+from agent_orchestration.core.errors import PlatformError
 
 Backend = Literal["embedded", "kafka-neo4j"]
 Environment = Literal["development", "staging", "production"]
@@ -37,6 +37,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "ENVIRONMENT": ("environment",),
     "AGENT_ORCHESTRATION_DATA": ("data",),
     "AGENT_ORCHESTRATION_BACKEND": ("backend",),
+    "AGENT_ORCHESTRATION_BLOBS": ("blobs",),
+    "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
 }
 #: Backend -> what it cannot do without and what has no default.
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -77,16 +79,24 @@ def _neo4j_uri(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
 def _folder(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
 
 class Server(Section):
-    """Where MCP and HTTP are served; port 0 takes any free one. `timeout`: seconds after which a
-    process that joined the owner of the data folder gives up on an answer."""
+    """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
+    clients the verbs of this machine are. `timeout`: seconds after which a client gives up on an
+    answer."""
 
     port: Port = 8000
     host: NotEmpty = "127.0.0.1"
+    url: Annotated[str, AfterValidator(_http_url)] | None = None
     workers: Count = 1
     timeout: Seconds = 60
 
@@ -117,27 +127,20 @@ class Logging(Section):
 
 
 class Config(Section):
-    """All settings, checked. Secrets are masked wherever it is printed."""
+    """All settings, checked. Secrets are masked wherever it is printed. `blobs` is the folder for
+    what is too large for the log (by default in `data`); processes on one log have to share it."""
 
     backend: Annotated[Backend, BeforeValidator(_lower)] = "embedded"
     data: Annotated[Path, BeforeValidator(_folder)] = Field(
         default_factory=lambda: Path.home() / ".agent-orchestration"
     )
+    blobs: Annotated[Path, BeforeValidator(_folder)] | None = None
     environment: Annotated[Environment, BeforeValidator(_lower)] = "development"
     server: Server = Server()
     database: Database = Database()
     kafka: Kafka = Kafka()
     openai: OpenAI = OpenAI()
     logging: Logging = Logging()
-
-    def require_available_backend(self) -> None:
-        """Raises `Rejected` for a backend that this version knows but does not run."""
-        if self.backend != "embedded":
-            raise Rejected(
-                "backend_unavailable",
-                f"backend {self.backend} is not part of this version; set backend: embedded",
-                field="backend",
-            )
 
 
 def load_config(

@@ -1,4 +1,4 @@
-"""The dispatcher of every verb: owns the data folder, or joins the process that does.
+"""The dispatcher on the embedded backends: owns the data folder, or joins the process that does.
 
 Whoever gets the folder's lock runs the platform in its own process and serves the others over HTTP.
 When the owner ends, one of the others takes over; a call that was under way is repeated there with
@@ -7,42 +7,38 @@ the same idempotency key, so it is carried out once.
 
 import asyncio
 import logging
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
 
-from agent_orchestration.app import REGISTRY, Platform, open_backends
+from agent_orchestration.app import Platform, open_backends
 from agent_orchestration.config import Config
-from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.core.errors import PlatformError, Unavailable
-from agent_orchestration.core.module import Registry
 from agent_orchestration.data_folder import DataFolder, Owner, new_token
 from agent_orchestration.listener import Listener
-from agent_orchestration.remote import OwnerGone, RemoteDispatcher
+from agent_orchestration.remote import RemoteDispatcher
+from agent_orchestration.repeating import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    RepeatingDispatcher,
+    deadline,
+)
 from agent_orchestration.server.toolsets import DEFAULT_TOOLSETS, Toolsets
 
-#: How long a call looks for an owner before it gives up.
-SEARCH_SECONDS = 30.0
 #: How often a joined process looks whether the owner is still there.
 WATCH_SECONDS = 0.25
 #: A short verb that owns the folder longer than this lets others join.
 SHORT_SECONDS = 1.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
-class FolderDispatcher:
-    """A `Dispatcher` on a data folder.
+class FolderDispatcher(RepeatingDispatcher):
+    """On a data folder: owns it, or passes every call on to the owner.
 
     `serve`: stay until stopped and take over when the owner ends (`dev`, `mcp`, `run`); otherwise
     this is a short verb, which opens a port for others only when it takes long. `address` is where
     to listen, always and from the start (`dev`); without it the owner listens on a free loopback
     port. `stop` must be called at the end, also after a failed `start`.
     """
-
-    registry: Registry = REGISTRY
 
     def __init__(
         self,
@@ -80,8 +76,7 @@ class FolderDispatcher:
 
     async def start(self) -> None:
         """Own the folder or join its owner. Raises a `PlatformError` where neither is possible."""
-        self._config.require_available_backend()
-        await self._resolve(_deadline())
+        await self._resolve(deadline())
         if self._fixed:
             await self._listener.open()
             self._announce()
@@ -103,61 +98,20 @@ class FolderDispatcher:
             await remote.close()
         self.folder.release()
 
-    async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-        """See `Dispatcher`."""
-        known = self.registry.tools.get(tool)
-        sent = dict(arguments)
+    def _is_gone(self, target: Dispatcher) -> None:
+        if self._target is target:
+            self._target = None
 
-        async def once(target: Dispatcher) -> dict[str, Any]:
-            # Only another process can end in the middle; there a repetition must be recognised.
-            if target is not self._platform and known is not None and known.takes_key:
-                sent["idempotency_key"] = sent.get("idempotency_key") or uuid.uuid4().hex
-            return await target.call(tool, sent, caller)
-
-        return await self._until_answered(once)
-
-    async def read_blob(self, digest: str, caller: Caller) -> bytes:
-        """See `Dispatcher`."""
-        return await self._until_answered(lambda target: target.read_blob(digest, caller))
-
-    async def status(self) -> dict[str, Any]:
-        """See `Dispatcher`; a joined process answers with its owner's checks."""
-        status = await self._until_answered(lambda target: target.status())
-        return status | {"role": "owner" if self.owns else "joined"}
-
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
-        """See `Dispatcher`. Not repeated by itself when the owner ends in the middle."""
-        target = await self._resolve(_deadline())
-        async for step in target.rebuild():
-            yield step
-
-    async def _until_answered(self, ask: Callable[[Dispatcher], Awaitable[T]]) -> T:
-        """Ask whoever owns the folder, again and of the next one while owners end."""
-        deadline: float | None = None
-        pause = _FIRST_PAUSE
-        while True:
-            target = await self._resolve(deadline or _deadline())
-            try:
-                return await ask(target)
-            except OwnerGone as gone:
-                deadline = deadline or _deadline()
-                if _now() > deadline:
-                    raise Unavailable("owner_unreachable", gone.reason) from gone
-                if self._target is target:
-                    self._target = None
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-    async def _resolve(self, deadline: float) -> Dispatcher:
+    async def _resolve(self, by: float) -> Dispatcher:
         """This process's platform or the present owner's address; waits for one to appear."""
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         async with self._resolving:
             while self._target is None:
                 if self.folder.try_own():
                     await self._own()
                 elif owner := self.folder.owner():
                     self._target = self._join(owner)
-                elif _now() > deadline:
+                elif asyncio.get_running_loop().time() > by:
                     raise Unavailable(
                         "owner_unreachable",
                         f"another process owns {self.folder.path} and does not answer; wait for"
@@ -166,7 +120,7 @@ class FolderDispatcher:
                     )
                 else:
                     await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    pause = min(pause * 2, LONGEST_PAUSE)
             return self._target
 
     def _join(self, owner: Owner) -> RemoteDispatcher:
@@ -216,11 +170,3 @@ class FolderDispatcher:
                     # The next call meets the same error and tells its caller.
                     logger.error("cannot take over %s: %s", self.folder.path, error.reason)
                     self._target = None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _deadline() -> float:
-    return _now() + SEARCH_SECONDS

@@ -1,4 +1,4 @@
-"""Calling tools in the process that owns the data folder, over its HTTP interface."""
+"""Calling tools in another process, over its HTTP interface."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -28,13 +28,14 @@ class OwnerGone(Unavailable):
 
 
 class RemoteDispatcher:
-    """A `Dispatcher` that passes every call to the server at `url`.
+    """A `Dispatcher` that passes every call to the server at `url`. Without a `token` the server
+    decides who is calling.
 
     Raises what the tools raise, and `OwnerGone` when the server ended before it answered. The call
     may have been carried out then: only a repetition with the same idempotency key is safe.
     """
 
-    def __init__(self, url: str, token: str, registry: Registry, seconds: float) -> None:
+    def __init__(self, url: str, token: str | None, registry: Registry, seconds: float) -> None:
         self.url = url
         self.registry = registry
         self._seconds = seconds
@@ -54,7 +55,7 @@ class RemoteDispatcher:
         answer = _answer(response)
         result = answer.get("result")
         if not isinstance(result, dict):
-            raise _gone(f"{self.url} is not an owner's")
+            raise _gone(f"{self.url} is not a server of ours")
         return cast("dict[str, Any]", result)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
@@ -71,7 +72,7 @@ class RemoteDispatcher:
         status = _json(response.content)
         if not isinstance(status.get("ready"), bool):
             _answer(response)
-            raise _gone(f"{self.url} is not an owner's")
+            raise _gone(f"{self.url} is not a server of ours")
         return status
 
     async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
@@ -89,7 +90,7 @@ class RemoteDispatcher:
                     raise error_from_dict(step)
                 yield step
         except httpx2.TransportError as error:
-            raise _gone(f"the owner ended during the rebuild: {error}; repeat it") from error
+            raise _gone(f"the server ended during the rebuild: {error}; repeat it") from error
         finally:
             await response.aclose()
 
@@ -111,11 +112,11 @@ class RemoteDispatcher:
         except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
             raise Unavailable(
                 "no_answer",
-                f"the owner at {self.url} did not answer within {self._seconds:g} s; the"
+                f"the server at {self.url} did not answer within {self._seconds:g} s; the"
                 " outcome is unknown, repeat the same request",
             ) from error
         except httpx2.TransportError as error:
-            raise _gone(f"the owner at {self.url} is gone: {error}") from error
+            raise _gone(f"the server at {self.url} is gone: {error}") from error
 
 
 def _gone(reason: str) -> OwnerGone:

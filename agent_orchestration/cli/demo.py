@@ -23,7 +23,7 @@ from agent_orchestration.cli.text import console, plain, print_json, print_rows
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
     from agent_orchestration.workers.demo import Snapshot
 
 #: The folder that is taken stock of by default: this program's own files.
@@ -74,7 +74,7 @@ def demo(
 
 
 async def _play(
-    dispatcher: "FolderDispatcher", data: Path, documents: Path, view: "View"
+    dispatcher: "SessionDispatcher", data: Path, documents: Path, view: "View"
 ) -> dict[str, Any]:
     from agent_orchestration.workers.demo import Demo  # noqa: PLC0415 (start-up time)
 
@@ -113,7 +113,7 @@ def demo_worker(
     with_dispatcher(loaded, lambda dispatcher: _work(dispatcher, agent_id, folder))
 
 
-async def _work(dispatcher: "FolderDispatcher", agent_id: str, folder: Path) -> None:
+async def _work(dispatcher: "SessionDispatcher", agent_id: str, folder: Path) -> None:
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
     from agent_orchestration.core.messages import Principal  # noqa: PLC0415
     from agent_orchestration.core.tool import Role  # noqa: PLC0415

@@ -26,7 +26,7 @@ from agent_orchestration.core.errors import PlatformError
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
     from agent_orchestration.data_folder import Owner
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 DISTRIBUTION = "agent-orchestration"
 _GIGABYTE = 1024**3
@@ -72,17 +72,20 @@ def _checks(config: Path | None, data: Path | None) -> Iterator[Check]:
     yield from _packages()
     try:
         loaded = settings(config, data)
-        loaded.require_available_backend()
     except PlatformError as error:
         problems: list[str] = error.details.get("problems") or [error.reason]
         yield from (Check("settings", "fail", problem, "correct it") for problem in problems)
         return
     yield Check("settings", "ok", f"backend {loaded.backend}, {loaded.environment}")
+    owner = None
     yield _folder(loaded.data)
     yield _disk(loaded.data)
-    owner, check = _owner(loaded.data)
-    yield check
-    yield from _contents(loaded)
+    if loaded.backend == "embedded":
+        owner, check = _owner(loaded.data)
+        yield check
+        yield from _contents(loaded)
+    else:
+        yield from _status(loaded)
     yield _port(loaded, owner)
 
 
@@ -164,6 +167,10 @@ def _contents(config: "Config") -> Iterator[Check]:
     if not (config.data / "log.sqlite").exists():
         yield Check("log", "ok", "empty")
         return
+    yield from _status(config)
+
+
+def _status(config: "Config") -> Iterator[Check]:
     try:
         status = with_dispatcher(config, _settled_status)
     except PlatformError as error:
@@ -174,7 +181,7 @@ def _contents(config: "Config") -> Iterator[Check]:
         yield Check(name, state, found["detail"], "" if found["ok"] else "see the server's log")
 
 
-async def _settled_status(dispatcher: "FolderDispatcher") -> dict[str, Any]:
+async def _settled_status(dispatcher: "SessionDispatcher") -> dict[str, Any]:
     """The status when everything works; after a while, what it is then."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_SECONDS

@@ -15,7 +15,7 @@ from agent_orchestration.cli.session import (
 from agent_orchestration.cli.text import print_answer, print_json, print_rows
 
 if TYPE_CHECKING:
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 #: What one call of a list tool answers at most.
 PAGE = 200
@@ -124,7 +124,7 @@ def get_task(
 
 
 async def _pages(
-    dispatcher: "FolderDispatcher", tool: str, field: str, filters: dict[str, Any], limit: int
+    dispatcher: "SessionDispatcher", tool: str, field: str, filters: dict[str, Any], limit: int
 ) -> list[dict[str, Any]]:
     """Up to `limit` entries, page by page."""
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)

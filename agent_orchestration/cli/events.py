@@ -16,7 +16,7 @@ from agent_orchestration.cli.session import (
 from agent_orchestration.cli.text import cell, plain, print_json
 
 if TYPE_CHECKING:
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 #: What one call of the tool answers at most.
 PAGE = 200
@@ -59,7 +59,7 @@ def tail(
     """
     filters = {"type": kind, "task_id": task, "agent_id": agent}
 
-    async def show(dispatcher: "FolderDispatcher") -> None:
+    async def show(dispatcher: "SessionDispatcher") -> None:
         history = _History(dispatcher, filters)
         if after is None:
             position, last = await history.last(lines)
@@ -81,7 +81,7 @@ def tail(
 
 
 class _History:
-    def __init__(self, dispatcher: "FolderDispatcher", filters: dict[str, Any]) -> None:
+    def __init__(self, dispatcher: "SessionDispatcher", filters: dict[str, Any]) -> None:
         self._dispatcher = dispatcher
         self._filters = filters
 

@@ -15,7 +15,7 @@ from agent_orchestration.cli.session import (
 from agent_orchestration.cli.text import console, plain, print_json
 
 if TYPE_CHECKING:
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 plan = typer.Typer(help="Plan files: check and submit them.", no_args_is_help=True)
 
@@ -88,7 +88,7 @@ def submit(
         console().print(plain(f"nobody has yet: {', '.join(answer['unstaffed'])}"), soft_wrap=True)
 
 
-async def _submit(dispatcher: "FolderDispatcher", arguments: dict[str, Any]) -> dict[str, Any]:
+async def _submit(dispatcher: "SessionDispatcher", arguments: dict[str, Any]) -> dict[str, Any]:
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
     from agent_orchestration.workers import plan_submission  # noqa: PLC0415
     from agent_orchestration.workers.calls import PatientCalls  # noqa: PLC0415

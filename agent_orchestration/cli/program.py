@@ -26,7 +26,7 @@ from agent_orchestration.cli import (
     workflow,
 )
 from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
-from agent_orchestration.cli.session import collect_rarely
+from agent_orchestration.cli.session import collect_rarely, server_option
 
 NAME = "agent-orchestration"
 
@@ -66,11 +66,16 @@ def _version(wanted: bool) -> None:
 
 @program.callback()
 def _options(
+    server: Annotated[
+        str | None,
+        typer.Option("--server", metavar="URL", help="Be a client of the server there."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")
     ] = False,
 ) -> None:
     del version
+    server_option.set(server)
 
 
 def main(arguments: list[str] | None = None) -> int:

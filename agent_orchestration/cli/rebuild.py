@@ -14,7 +14,7 @@ from agent_orchestration.cli.session import (
 from agent_orchestration.cli.text import console, print_json
 
 if TYPE_CHECKING:
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 
 def add_to(program: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def rebuild(
 
     Example: agent-orchestration rebuild --data ~/.agent-orchestration
     """
-    result = with_dispatcher(settings(config, data), _rebuild)
+    result = with_dispatcher(settings(config, data), _rebuild, decides=True)
     if as_json:
         print_json(result)
     else:
@@ -40,7 +40,7 @@ def rebuild(
     return 0 if result["equal"] else 1
 
 
-async def _rebuild(dispatcher: "FolderDispatcher") -> dict[str, Any]:
+async def _rebuild(dispatcher: "SessionDispatcher") -> dict[str, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress  # noqa: PLC0415
 
     progress = Progress(

@@ -1,4 +1,4 @@
-"""`dev` and `mcp`: the server for everybody on this machine, and the one for a desktop client."""
+"""What stays running: everything at once, its parts, and the server for a desktop client."""
 
 import asyncio
 import os
@@ -18,48 +18,106 @@ from agent_orchestration.cli.session import (
     with_dispatcher,
 )
 from agent_orchestration.cli.text import print_json
+from agent_orchestration.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 
 def add_to(program: typer.Typer) -> None:
     """Register the verbs."""
-    program.command()(dev)
-    program.command()(mcp)
+    for verb in (dev, serve, processor, mcp):
+        program.command()(verb)
+
+
+PortOption = Annotated[
+    int | None, typer.Option(help="0 takes a free one.", metavar="PORT", show_default=False)
+]
+HostOption = Annotated[
+    str | None, typer.Option(help="Where to listen.", metavar="HOST", show_default=False)
+]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Let other machines in, without authentication.")
+]
 
 
 def dev(
-    port: Annotated[int | None, typer.Option(help="0 takes a free one.", metavar="PORT")] = None,
-    host: Annotated[str | None, typer.Option(help="Where to listen.", metavar="HOST")] = None,
+    port: PortOption = None,
+    host: HostOption = None,
     data: DataOption = None,
     tools: ToolsOption = "orchestrate",
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let other machines in, without authentication.")
-    ] = False,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Run everything in one process: MCP and HTTP server, log, and graph.
+    """Run everything in one process: MCP and HTTP server, command processor, projector, timer.
 
     Example: agent-orchestration dev --port 8000 --tools all
     """
+    loaded = settings(config, data, server__port=port, server__host=host)
+    _listen(loaded, tools, insecure=insecure, as_json=as_json, decides=True)
+
+
+def serve(
+    port: PortOption = None,
+    host: HostOption = None,
+    tools: ToolsOption = "orchestrate",
+    insecure: InsecureOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Serve MCP and HTTP on Kafka and Neo4j; any number of them, beside at least one `processor`.
+
+    Example: agent-orchestration serve --port 8000 --config config.yaml
+    """
+    loaded = settings(config, server__port=port, server__host=host)
+    _require_shared(loaded, "serve")
+    _listen(loaded, tools, insecure=insecure, as_json=as_json, decides=False)
+
+
+def processor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Decide commands, fold events into the graph and watch deadlines, on Kafka and Neo4j. Each
+    takes its share of the partitions; more of them than partitions wait to step in.
+
+    Example: agent-orchestration processor --config config.yaml
+    """
+    loaded = settings(config)
+    _require_shared(loaded, "processor")
+
+    async def work(dispatcher: "SessionDispatcher") -> None:
+        status = await dispatcher.status()
+        if as_json:
+            print_json({"pid": os.getpid(), "checks": status["checks"]})
+        else:
+            print(f"processor {os.getpid()} is running. Ctrl-C ends it.", flush=True)
+        await dispatcher.closed()
+
+    with_dispatcher(loaded, work, serve=True, decides=True, local=True)
+
+
+def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, decides: bool) -> None:
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
 
-    loaded = settings(config, data, server__port=port, server__host=host)
     _require_loopback(loaded.server.host, insecure)
     toolsets = parse_toolsets(tools)
 
-    async def serve(dispatcher: "FolderDispatcher") -> None:
+    async def work(dispatcher: "SessionDispatcher") -> None:
         if as_json:
             print_json(_facts(dispatcher, loaded))
         else:
             print(_welcome(dispatcher, loaded), flush=True)
         await dispatcher.closed()
 
-    address = (loaded.server.host, loaded.server.port)
-    with_dispatcher(loaded, serve, serve=True, address=address, toolsets=toolsets)
+    with_dispatcher(
+        loaded,
+        work,
+        serve=True,
+        decides=decides,
+        local=True,
+        address=(loaded.server.host, loaded.server.port),
+        toolsets=toolsets,
+    )
 
 
 def mcp(
@@ -79,7 +137,7 @@ def mcp(
     loaded = settings(config, data)
     toolsets = parse_toolsets(tools)
 
-    async def serve(dispatcher: "FolderDispatcher") -> None:
+    async def work(dispatcher: "SessionDispatcher") -> None:
         server = create_mcp(dispatcher, toolsets=toolsets, caller=Caller)
         serving = asyncio.create_task(serve_stdio(server))
         try:
@@ -89,7 +147,7 @@ def mcp(
             await dispatcher.stop()
             os._exit(TERMINATED if cancelled.args == (SIGTERM,) else INTERRUPTED)
 
-    with_dispatcher(loaded, serve, serve=True, toolsets=toolsets)
+    with_dispatcher(loaded, work, serve=True, toolsets=toolsets)
 
 
 def _require_loopback(host: str, insecure: bool) -> None:
@@ -107,7 +165,17 @@ def _require_loopback(host: str, insecure: bool) -> None:
         )
 
 
-def _facts(dispatcher: "FolderDispatcher", config: "Config") -> dict[str, object]:
+def _require_shared(config: "Config", verb: str) -> None:
+    if config.backend == "embedded":
+        raise Rejected(
+            "backend",
+            f"backend: {verb} needs kafka-neo4j, where processes share log and graph; on the"
+            " embedded backend `dev` does everything",
+            field="backend",
+        )
+
+
+def _facts(dispatcher: "SessionDispatcher", config: "Config") -> dict[str, object]:
     return {
         "url": dispatcher.url,
         "mcp": f"{dispatcher.url}/mcp",
@@ -116,19 +184,26 @@ def _facts(dispatcher: "FolderDispatcher", config: "Config") -> dict[str, object
     }
 
 
-def _welcome(dispatcher: "FolderDispatcher", config: "Config") -> str:
-    role = "owned by this process" if dispatcher.owns else "joined to the process that owns it"
+def _welcome(dispatcher: "SessionDispatcher", config: "Config") -> str:
+    if config.backend == "embedded":
+        role = "owned by this process" if dispatcher.owns else "joined to the process that owns it"
+        place, option = f"data folder   {config.data} ({role})", f'--data "{config.data}"'
+    else:
+        where = f"{config.kafka.bootstrap_servers} and {config.database.uri}"
+        place, option = f"Kafka, Neo4j  {where}", f"--server {dispatcher.url}"
+    before, behind = ("", f" {option}") if config.backend == "embedded" else (f" {option}", "")
+    call = f"agent-orchestration{before}"
     return f"""\
 agent-orchestration is running.
 
   status page   {dispatcher.url}/
   MCP           {dispatcher.url}/mcp
-  data folder   {config.data} ({role})
+  {place}
 
 Try in another terminal:
-  agent-orchestration call get_overview --data "{config.data}"
-  agent-orchestration call create_task title="Say hello" --data "{config.data}"
-  agent-orchestration events tail --follow --data "{config.data}"
-  agent-orchestration install claude-desktop --data "{config.data}"
+  {call} call get_overview{behind}
+  {call} call create_task title="Say hello"{behind}
+  {call} events tail --follow{behind}
+  {call} install claude-desktop{behind}
 
 Ctrl-C ends it."""

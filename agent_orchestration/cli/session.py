@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,11 +13,14 @@ import typer
 
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
-    from agent_orchestration.joined import FolderDispatcher
+    from agent_orchestration.repeating import SessionDispatcher
 
 T = TypeVar("T")
 #: What the cancellation says when it comes from that signal.
 SIGTERM = "SIGTERM"
+
+#: What `--server` says, which stands before the verb.
+server_option: ContextVar[str | None] = ContextVar("server_option", default=None)
 
 DataOption = Annotated[
     Path | None,
@@ -34,12 +38,14 @@ ToolsOption = Annotated[
 
 
 def settings(config: Path | None, data: Path | None = None, **more: Any) -> "Config":
-    """The settings with what the command line says; logging follows them. `more` names settings
-    with a double underscore for the dot: `server__port=8000`. Raises `ConfigError`."""
+    """The settings with what the command line says, before the verb and after it; logging follows
+    them. `more` names settings with a double underscore for the dot: `server__port=8000`. Raises
+    `ConfigError`."""
     from agent_orchestration.config import load_config  # noqa: PLC0415 (start-up time)
     from agent_orchestration.logs import configure_logging  # noqa: PLC0415
 
-    overrides = {name.replace("__", "."): value for name, value in more.items()}
+    given = {"server__url": server_option.get()} | more
+    overrides = {name.replace("__", "."): value for name, value in given.items()}
     loaded = load_config(config, overrides={"data": data, **overrides})
     configure_logging(loaded.logging.level)
     return loaded
@@ -47,17 +53,20 @@ def settings(config: Path | None, data: Path | None = None, **more: Any) -> "Con
 
 def with_dispatcher(
     config: "Config",
-    work: "Callable[[FolderDispatcher], Awaitable[T]]",
+    work: "Callable[[SessionDispatcher], Awaitable[T]]",
     *,
     serve: bool = False,
-    **more: Any,
+    decides: bool = False,
+    local: bool = False,
+    **listening: Any,
 ) -> T:
-    """Do `work` with a dispatcher on the data folder; see `FolderDispatcher` for `serve` and
-    `more`. An interruption ends it in order."""
-    from agent_orchestration.joined import FolderDispatcher  # noqa: PLC0415 (start-up time)
+    """Do `work` with a dispatcher on what the settings name: a server, the data folder, or log and
+    graph that processes share. `serve`: stays until it is stopped; `decides`: takes partitions too,
+    where they are shared; `local`: is no client, whatever the settings name. See
+    `FolderDispatcher` for `listening`. An interruption ends it in order."""
 
     async def session() -> T:
-        dispatcher = FolderDispatcher(config, serve=serve, **more)
+        dispatcher = _dispatcher(config, serve=serve, decides=decides, local=local, **listening)
         try:
             await dispatcher.start()
             return await work(dispatcher)
@@ -65,6 +74,19 @@ def with_dispatcher(
             await dispatcher.stop()
 
     return run(session(), serving=serve)
+
+
+def _dispatcher(
+    config: "Config", *, serve: bool, decides: bool, local: bool, **listening: Any
+) -> "SessionDispatcher":
+    from agent_orchestration.joined import FolderDispatcher  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.shared import ServerDispatcher, SharedDispatcher  # noqa: PLC0415
+
+    if config.server.url is not None and not local:
+        return ServerDispatcher(config)
+    if config.backend == "embedded":
+        return FolderDispatcher(config, serve=serve, **listening)
+    return SharedDispatcher(config, decides=decides, **listening)
 
 
 def collect_rarely() -> None:

@@ -41,8 +41,8 @@ class Dispatcher(Protocol):
         ...
 
     async def status(self) -> dict[str, Any]:
-        """Readiness: `{"ready": bool, "role": "owner" | "joined", "checks": {name: {"ok": bool,
-        "detail": str}}, …}`."""
+        """Readiness: `{"ready": bool, "role": "owner" | "joined" | "processor" | "server",
+        "checks": {name: {"ok": bool, "detail": str}}, …}`."""
         ...
 
     def rebuild(self) -> AsyncIterator[dict[str, Any]]:

@@ -71,7 +71,7 @@ class CallerGateway:
     ) -> Rows:
         """See `core.tool.Gateway`."""
         reached = await self._reached(at_least, patience)
-        seq = await self._seq()
+        seq = await self._seq(at_least)
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
         found = await self._graph.query(
             self._registry.queries[name].statement,
@@ -164,9 +164,12 @@ class CallerGateway:
         seconds = CATCH_UP_SECONDS if patience is None else patience
         return caught_up and await self._progress.reached(self.tenant, at_least, seconds)
 
-    async def _seq(self) -> int:
+    async def _seq(self, at_least: int = 0) -> int:
+        """How far the graph is, or at least is; from what this process knows, where that will do
+        for a caller who knows of `at_least`."""
         seq = self._progress.seq(self.tenant)
-        if not seq or not self._owns(self.tenant):
+        told = 0 < at_least <= seq
+        if not seq or not (told or self._owns(self.tenant)):
             rows = await self._graph.query(load_statements.TENANT_SEQ, {"tenant": self.tenant})
             seq = rows[0]["seq"] if rows else 0
             self._progress.advance(self.tenant, seq)

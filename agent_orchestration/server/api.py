@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from agent_orchestration import __version__
@@ -132,6 +132,8 @@ def _typed(handler: Handler) -> Handler:
             return await handler(request)
         except PlatformError as error:
             return error_response(error)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it; the number is a common one for that
         except Exception as unexpected:
             caller: Caller | None = request.scope.get(CALLER)
             correlation = caller.correlation if caller else None

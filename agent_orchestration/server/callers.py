@@ -63,10 +63,12 @@ def has_token(headers: Mapping[str, str], token: str | None) -> bool:
     return hmac.compare_digest(given.strip().encode(), token.encode())
 
 
-def headers_for(caller: Caller, token: str) -> dict[str, str]:
-    """The headers with which a process of the same owner forwards a call."""
-    principal = json.dumps(msgspec.to_builtins(caller.principal), separators=(",", ":"))
-    headers = {"Authorization": f"Bearer {token}", PRINCIPAL: principal, TENANT: caller.tenant}
+def headers_for(caller: Caller, token: str | None) -> dict[str, str]:
+    """The headers with which a process forwards a call: one of the same owner with its token."""
+    headers: dict[str, str] = {}
+    if token is not None:
+        principal = json.dumps(msgspec.to_builtins(caller.principal), separators=(",", ":"))
+        headers = {"Authorization": f"Bearer {token}", PRINCIPAL: principal, TENANT: caller.tenant}
     if caller.correlation is not None:
         headers[CORRELATION] = caller.correlation
     if caller.traceparent is not None:

@@ -132,9 +132,15 @@ def test_wrong_settings_are_explained_one_line_each(tmp_path: Path) -> None:
     assert not (tmp_path / ".agent-orchestration").exists()
 
 
-def test_the_other_backend_is_refused_clearly(tmp_path: Path) -> None:
-    variables = {"AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j", "NEO4J_PASSWORD": "canary"}
+def test_servers_that_do_not_answer_are_named(tmp_path: Path) -> None:
+    variables = {
+        "AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "NEO4J_PASSWORD": "canary",
+    }
     done = run(tmp_path, "tasks", "list", "--json", more=variables)
-    assert done.returncode == 3
-    assert json.loads(done.stderr)["code"] == "backend_unavailable"
+    assert done.returncode == 5
+    answer = json.loads(done.stderr)
+    assert answer["error"] == "unavailable"
+    assert "127.0.0.1:1" in answer["reason"]
     assert "canary" not in done.stderr

@@ -15,7 +15,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
-from agent_orchestration import joined
+from agent_orchestration import repeating
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
@@ -244,7 +244,7 @@ def test_a_workflow_is_finished_though_the_owner_is_killed_in_the_middle(tmp_pat
 async def test_an_owner_that_never_answers_is_given_up_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joined, "SEARCH_SECONDS", 0.2)
+    monkeypatch.setattr(repeating, "SEARCH_SECONDS", 0.2)
     silent = DataFolder(tmp_path / "data")
     silent.try_own()
     with pytest.raises(Unavailable, match="another process owns"):

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from agent_orchestration.config import Config, ConfigError, load_config
-from agent_orchestration.core.errors import Rejected
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -38,7 +37,6 @@ def test_without_file_and_environment_everything_has_its_default(
     assert (config.kafka.num_partitions, config.kafka.replication_factor) == (4, None)
     assert (config.openai.default_model, config.openai.request_timeout) == ("gpt-4-turbo", 30)
     assert (config.database.pool_size, config.database.connection_timeout) == (10, 5000)
-    config.require_available_backend()
 
 
 @pytest.mark.parametrize(
@@ -222,13 +220,6 @@ def test_a_variable_is_required_only_by_the_backend_that_uses_it() -> None:
         "NEO4J_PASSWORD: is required by backend kafka-neo4j; set it, or database.password in"
         " config.yaml"
     )
-
-
-def test_the_other_backend_is_known_and_not_available() -> None:
-    variables = {"AGENT_ORCHESTRATION_BACKEND": "kafka-neo4j", "NEO4J_PASSWORD": "p"}
-    with pytest.raises(Rejected) as caught:
-        load_config(environ=variables).require_available_backend()
-    assert caught.value.code == "backend_unavailable"
 
 
 def test_an_unreadable_file_is_explained(tmp_path: Path) -> None:

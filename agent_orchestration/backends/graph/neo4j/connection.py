@@ -7,7 +7,7 @@ cluster a read follows own writes.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
 import neo4j
@@ -41,6 +41,8 @@ class Connection:
         self._settings = settings
         self._driver: AsyncDriver | None = None
         self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+        # Half of the connections are kept for those who write: they never wait for readers.
+        self._readers = asyncio.Semaphore(max(settings.pool_size // 2, 1))
 
     async def open(self) -> None:
         """Connect. Raises `Unavailable` naming the server."""
@@ -97,12 +99,27 @@ class Connection:
         """At most `limit` rows of a statement that only reads, and what the server says of it.
         `access` decides which server of a cluster answers: only the one that writes has the latest.
 
-        Raises `Rejected`, also beyond the deadline; `Unavailable`.
+        Raises `Rejected`, also beyond the deadline, which waiting for a connection is no part of;
+        `Unavailable`.
         """
-        for _ in range(OVERTAKEN_TIMES):
-            with contextlib.suppress(Overtaken):
-                return await self._read(statement, parameters, seconds, limit, access)
-        return await self._read(statement, parameters, seconds, limit, access)
+        async with self._turn():
+            for _ in range(OVERTAKEN_TIMES):
+                with contextlib.suppress(Overtaken):
+                    return await self._read(statement, parameters, seconds, limit, access)
+            return await self._read(statement, parameters, seconds, limit, access)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        try:
+            async with asyncio.timeout(POOL_SECONDS):
+                await self._readers.acquire()
+        except TimeoutError:
+            reason = "all connections for reading were busy: repeat in a while"
+            raise Unavailable("graph_busy", reason, retry_after=1) from None
+        try:
+            yield
+        finally:
+            self._readers.release()
 
     async def _read(
         self,

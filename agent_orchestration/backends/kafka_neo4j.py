@@ -1,0 +1,41 @@
+"""The backends that several processes share: Kafka, Neo4j, and a folder that all of them see."""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent_orchestration.backends.blobs import FolderBlobs
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
+from agent_orchestration.backends.log import Topic
+from agent_orchestration.backends.log.claim_check import ClaimCheckLog
+from agent_orchestration.backends.log.kafka import KafkaLog
+from agent_orchestration.config import Config
+from agent_orchestration.core.entities import Entity
+
+
+class KafkaNeo4jBackends:
+    """`Backends` on the cluster and the server that the settings name.
+
+    `rules` is the version of the rules that this process knows, as other members see it.
+    """
+
+    def __init__(
+        self, config: Config, topics: Iterable[Topic], entities: Iterable[type[Entity]], rules: int
+    ) -> None:
+        self.blobs = FolderBlobs(config.blobs or Path(config.data) / "blobs")
+        production = config.environment == "production"
+        self.log = ClaimCheckLog(
+            KafkaLog(config.kafka, topics, production=production, rules=rules), self.blobs
+        )
+        self.graph = Neo4jGraph(config.database, entities)
+
+    async def start(self) -> None:
+        """Connect to both. Raises `Unavailable`, and `Rejected` where topics are missing."""
+        await self.log.start()
+        await self.graph.start()
+
+    async def stop(self) -> None:
+        """Disconnect from both."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.log.stop)
+            stack.push_async_callback(self.graph.stop)

@@ -1,0 +1,107 @@
+"""The dispatchers where processes share log and graph: one of them, or a client of theirs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from agent_orchestration.app import Platform, open_backends, process_name
+from agent_orchestration.config import Config
+from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.data_folder import new_token
+from agent_orchestration.listener import Listener
+from agent_orchestration.remote import OwnerGone, RemoteDispatcher
+from agent_orchestration.repeating import RepeatingDispatcher, SessionDispatcher
+from agent_orchestration.server.toolsets import DEFAULT_TOOLSETS, Toolsets
+
+
+class SharedDispatcher(SessionDispatcher):
+    """One of the processes on a log and a graph that they share.
+
+    `decides`: takes its share of the partitions, to decide, fold and time them. `address` is where
+    to listen; without it nobody is let in.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        decides: bool,
+        address: tuple[str, int] | None = None,
+        toolsets: Toolsets = DEFAULT_TOOLSETS,
+    ) -> None:
+        self._platform = Platform(open_backends(config), process=process_name(), decides=decides)
+        # Nobody is told the token: callers without one are who the server takes them for.
+        self._listener = None if address is None else Listener(self, address, toolsets, new_token())
+
+    @property
+    def url(self) -> str | None:
+        """Where this process listens, None where it does not."""
+        return None if self._listener is None else self._listener.url
+
+    async def start(self) -> None:
+        """Connect, take partitions, then let callers in."""
+        await self._platform.start()
+        if self._listener is not None:
+            await self._listener.open()
+
+    async def stop(self) -> None:
+        """Answer what is under way, give the partitions up, disconnect."""
+        if self._listener is not None:
+            await self._listener.close()
+        await self._platform.stop()
+
+    async def closed(self) -> None:
+        """Wait until the server has ended; without one, for ever."""
+        if self._listener is None:
+            await asyncio.Event().wait()
+        else:
+            await self._listener.closed()
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        """See `Dispatcher`."""
+        return await self._platform.call(tool, arguments, caller)
+
+    async def read_blob(self, digest: str, caller: Caller) -> bytes:
+        """See `Dispatcher`."""
+        return await self._platform.read_blob(digest, caller)
+
+    async def status(self) -> dict[str, Any]:
+        """See `Dispatcher`."""
+        return await self._platform.status()
+
+    def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+        """See `Dispatcher`. Needs all partitions: raises `Unavailable` while others have some."""
+        return self._platform.rebuild()
+
+
+class ServerDispatcher(RepeatingDispatcher):
+    """A client of the server at `server.url`, or of whichever replica answers there."""
+
+    def __init__(self, config: Config) -> None:
+        assert config.server.url is not None
+        self._remote = RemoteDispatcher(
+            config.server.url.rstrip("/"), None, self.registry, config.server.timeout
+        )
+
+    async def start(self) -> None:
+        """See that a server is there. Raises `Unavailable`."""
+        try:
+            await self._remote.status()
+        except OwnerGone as error:
+            reason = f"server.url: {error.reason}; start the server, or correct the address"
+            raise Unavailable("no_server", reason, field="server.url") from error
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._remote.close()
+
+    async def closed(self) -> None:
+        """Wait for ever: this process serves nobody."""
+        await asyncio.Event().wait()
+
+    async def _resolve(self, _by: float) -> Dispatcher:
+        return self._remote
+
+    def _is_gone(self, _target: Dispatcher) -> None:
+        """The next attempt may meet another replica, or the one that takes its place."""
