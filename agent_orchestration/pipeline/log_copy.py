@@ -18,7 +18,7 @@ from agent_orchestration.core.errors import Corrupt, NotFound, Rejected
 from agent_orchestration.core.types import BLOB_KEY
 from agent_orchestration.pipeline.histories import Histories, batches, event_of
 from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.topology import COMMANDS, EVENTS
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
 from agent_orchestration.pipeline.waiting_commands import CommandId, WaitingCommands
 
 #: A large field's reference, as JSON text within the JSON of a command or an event.
@@ -189,6 +189,9 @@ class _Copy:
             )
         async for records in self._waiting.records():
             await self._append(COMMANDS, [r for r in records if _name(r) not in there])
+        # A log may forget old commands that no group has still to read.
+        for partition in range(self._count):
+            await self._target.commit(GROUP, COMMANDS, partition, 0)
         return len(wanted)
 
     async def _commands_there(self) -> set[CommandId]:

@@ -234,9 +234,9 @@ async def test_commands_that_nobody_decided_are_decided_at_the_target(tmp_path: 
         "create-c": (None, "story", None, 0),
         "create-d": (None, None, None, 0),
     }
-    # And on, to a log with the partitions that a data folder has.
+    # And on, to a log with the partitions that a data folder has, which is used much later.
     assert (await copied(target, Side(tmp_path / "c"))).commands == 3
-    async with World(tmp_path / "c") as world:
+    async with World(tmp_path / "c", Clock(4_000_000_000_000)) as world:
         for tenant in ("default", "acme"):
             await world.is_fold_of_log(tenant)
         assert [event.command_id for event in await world.events()][1:] == ["create-b", "create-c"]
