@@ -41,6 +41,7 @@ from agent_orchestration.domain import (
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.gateway import CallerGateway
+from agent_orchestration.pipeline.histories import refuse_incomplete
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
@@ -213,6 +214,7 @@ class Platform:
             projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
             for projector in projectors.values():
                 await _catch_up(projector)
+            await refuse_incomplete(self._log)
             before = await fingerprint(self._graph, REGISTRY.entities.values())
             await self._graph.clear()
             self._progress.reset()

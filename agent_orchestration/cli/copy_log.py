@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent_orchestration.cli.new_epoch import refuse_members
 from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, run, settings
 from agent_orchestration.cli.text import console, plain, print_json
 
@@ -76,7 +77,7 @@ async def _copy(origin: "Config", target: "Config", *, as_json: bool) -> dict[st
     from agent_orchestration.pipeline import log_copy  # noqa: PLC0415
 
     async def quiet() -> None:
-        await _refuse_members(origin if origin.backend == Side.KAFKA_NEO4J else target)
+        await refuse_members(origin if origin.backend == Side.KAFKA_NEO4J else target)
 
     if origin.backend == Side.EMBEDDED:
         _require_log(origin.data)
@@ -123,16 +124,6 @@ def _require_log(folder: Path) -> None:
     if not (folder / "log.sqlite").is_file():
         reason = f"there is no log in {folder}: name the data folder with --data"
         raise NotFound("log", reason, data=str(folder))
-
-
-async def _refuse_members(shared: "Config") -> None:
-    """Raises `Rejected` while a processor works on the log on Kafka."""
-    from agent_orchestration.backends.log.kafka import groups  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.backends.log.kafka.connection import connected  # noqa: PLC0415
-    from agent_orchestration.pipeline.topology import GROUP  # noqa: PLC0415
-
-    async with connected(shared.kafka) as connection:
-        await groups.without_members(connection, shared.kafka.prefix + GROUP, "copy the log")
 
 
 async def _has_positions(backends: "Backends") -> bool:

@@ -40,13 +40,13 @@ Kept = tuple[bytes, bytes, dict[str, str]]
 @pytest.fixture
 async def cluster(tmp_path: Path, neo4j_database: Database) -> AsyncIterator[KafkaTopics]:
     async with own_topics(kafka.bootstrap_servers(), num_partitions=3) as found:
+        password = neo4j_database.password
+        assert password is not None
         settings = {
             "data": str(tmp_path / "shared"),
             "kafka": found.settings.model_dump(mode="json", exclude_defaults=True),
-            "database": dict(neo4j_database),
+            "database": {**dict(neo4j_database), "password": password.get_secret_value()},
         }
-        password = neo4j_database.password
-        settings["database"]["password"] = password.get_secret_value() if password else ""
         (tmp_path / "config.yaml").write_text(json.dumps(settings))
         await found.make(topics(REGISTRY, 3))
         yield found

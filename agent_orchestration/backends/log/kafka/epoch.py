@@ -3,11 +3,13 @@
 Positions are (epoch, offset) and are compared, so the epoch must grow. Kafka has nothing of that
 kind: the id of a topic changes when it is made again, but is random. So the topic `log_epoch` keeps
 each epoch with the ids of the topics it began with. `topics create` writes a new one when these ids
-have changed; a log whose ids are not those of the last epoch does not start.
+have changed; a log whose ids are not those of the last epoch does not start. `topics create
+--new-epoch` writes one too, and before it what the log lacks from then on.
 """
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from aiokafka.structs import TopicPartition
@@ -26,9 +28,11 @@ TOPIC = Topic("log_epoch", "which log this is", 1, None)
 #: The topics whose positions are kept elsewhere: in the graph, in events, with the groups.
 COVERED = ("commands", "events")
 REMEDY = f"delete the topics and run {CREATE}, or choose another kafka.prefix"
-COPY = "copy-log"
-_KEY = b"epoch"
+COPY, RENEWAL = "copy-log", "topics create --new-epoch"
+_KEY, _MISSING_KEY = b"epoch", b"missing"
 _READ_AT_ONCE = 100
+#: Entries of one record of what is missing.
+_MISSING_AT_ONCE = 1000
 
 
 class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,7 +77,7 @@ class Epochs:
             reason = (
                 f"the topics {', '.join(self._ids)} were made anew, so positions in them mean"
                 f" nothing any more: bring the old ones back, or run {CREATE} and then rebuild the"
-                " graph from what there is"
+                " graph from what there is, or with --new-epoch go on with the graph as it is"
             )
             raise Corrupt("log_replaced", reason)
         if last.unfinished:
@@ -93,16 +97,40 @@ class Epochs:
         await self._write(Epoch(number, self._ids, source, COPY))
         return number
 
-    async def finish(self) -> None:
-        """What was begun on the log has ended."""
+    async def to_renew(self) -> Epoch:
+        """The present epoch, as it may be renewed. Raises `Rejected` for an unfinished copy."""
+        last = await self.ensure()
+        if last.unfinished == COPY:
+            raise unfinished(COPY, REMEDY)
+        return last
+
+    async def renew(self) -> int:
+        """The number of a new epoch of the same topics, which counts when it is finished."""
+        number = self._next(await self._last())
+        await self._write(Epoch(number, self._ids, unfinished=RENEWAL))
+        return number
+
+    async def holds(self, topic: str, number: int) -> bool:
+        """Whether the topic is still the one that it was in that epoch."""
+        ids = {one.number: one.topics.get(topic) for one in await self._all()}
+        return topic in self._ids and ids.get(number) == self._ids[topic]
+
+    async def finish(self, missing: Sequence[Mapping[str, Any]] = ()) -> None:
+        """What was begun on the log has ended, and this is what the log lacks."""
         last = await self._last()
         if last is not None and last.unfinished:
+            parts = [
+                {"epoch": last.number, "missing": missing[start : start + _MISSING_AT_ONCE]}
+                for start in range(0, len(missing), _MISSING_AT_ONCE)
+            ]
+            records = [Record(_MISSING_KEY, canonical(part)) for part in parts]
+            await self._appender.append(self._place, records)
             await self._write(msgspec.structs.replace(last, unfinished=""))
 
     async def _last(self) -> Epoch | None:
-        return (await self.all() or [None])[-1]
+        return (await self._all() or [None])[-1]
 
-    async def all(self) -> Sequence[Epoch]:
+    async def _all(self) -> Sequence[Epoch]:
         """Every epoch written, in order. Raises `Corrupt` for a record that is none."""
         epochs: list[Epoch] = []
         offset, _ = await self._reader.bounds(self._place)

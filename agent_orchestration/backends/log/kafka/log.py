@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from aiokafka.structs import TopicPartition
 
@@ -90,8 +91,35 @@ class KafkaLog:
 
     async def end_copy(self) -> None:
         """See `CopyTarget`."""
-        if self._epochs is not None:
-            await self._epochs.finish()
+        await self._opened_epochs().finish()
+
+    async def start_renewal(self) -> bool:
+        """See `RenewableLog`."""
+        found: list[epoch.Epoch] = []
+
+        async def last(epochs: Epochs) -> int:
+            found.append(await epochs.to_renew())
+            return found[0].number
+
+        await self._start(last)
+        return bool(found[0].unfinished)
+
+    async def holds(self, topic: str, epoch: int) -> bool:
+        """See `RenewableLog`."""
+        return await self._opened_epochs().holds(topic, epoch)
+
+    async def begin_epoch(self) -> None:
+        """See `RenewableLog`."""
+        self.epoch = await self._opened_epochs().renew()
+
+    async def end_epoch(self, missing: Sequence[Mapping[str, Any]]) -> None:
+        """See `RenewableLog`."""
+        await self._opened_epochs().finish(missing)
+
+    def _opened_epochs(self) -> Epochs:
+        if self._epochs is None:
+            raise _closed()
+        return self._epochs
 
     async def _start(self, number: Callable[[Epochs], Awaitable[int]]) -> None:
         await self._connection.start()
@@ -215,8 +243,12 @@ class KafkaLog:
         """The place on the cluster. Raises `NotFound`, and `Unavailable` when the log is closed."""
         declared(self._topics, topic, partition)
         if not self.epoch or not self._connection.is_open:
-            raise Unavailable("log_closed", "the log is not open: start it first")
+            raise _closed()
         return self._place(topic, partition)
 
     def _place(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(self._prefix + topic, partition)
+
+
+def _closed() -> Unavailable:
+    return Unavailable("log_closed", "the log is not open: start it first")
