@@ -1,4 +1,5 @@
-"""An installation grows up: from a data folder to Kafka and Neo4j, and back."""
+"""An installation grows up: from a data folder to Kafka and Neo4j, and back; and goes on after the
+log lost records."""
 
 import asyncio
 import json
@@ -59,11 +60,11 @@ def shared(folder: Path, cluster: KafkaTopics, database: Database) -> Config:
 
 
 async def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(run, folder, "copy-log", *words)
+    return await asyncio.to_thread(run, folder, *words)
 
 
 async def copied(folder: Path, *words: str) -> Any:
-    done = await program(folder, *words, "--json")
+    done = await program(folder, "copy-log", *words, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -145,7 +146,7 @@ async def test_to_kafka_and_neo4j_and_back(
     assert (await histories_in(there))["default"][:-1] == during["default"]
 
     again = await program(
-        tmp_path, "--from", "kafka-neo4j", "--to", "embedded", "--data", str(there)
+        tmp_path, "copy-log", "--from", "kafka-neo4j", "--to", "embedded", "--data", str(there)
     )
     assert (again.returncode, "is a whole copy of this one already" in again.stderr) == (3, True)
 
@@ -180,7 +181,7 @@ async def test_it_is_refused_while_somebody_is_at_work(
 ) -> None:
     async with World(tmp_path / "shared") as world:
         await world.task("t")
-    words = ["--from", "embedded", "--to", "kafka-neo4j"]
+    words = ["copy-log", "--from", "embedded", "--to", "kafka-neo4j"]
     owner = DataFolder(tmp_path / "shared")
     assert owner.try_own()
     owner.announce("http://127.0.0.1:9", "token")
@@ -194,8 +195,9 @@ async def test_it_is_refused_while_somebody_is_at_work(
     log = open_backends(shared(tmp_path, cluster, neo4j_database)).log
     await log.start()
     await log.join(GROUP, [COMMANDS, EVENTS], told, told)
-    done = await program(tmp_path, *words)
-    assert (done.returncode, "has members (ao-" in done.stderr) == (3, True)
+    for refused in (words, ["topics", "create", "--new-epoch", "--yes"]):
+        done = await program(tmp_path, *refused)
+        assert (done.returncode, "has members (ao-" in done.stderr) == (3, True)
     await log.stop()
     done = await program(tmp_path, *words)
     assert done.returncode == 0, done.stderr
@@ -234,3 +236,34 @@ def test_a_folder_without_a_log_is_not_copied(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
     same = run(tmp_path, "copy-log", "--from", "embedded", "--to", "embedded")
     assert (same.returncode, "are the same" in same.stderr) == (2, True)
+
+
+async def test_a_log_that_lost_its_events_goes_on_under_a_new_epoch(
+    tmp_path: Path, cluster: KafkaTopics, neo4j_database: Database
+) -> None:
+    config = shared(tmp_path, cluster, neo4j_database)
+    words = ["topics", "create", "--new-epoch"]
+    async with at_work(config) as (platform, backends):
+        for name in "abc":
+            await platform.call("create_task", {"id": name, "title": name}, Caller())
+        before = backends.log.epoch
+    unneeded = await program(tmp_path, *words)
+    assert (unneeded.returncode, "nothing is missing" in unneeded.stdout) == (0, True)
+
+    await cluster.delete(cluster.settings.prefix + EVENTS)
+    unasked = await program(tmp_path, *words)
+    assert (unasked.returncode, "give --yes" in unasked.stderr) == (2, True)
+    [row] = [line for line in unasked.stdout.splitlines() if line.startswith("default ")]
+    assert row.split() == ["default", "1", "to", "3", "1", "to", "3", "goes", "on"]
+    done = await program(tmp_path, *words, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert before < found["epoch"]
+    [lost] = found["tenants"]
+    assert (lost["tenant"], lost["missing"], lost["set_aside"]) == ("default", [[1, 3]], "")
+    async with at_work(config) as (platform, backends):
+        assert backends.log.epoch == found["epoch"]
+        await platform.call("create_task", {"id": "d", "title": "d"}, Caller())
+        [event] = (await histories(backends.log))["default"]
+        assert event[2]["ce_seq"] == "4"
+        assert len((await platform.call("list_tasks", {}, Caller()))["tasks"]) == 4
