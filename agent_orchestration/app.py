@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import time
@@ -13,14 +12,11 @@ from typing import Any
 
 from agent_orchestration.backends import Backends
 from agent_orchestration.backends.embedded import EmbeddedBackends
-from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
-from agent_orchestration.backends.log import LogLost
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import (
-    Corrupt,
     Forbidden,
     NotFound,
     PlatformError,
@@ -41,16 +37,13 @@ from agent_orchestration.domain import (
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.gateway import CallerGateway
-from agent_orchestration.pipeline.histories import refuse_incomplete
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
-from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.rebuilding import rebuild
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
-
-logger = logging.getLogger(__name__)
 
 REGISTRY = Registry(
     [
@@ -202,7 +195,6 @@ class Platform:
                 yield step
 
     async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
-        started = time.monotonic()
         numbers = frozenset(self._partitions)
         if len(numbers) < self._log.topics()[EVENTS].partitions:
             raise Unavailable(
@@ -211,33 +203,10 @@ class Platform:
             )
         await self._revoked(numbers)
         try:
-            projectors = {number: Projector(self._services, number) for number in sorted(numbers)}
-            for projector in projectors.values():
-                await _catch_up(projector)
-            await refuse_incomplete(self._log)
-            before = await fingerprint(self._graph, REGISTRY.entities.values())
-            await self._graph.clear()
-            self._progress.reset()
-            total = 0
-            for number in projectors:
-                begin, end = await self._log.bounds(EVENTS, number)
-                total += end - begin
-            done = 0
-            for projector in projectors.values():
-                await projector.seek()
-                while count := await projector.step():
-                    done += count
-                    yield {"done": done, "total": total}
-            after = await fingerprint(self._graph, REGISTRY.entities.values())
+            async for step in rebuild(self._services, numbers):
+                yield step
         finally:
             await self._assigned(numbers)
-        yield {
-            "fingerprint_before": before,
-            "fingerprint_after": after,
-            "equal": before == after,
-            "events": total,
-            "seconds": round(time.monotonic() - started, 3),
-        }
 
     def _refuse_while_rebuilding(self) -> None:
         if self._rebuilding.locked():
@@ -306,16 +275,3 @@ async def _answers(question: Awaitable[object]) -> dict[str, Any]:
     except PlatformError as error:
         return {"ok": False, "detail": error.reason}
     return {"ok": True, "detail": "answers"}
-
-
-async def _catch_up(projector: Projector) -> None:
-    """Fold what is in the log. A graph that cannot go on is compared as it is; a log that lost
-    records stays an error, for they would be missing in the new graph."""
-    try:
-        await projector.seek()
-        while await projector.step():
-            pass
-    except LogLost:
-        raise
-    except Corrupt as error:
-        logger.warning("the graph could not follow the log before it was rebuilt: %s", error)

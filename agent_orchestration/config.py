@@ -39,6 +39,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_BACKEND": ("backend",),
     "AGENT_ORCHESTRATION_BLOBS": ("blobs",),
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
+    "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
 }
 #: Backend -> what it cannot do without and what has no default.
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -85,18 +86,28 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _words(value: object) -> object:
+    return (
+        [word for part in value.split(",") if (word := part.strip())]
+        if isinstance(value, str)
+        else value
+    )
+
+
 def _folder(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
 
 class Server(Section):
     """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
-    clients the verbs of this machine are. `timeout`: seconds after which a client gives up on an
-    answer."""
+    clients the verbs of this machine are. `allowed_hosts` are the names by which requests may call
+    it (a list, or text with commas); without them only those that arrive at loopback are checked.
+    `timeout`: seconds after which a client gives up on an answer."""
 
     port: Port = 8000
     host: NotEmpty = "127.0.0.1"
     url: Annotated[str, AfterValidator(_http_url)] | None = None
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     workers: Count = 1
     timeout: Seconds = 60
 

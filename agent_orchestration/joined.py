@@ -53,7 +53,9 @@ class FolderDispatcher(RepeatingDispatcher):
         self._serve = serve
         self._fixed = address is not None
         self._token = new_token()
-        self._listener = Listener(self, address or ("127.0.0.1", 0), toolsets, self._token)
+        self._listener = Listener(
+            self, address or ("127.0.0.1", 0), toolsets, self._token, config.server.allowed_hosts
+        )
         self._platform: Platform | None = None
         self._remotes: dict[Owner, RemoteDispatcher] = {}
         self._target: Dispatcher | None = None

@@ -10,7 +10,8 @@ logger = logging.getLogger(__name__)
 
 
 class Listener:
-    """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened.
+    """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened, to requests
+    that call it by one of `allowed_hosts`, where some are named.
 
     Not reusable: after `close` it stays closed.
     """
@@ -21,11 +22,13 @@ class Listener:
         address: tuple[str, int],
         toolsets: Toolsets,
         token: str,
+        allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._dispatcher = dispatcher
         self._address = address
         self._toolsets: Toolsets = toolsets
         self._token = token
+        self._allowed_hosts = allowed_hosts
         self._serving: asyncio.Task[None] | None = None
         self.url: str | None = None
 
@@ -36,7 +39,12 @@ class Listener:
         from agent_orchestration.server.http import create_app  # noqa: PLC0415
         from agent_orchestration.server.serve import serve_http  # noqa: PLC0415
 
-        app = create_app(self._dispatcher, toolsets=self._toolsets, token=self._token)
+        app = create_app(
+            self._dispatcher,
+            toolsets=self._toolsets,
+            token=self._token,
+            allowed_hosts=self._allowed_hosts or None,
+        )
         started = asyncio.Event()
 
         async def on_started(url: str) -> None:

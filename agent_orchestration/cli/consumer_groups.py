@@ -36,14 +36,24 @@ def list_groups(as_json: JsonOption = False, config: ConfigOption = None) -> Non
 
 @groups.command("describe")
 def describe(
-    group: GroupArgument, as_json: JsonOption = False, config: ConfigOption = None
-) -> None:
+    group: GroupArgument,
+    here: Annotated[
+        bool, typer.Option("--here", help="Exit code 1 unless a process on this host is a member.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> int:
     """Show the members of a group, and its position in each partition.
+
+    A process whose work stands still is a member no longer: --here is a check of its health.
 
     Example: agent-orchestration consumer-groups describe agent_event_processor
     """
+    from agent_orchestration.backends.log.kafka.groups import is_here  # noqa: PLC0415
+
     answer = run(_describe(_settings(config), group))
     (print_json if as_json else print_answer)(answer)
+    return 0 if not here or any(is_here(member["client"]) for member in answer["members"]) else 1
 
 
 @groups.command("reset")

@@ -140,7 +140,7 @@ def test_servers_that_do_not_answer_are_named(tmp_path: Path) -> None:
         "NEO4J_PASSWORD": "canary",
     }
     done = run(tmp_path, "tasks", "list", "--json", more=variables)
-    assert done.returncode == 5
+    assert done.returncode == 8
     answer = json.loads(done.stderr)
     assert answer["error"] == "unavailable"
     assert "127.0.0.1:1" in answer["reason"]

@@ -92,10 +92,15 @@ async def test_groups_are_listed_described_and_reset(tmp_path: Path, cluster: Ka
     expected = {"partition": 1, "position": 3, "first": 0, "end": 5, "lag": 2, "epoch": log.epoch}
     assert position == {"topic": prefix + COMMANDS, **expected}
 
+    healthy = await asyncio.to_thread(run, tmp_path, "consumer-groups", "describe", GROUP, "--here")
+    assert (healthy.returncode, member["client"] in healthy.stdout) == (0, True)
+
     assert "give --yes" in (await refused()).stderr
     active = await refused("--yes")
     assert (active.returncode, "has members (ao-4-" in active.stderr) == (3, True)
     await log.leave(GROUP)
+    gone = await asyncio.to_thread(run, tmp_path, "consumer-groups", "describe", GROUP, "--here")
+    assert (gone.returncode, gone.stderr) == (1, "")
     [before] = (await ask("consumer-groups", "reset", GROUP, "--yes"))["positions"]
     assert before["position"] == 3
     assert await log.committed(GROUP, COMMANDS, 1) == (log.epoch, 0)

@@ -34,11 +34,11 @@ class Ticks:
 
     async def look(self) -> None:
         """Until every timer that has deadlines has looked at the present time."""
-        await self.world.settled()
+        await self.world.settled_everywhere()
         now = self.clock.now
         for timer in self.seen:
             await until(lambda timer=timer: self.seen[timer] >= now, "a tick")
-        await self.world.settled()
+        await self.world.settled_everywhere()
 
     async def pause(self, seconds: int) -> None:
         """Everything stood still for so long."""

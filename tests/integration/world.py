@@ -228,9 +228,15 @@ class World:
         await self.log.append(COMMANDS, partition, [envelope.to_record()])
 
     async def settled(self, tenant: str = DEFAULT_TENANT) -> None:
-        """Wait until what is in the log by now was decided and is in the graph."""
-        number = partition_of(tenant, PARTITIONS)
+        """Wait until what is in the tenant's partition by now was decided and is in the graph."""
+        await self._settled(partition_of(tenant, PARTITIONS))
 
+    async def settled_everywhere(self) -> None:
+        """Wait until what is in the log by now was decided and is in the graph."""
+        for number in range(PARTITIONS):
+            await self._settled(number)
+
+    async def _settled(self, number: int) -> None:
         async def is_settled() -> bool:
             _, commands = await self.log.bounds(COMMANDS, number)
             _, events = await self.log.bounds(EVENTS, number)

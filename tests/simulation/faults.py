@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 
 #: Every kind of fault, with its highest probability per occasion.
 APPEND = {
@@ -46,13 +47,15 @@ SEEN = ("zombie_append", "checkpoint_moved", "folded_twice", "takeover", "lease_
 
 
 class Faults:
-    """Draws faults. Each seed has its own mix: some kinds often, some rarely, some not at all."""
+    """Draws faults. Each seed has its own mix: some kinds often, some rarely, some not at all.
+    `more` says how often, beside the usual, for some."""
 
-    def __init__(self, draw: random.Random) -> None:
+    def __init__(self, draw: random.Random, more: Mapping[str, float]) -> None:
         self.draw = draw
         self.seen: Counter[str] = Counter()
         self.on = True
         self._share = {kind: draw.choice((0.0, 0.3, 1.0, 1.0, 3.0)) for kind in KINDS}
+        self._share.update(more)
 
     def one_of(self, kinds: dict[str, float]) -> str:
         """Which of these kinds happens now; "" for none."""

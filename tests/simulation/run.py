@@ -65,7 +65,7 @@ def simulate(seed: int, bug: Bug | None = None) -> Result:
         tempfile.TemporaryDirectory(dir=folder) as path,
         patch.object(kglite, "QUICK_SECONDS", 0.0),
     ):
-        world = World(seed, Path(path))
+        world = World(seed, Path(path), {} if bug is None else bug.faults)
         try:
             return _simulate(
                 world, Path(path), contextlib.nullcontext() if bug is None else bug.planted()

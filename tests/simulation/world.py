@@ -70,13 +70,14 @@ class Node:
 
 
 class World:
-    """Everything that one seed determines. `say` tells what happened, for people."""
+    """Everything that one seed determines, with `more` of some faults. `say` tells what happened,
+    for people."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, more: Mapping[str, float]) -> None:
         self.seed = seed
         self.loop = Loop()
         self.draw = random.Random(seed)
-        self.faults = Faults(random.Random(seed + 1_000_000_007))
+        self.faults = Faults(random.Random(seed + 1_000_000_007), more)
         self.broker = Broker(self.loop)
         graph = KgliteGraph(folder / f"{seed}.kgl", REGISTRY.entities.values())
         self.store = Store(graph)

@@ -25,6 +25,12 @@ def client_id(rules: int) -> str:
     return f"ao-{rules}-{socket.gethostname()}-{os.getpid()}"
 
 
+def is_here(client: str) -> bool:
+    """Whether the client that calls itself so is a process on this host."""
+    found = _CLIENT.match(client)
+    return found is not None and client[found.end() :].rpartition("-")[0] == socket.gethostname()
+
+
 class Member(msgspec.Struct, frozen=True):
     """A member of a group. `partitions` by topic; `rules` is 0 for a client that is not ours."""
 

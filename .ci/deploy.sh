@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Check the files of a deployment with the tools of those who read them: the compose file with the
+# parser of Docker Compose, the Dockerfile with hadolint, and its build stage by running it. No
+# container engine is needed. Needs Go and Python's package index.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CACHE=${CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agent-orchestration-ci}/deploy
+BIN=$PWD/.venv/bin
+export GOCACHE=$CACHE/go-build GOMODCACHE=$CACHE/go-modules GOFLAGS=-modcacherw
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$CACHE"
+
+echo "compose: docker-compose.dev.yml with .env.example"
+(cd .ci/compose && go build -mod=readonly -o "$work/compose" .)
+cp docker-compose.dev.yml .env.example "$work"
+if "$work/compose" "$work/docker-compose.dev.yml" "$work/.env.example" >/dev/null 2>"$work/said"; then
+  echo "it must not start without a password"
+  exit 1
+fi
+grep -q "NEO4J_PASSWORD is missing a value" "$work/said"
+sed 's/^NEO4J_PASSWORD=$/NEO4J_PASSWORD=only-for-tests/' .env.example >"$work/env"
+"$work/compose" "$work/docker-compose.dev.yml" "$work/env" >"$work/project.json"
+"$BIN/python" -c 'import json, sys; print("  services:", *json.load(sys.stdin)["services"])' <"$work/project.json"
+
+echo "hadolint: dockerfiles/Dockerfile"
+"$BIN/uv" pip install --quiet --target "$CACHE/hadolint" --require-hashes -r .ci/hadolint.txt
+"$CACHE/hadolint/bin/hadolint" --failure-threshold info dockerfiles/Dockerfile
+
+echo "build stage: dockerfiles/Dockerfile"
+"$BIN/python" -m tests.deploy.build_stage
