@@ -11,6 +11,7 @@ from agent_orchestration import __version__
 from agent_orchestration.cli import (
     call,
     consumer_groups,
+    copy_log,
     demo,
     doctor,
     entities,
@@ -54,6 +55,7 @@ for module in (
     schema,
     topics,
     consumer_groups,
+    copy_log,
 ):
     module.add_to(program)
 

@@ -1,6 +1,6 @@
 """`topics`: the topics on Kafka, made and looked at."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,19 +24,35 @@ def add_to(program: typer.Typer) -> None:
 
 
 @topics.command("create")
-def create(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+def create(
+    new_epoch: Annotated[
+        bool,
+        typer.Option("--new-epoch", help="The log lost records: go on with the graph as it is."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask (with --new-epoch).")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
     """Make the topics that are missing; what is there stays as it is. Needed once, and after an
     update that brings new topics; repeating it is harmless.
+
+    With --new-epoch, after the log lost records that no backup brings back: shows what is missing
+    and lets the platform go on with the graph as it is. Stop the platform before.
 
     Example: agent-orchestration topics create --config config.yaml
     """
     from agent_orchestration.backends.log.kafka.topics import refuse_unusable  # noqa: PLC0415
 
-    loaded = _settings(config)
+    loaded = settings(config, backend="kafka-neo4j") if new_epoch else _settings(config)
     planned = _planned(loaded)
     reports = run(_work(loaded, planned, making=True))
-    _show(reports, as_json=as_json)
+    if not (new_epoch and as_json):
+        _show(reports, as_json=as_json)
     refuse_unusable(reports, planned)
+    if new_epoch:
+        from agent_orchestration.cli.new_epoch import new_epoch as begin  # noqa: PLC0415
+
+        run(begin(loaded, yes=yes, as_json=as_json))
 
 
 @topics.command("describe")

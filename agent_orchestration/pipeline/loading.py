@@ -30,7 +30,7 @@ async def load_tenant(graph: Graph, registry: Registry, tenant: str) -> TenantSt
     """
     while True:
         state = registry.new_state(tenant)
-        await _load_clock(graph, state)
+        await load_clock(graph, state)
         for entity in registry.entities.values():
             await _load_live(graph, state, entity)
         await _load_receipts(graph, state)
@@ -84,7 +84,8 @@ async def graph_seq(graph: Graph, tenant: str) -> int:
     return rows[0]["seq"] if rows else 0
 
 
-async def _load_clock(graph: Graph, state: TenantState) -> None:
+async def load_clock(graph: Graph, state: TenantState) -> None:
+    """The tenant's clock alone: `seq`, time, rules, position, and whether it is quarantined."""
     rows = await graph.query(load_statements.TENANT, {"tenant": state.tenant})
     if rows:
         row = rows[0]["row"]

@@ -8,6 +8,7 @@ from typing import Any
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.log import LogLost
 from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.pipeline.histories import refuse_incomplete
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
@@ -21,6 +22,7 @@ async def rebuild(
     """Drop the graph and fold the log again; for the yields see `core.dispatch.Dispatcher`.
 
     Nobody else may write meanwhile: `partitions` are all that there are, and nobody works on them.
+    Raises `Rejected` where the log lacks what the graph was made from.
     """
     started = time.monotonic()
     entities = services.registry.entities.values()
@@ -28,6 +30,7 @@ async def rebuild(
     for number, projector in projectors.items():
         await _catch_up(projector)
         projector.published = await services.graph.published(number)
+    await refuse_incomplete(services.log)
     before = await fingerprint(services.graph, entities)
     await services.graph.clear()
     services.progress.reset()

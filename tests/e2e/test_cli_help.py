@@ -42,6 +42,7 @@ VERBS = [
     "consumer-groups list",
     "consumer-groups describe",
     "consumer-groups reset",
+    "copy-log",
 ]
 
 

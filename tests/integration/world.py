@@ -42,10 +42,7 @@ async def others_go_on() -> None:
 
 async def until(condition: Callable[[], bool], what: str = "") -> None:
     """Let everybody else go on until the condition holds; fails after a while."""
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends, f"waited in vain: {what}"
-        await asyncio.sleep(POLL)
+    await until_async(lambda: asyncio.sleep(0, condition()), what)
 
 
 async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") -> None:

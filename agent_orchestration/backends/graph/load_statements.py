@@ -51,6 +51,11 @@ def _arrow(relationship: Relationship) -> str:
 
 TENANT = "MATCH (n:Tenant {id: $tenant}) RETURN properties(n) AS row"
 
+TENANTS = """
+MATCH (n:Tenant)
+RETURN n.id AS id, n.seq AS seq, n.prev AS prev, n.quarantined AS quarantined,
+  n.command_epoch AS command_epoch, n.command_offset AS command_offset"""
+
 DUE_TENANTS = "MATCH (n:Tenant) WHERE n.next_due IS NOT NULL RETURN n.id AS id"
 
 TENANT_SEQ = "MATCH (n:Tenant {id: $tenant}) RETURN n.seq AS seq"

@@ -27,6 +27,11 @@ class ClaimCheckLog:
         self._blobs = blobs
 
     @property
+    def inner(self) -> Log:
+        """The wrapped log, which shows records as they are kept."""
+        return self._log
+
+    @property
     def epoch(self) -> int:
         """The wrapped log's."""
         return self._log.epoch

@@ -115,6 +115,16 @@ async def positions_of(connection: Connection, group: str) -> list[GroupPosition
     return positions
 
 
+async def without_members(connection: Connection, name: str, aim: str) -> Group:
+    """The group. Raises `Rejected` while it has members, which are to be stopped before `aim`."""
+    group = await find_group(connection, name)
+    if group.members:
+        clients = ", ".join(member.client for member in group.members)
+        reason = f"group {name} has members ({clients}): stop them, then {aim}"
+        raise Rejected("group_active", reason, group=name)
+    return group
+
+
 def refuse_unknown(group: Group, positions: Sequence[GroupPosition]) -> None:
     """Raises `NotFound` for a group that has neither members nor positions."""
     if not group.members and not positions:
@@ -127,11 +137,7 @@ async def reset(connection: Connection, group: str) -> list[GroupPosition]:
 
     Raises `NotFound` for a group without positions, `Rejected` while it has members, `Unavailable`.
     """
-    found = await find_group(connection, group)
-    if found.members:
-        clients = ", ".join(member.client for member in found.members)
-        reason = f"group {group} has members ({clients}): stop them, then reset it"
-        raise Rejected("group_active", reason, group=group)
+    found = await without_members(connection, group, "reset it")
     before = await positions_of(connection, group)
     refuse_unknown(found, before)
     await Positions(connection).commit(group, dict(_to_first(before)))

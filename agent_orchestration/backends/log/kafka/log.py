@@ -1,7 +1,8 @@
 """The log on Apache Kafka."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from aiokafka.structs import TopicPartition
 
@@ -16,6 +17,7 @@ from agent_orchestration.backends.log import (
 from agent_orchestration.backends.log.kafka import epoch
 from agent_orchestration.backends.log.kafka.appender import Appender
 from agent_orchestration.backends.log.kafka.connection import Connection
+from agent_orchestration.backends.log.kafka.epoch import Epochs
 from agent_orchestration.backends.log.kafka.groups import client_id, find_group
 from agent_orchestration.backends.log.kafka.membership import Membership
 from agent_orchestration.backends.log.kafka.metadata import find_topics
@@ -63,23 +65,76 @@ class KafkaLog:
         self._reader = Reader(self._connection, {p.name: p.topic.name for p in self._plan})
         self._positions = Positions(self._connection)
         self._members: dict[str, Membership] = {}
+        self._epochs: Epochs | None = None
 
     async def start(self) -> None:
         """Connect, and see that the topics are as they must be.
 
-        Raises `Unavailable`, `Rejected` where topics are missing or unusable, `Corrupt` where they
-        were made anew since the epoch began.
+        Raises `Unavailable`, `Rejected` where topics are missing or unusable or the log is not
+        whole, `Corrupt` where they were made anew since the epoch began.
         """
+        await self._start(lambda epochs: epochs.checked())
+
+    async def start_copy(self, source: int) -> None:
+        """See `CopyTarget`."""
+
+        async def begin(epochs: Epochs) -> int:
+            places = [
+                self._place(name, partition)
+                for name in epoch.COVERED
+                for partition in range(self._topics[name].partitions)
+            ]
+            bounds = [await self._reader.bounds(place) for place in places]
+            return await epochs.begin_copy(source, empty=all(end == 0 for _, end in bounds))
+
+        await self._start(begin)
+
+    async def end_copy(self) -> None:
+        """See `CopyTarget`."""
+        await self._opened_epochs().finish()
+
+    async def start_renewal(self) -> bool:
+        """See `RenewableLog`."""
+        found: list[epoch.Epoch] = []
+
+        async def last(epochs: Epochs) -> int:
+            found.append(await epochs.to_renew())
+            return found[0].number
+
+        await self._start(last)
+        return bool(found[0].unfinished)
+
+    async def holds(self, topic: str, epoch: int) -> bool:
+        """See `RenewableLog`."""
+        return await self._opened_epochs().holds(topic, epoch)
+
+    async def begin_epoch(self) -> None:
+        """See `RenewableLog`."""
+        self.epoch = await self._opened_epochs().renew()
+
+    async def end_epoch(self, missing: Sequence[Mapping[str, Any]]) -> None:
+        """See `RenewableLog`."""
+        await self._opened_epochs().finish(missing)
+
+    def _opened_epochs(self) -> Epochs:
+        if self._epochs is None:
+            raise _closed()
+        return self._epochs
+
+    async def _start(self, number: Callable[[Epochs], Awaitable[int]]) -> None:
         await self._connection.start()
         try:
             await self._check_topics()
             names = [planned.name for planned in self._plan]
             await self._connection.watch(names)
             found = await find_topics(self._connection, names)
-            last = await epoch.read_epoch(self._reader, self._place(epoch.TOPIC.name, 0))
-            self.epoch = epoch.checked(
-                last, {p.topic.name: found[p.name] for p in self._plan if p.name in found}
+            self._epochs = Epochs(
+                self._reader,
+                self._appender,
+                self._place(epoch.TOPIC.name, 0),
+                {p.topic.name: found[p.name] for p in self._plan if p.name in found},
             )
+            self.epoch = await number(self._epochs)
         except BaseException:
             await self.stop()
             raise
@@ -188,8 +243,12 @@ class KafkaLog:
         """The place on the cluster. Raises `NotFound`, and `Unavailable` when the log is closed."""
         declared(self._topics, topic, partition)
         if not self.epoch or not self._connection.is_open:
-            raise Unavailable("log_closed", "the log is not open: start it first")
+            raise _closed()
         return self._place(topic, partition)
 
     def _place(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(self._prefix + topic, partition)
+
+
+def _closed() -> Unavailable:
+    return Unavailable("log_closed", "the log is not open: start it first")

@@ -112,7 +112,7 @@ async def create(connection: Connection, planned: Sequence[PlannedTopic]) -> lis
     by_topic = {one.topic.name: found[one.name] for one in planned}
     reader = Reader(connection, {one.name: one.topic.name for one in planned})
     place = TopicPartition(by_topic[epoch.TOPIC.name].name, 0)
-    await epoch.ensure_epoch(reader, Appender(connection), place, by_topic)
+    await epoch.Epochs(reader, Appender(connection), place, by_topic).ensure()
     return [
         msgspec.structs.replace(report, state="created") if report.name not in before else report
         for report in await describe(connection, planned)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_orchestration.backends.log import OutcomeUnknown, Topic
+from agent_orchestration.backends.log.copy_mark import CopyMark, goes_on, unfinished
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 
 APPLICATION_ID = 0x414F4C47
@@ -134,10 +135,47 @@ class LogFile:
         return version
 
     def epoch(self, new: int) -> int:
-        """The number stored when the log was made; `new` where there is none yet."""
+        """The number stored when the log was made; `new` where there is none yet. Raises `Rejected`
+        for an unfinished copy."""
+        mark = self._mark(self._meta())
+        if mark is not None and not mark.whole:
+            raise unfinished("copy-log", self._remedy)
         with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (new,))
             return db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
+
+    def begin_copy(self, source: int, new: int) -> int:
+        """The epoch of the log that is to be filled from the one whose epoch is `source`: later
+        than that one and any of its own, and `new` if possible. Raises `Rejected`, see `goes_on`.
+        """
+        meta = self._meta()
+        used = "SELECT EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM expired)"
+        [(records,)] = self.rows(used, ())
+        if goes_on(self._mark(meta), source, empty=not records, remedy=self._remedy):
+            return meta["epoch"]
+        epoch = max(new, source + 1, meta.get("epoch", 0) + 1)
+        self._set_meta({"epoch": epoch, "copy_source": source, "copy_whole": 0})
+        return epoch
+
+    def end_copy(self) -> None:
+        """The copy is whole."""
+        self._set_meta({"copy_whole": 1})
+
+    @property
+    def _remedy(self) -> str:
+        return f"move {self.path} and its -wal file away, or choose another folder with --data"
+
+    def _meta(self) -> dict[str, int]:
+        return dict(self.rows("SELECT name, value FROM meta", ()))
+
+    def _set_meta(self, values: dict[str, int]) -> None:
+        with self.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    @staticmethod
+    def _mark(meta: dict[str, int]) -> CopyMark | None:
+        source = meta.get("copy_source")
+        return None if source is None else CopyMark(source, bool(meta["copy_whole"]))
 
     def topic_id(self, topic: Topic) -> int:
         """The number of a topic, made when missing; `Rejected` for a changed partition count."""

@@ -91,12 +91,23 @@ class SqliteLog:
         """Open or create the file, and delete what is older than its topic's retention.
 
         Raises `Corrupt` for a file that is no log or of a newer format, `Rejected` for a changed
-        partition count, `Unavailable` where the file cannot be opened.
+        partition count and for an unfinished copy, `Unavailable` where it cannot be opened.
         """
+        await self._open(self._file.epoch)
+
+    async def start_copy(self, source: int) -> None:
+        """See `CopyTarget`."""
+        await self._open(lambda now: self._file.begin_copy(source, now))
+
+    async def end_copy(self) -> None:
+        """See `CopyTarget`."""
+        self._file.end_copy()
+
+    async def _open(self, epoch: Callable[[int], int]) -> None:
         try:
             self._file.open()
             now = self._clock()
-            self.epoch = self._file.epoch(now)
+            self.epoch = epoch(now)
             self._load()
             await self.expire(now)
         except BaseException:
