@@ -189,8 +189,12 @@ class Shape:
         self.label = entity.LABEL
         self.indexed = frozenset(name for index in entity.INDEXES for name in index.properties)
         linked = {r.field for r in entity.RELATIONSHIPS}
-        plain = tuple(f for f in entity.__struct_fields__ if f != "id" and f not in linked)
-        self.fields = _fields(entity, plain)
+        names = tuple(f for f in entity.__struct_fields__ if f != "id" and f not in linked)
+        self.fields = _fields(entity, names)
+        #: Properties whose stored form is what the field holds, and the others.
+        plain = (f.name for f in self.fields if f.out is _same)
+        self._plain = (*plain, *entity.DERIVED)
+        self._converted = tuple((f.name, f.out) for f in self.fields if f.out is not _same)
         self._links = tuple((r, self._link_fields(r)) for r in entity.RELATIONSHIPS)
         hints = get_type_hints(entity)
         self._single = tuple(f for f in linked if get_origin(hints[f]) is not tuple)
@@ -209,14 +213,14 @@ class Shape:
     def row(self, tenant: str, entity: Entity) -> Row:
         """The node's properties, `id` and `tenant` included; absent values are left out."""
         row: Row = {"id": node_id(tenant, entity.id), "tenant": tenant}
-        for field in self.fields:
-            value = getattr(entity, field.name)
-            if value is not None:
-                row[field.name] = field.out(value)
-        for name in self.entity.DERIVED:
+        for name in self._plain:
             value = getattr(entity, name)
             if value is not None:
                 row[name] = value
+        for name, out in self._converted:
+            value = getattr(entity, name)
+            if value is not None:
+                row[name] = out(value)
         return row
 
     def has_short_names(self, tenant: str, entity: Entity) -> bool:

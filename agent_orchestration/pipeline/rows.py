@@ -50,7 +50,7 @@ class BatchRows:
         for index, relationship in enumerate(cls.RELATIONSHIPS):
             now = getattr(touched.entity, relationship.field)
             was = None if before is None else getattr(before, relationship.field)
-            if now is was:
+            if now is was or not (now or was):
                 continue
             old = shape.links(tenant, index, was)
             new = shape.links(tenant, index, now)
