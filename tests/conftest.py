@@ -9,9 +9,15 @@ from hypothesis import HealthCheck, settings
 from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES, Database
 from tests.services import neo4j
 from tests.services.run import pytest_configure, pytest_unconfigure
+from tests.summary import pytest_collection_modifyitems, pytest_terminal_summary
 
-# Hooks: the servers that tests start end with the run.
-__all__ = ["pytest_configure", "pytest_unconfigure"]
+# Hooks: the servers that tests start end with the run, which says what it was at its end.
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_terminal_summary",
+    "pytest_unconfigure",
+]
 
 # The settings of whoever runs the tests are not the tests' settings.
 for _name in (CONFIG_VARIABLE, *VARIABLES):

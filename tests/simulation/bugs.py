@@ -161,6 +161,7 @@ BUGS = (
         "async with asyncio.TaskGroup() as group:",
         "self._projector.published = (self._log.epoch, records[-1].offset + 1)\n"
         "    async with asyncio.TaskGroup() as group:",
+        {"append_refused": 10, "append_lost": 6, "kill": 6},
     ),
     Bug(
         "an append to a feed in doubt is taken for done",
