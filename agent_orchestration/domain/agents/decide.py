@@ -1,6 +1,7 @@
 """Decisions about agents."""
 
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.guards import known, refuse_taken
 from agent_orchestration.core.messages import Body, CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.commands import (
@@ -30,13 +31,7 @@ def register_agent(
 ) -> AgentRegistered:
     """A new agent; its id must be free."""
     agent_id = command.agent_id or context.new_id("agent")
-    if state.get(Agent, agent_id) is not None:
-        raise Rejected(
-            "already_exists",
-            f"id: agent {agent_id} exists; choose another id or use update_agent",
-            field="id",
-            agent_id=agent_id,
-        )
+    refuse_taken(state, Agent, agent_id, "choose another id or use update_agent")
     return AgentRegistered(
         agent_id=agent_id,
         name=command.name,
@@ -130,14 +125,7 @@ def expire_agent(
 
 
 def _present(state: TenantState, agent_id: str) -> Agent:
-    agent = state.get(Agent, agent_id)
-    if agent is None:
-        raise NotFound(
-            "unknown_agent",
-            f"agent_id: there is no agent {agent_id}; see list_agents",
-            field="agent_id",
-            agent_id=agent_id,
-        )
+    agent = known(state, Agent, agent_id)
     if agent.retired_at is not None:
         raise Rejected(
             "agent_retired",

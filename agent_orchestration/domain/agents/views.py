@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agent_orchestration.core.errors import NotFound
+from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Gateway, Output
+from agent_orchestration.domain.agents.model import Agent
 
 
 class SkillView(BaseModel):
@@ -76,12 +77,7 @@ async def agent_answer(gateway: Gateway, agent_id: str, seq: int) -> dict[str, A
     """The fields of an `AgentAnswer`; `NotFound` where there is no such agent."""
     rows = await gateway.ask("agent", at_least=seq, agent_id=agent_id)
     if not rows:
-        raise NotFound(
-            "unknown_agent",
-            f"agent_id: there is no agent {agent_id}; see list_agents",
-            field="agent_id",
-            agent_id=agent_id,
-        )
+        raise unknown(Agent, agent_id)
     agent = AgentView.model_validate(rows[0])
     agent.capabilities.sort(key=lambda skill: skill.name)
     return {"agent": agent, "seq": max(seq, rows.seq), "stale": rows.stale or None}

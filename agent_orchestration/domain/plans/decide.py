@@ -3,6 +3,7 @@
 import msgspec
 
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.guards import refuse_taken
 from agent_orchestration.core.messages import CommandContext
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability
@@ -19,13 +20,7 @@ MOST_UNSTAFFED = 1000
 def submit_plan(state: TenantState, command: SubmitPlan, context: CommandContext) -> PlanSubmitted:
     """All tasks or none."""
     plan_id = command.plan_id or context.new_id("plan")
-    if state.get(Task, plan_id) is not None:
-        raise Rejected(
-            "already_exists",
-            f"id: plan {plan_id} exists; choose another id",
-            field="id",
-            task_id=plan_id,
-        )
+    refuse_taken(state, Task, plan_id, called="plan")
     if not command.tasks:
         raise Rejected("empty_plan", "tasks: a plan needs at least one task", field="tasks")
     if command.team_id is not None and command.form_team is not None:

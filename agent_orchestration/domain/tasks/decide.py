@@ -1,6 +1,7 @@
 """Decisions about tasks."""
 
 from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.guards import known, refuse_taken
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability
@@ -31,7 +32,6 @@ from agent_orchestration.domain.tasks.events import (
 )
 from agent_orchestration.domain.tasks.guards import (
     held_task,
-    known_task,
     reachable_agent,
     running_task,
     same_attempt,
@@ -53,13 +53,7 @@ from agent_orchestration.domain.teams.guards import working_team
 def create_task(state: TenantState, command: CreateTask, context: CommandContext) -> TaskCreated:
     """A new task; its id must be free and its dependencies known."""
     task_id = command.task_id or context.new_id("task")
-    if state.get(Task, task_id) is not None:
-        raise Rejected(
-            "already_exists",
-            f"id: task {task_id} exists; choose another id",
-            field="id",
-            task_id=task_id,
-        )
+    refuse_taken(state, Task, task_id)
     requires = requirements_of(command.requires)
     depends_on = tuple(sorted([Dependency(d.task_id, d.on_failure) for d in command.depends_on]))
     refuse_twice("depends_on", [d.task_id for d in depends_on])
@@ -112,7 +106,7 @@ def assign_task(
     state: TenantState, command: AssignTask, context: CommandContext
 ) -> TaskAssigned | Nothing:
     """Push a ready task to an agent that can do it and has room."""
-    task = known_task(state, command.task_id)
+    task = known(state, Task, command.task_id)
     if task.held_by(command.agent_id):
         return Nothing({"task_id": task.id, "agent_id": command.agent_id, "attempt": task.attempt})
     if task.status != "ready":
@@ -183,9 +177,9 @@ def complete_task(
     state: TenantState, command: CompleteTask, _context: CommandContext
 ) -> TaskCompleted | Nothing:
     """Done; saying so again is harmless."""
-    known = known_task(state, command.task_id)
-    if known.status == "completed" and same_attempt(known, command):
-        return Nothing({"task_id": known.id, "status": "completed", "attempt": known.attempt})
+    task = known(state, Task, command.task_id)
+    if task.status == "completed" and same_attempt(task, command):
+        return Nothing({"task_id": task.id, "status": "completed", "attempt": task.attempt})
     task = running_task(state, command)
     return TaskCompleted(
         task_id=task.id,
@@ -200,9 +194,9 @@ def fail_task(
 ) -> TaskFailed | Nothing:
     """Failed: retried by the task's policy, or for good. Given back, which rules 2 brought, it has
     not used up an attempt."""
-    known = known_task(state, command.task_id)
-    if known.status == "failed" and same_attempt(known, command):
-        return Nothing({"task_id": known.id, "status": "failed", "attempt": known.attempt})
+    task = known(state, Task, command.task_id)
+    if task.status == "failed" and same_attempt(task, command):
+        return Nothing({"task_id": task.id, "status": "failed", "attempt": task.attempt})
     task = held_task(state, command)
     given_back = state.rules >= 2 and command.error_type == WORKER_STOPPED
     again = command.retryable and command.error_type not in task.non_retryable
@@ -222,7 +216,7 @@ def cancel_task(
     state: TenantState, command: CancelTask, _context: CommandContext
 ) -> TaskCancelled | Nothing:
     """Cancel what is not finished; a holder learns it from its next heartbeat."""
-    task = known_task(state, command.task_id)
+    task = known(state, Task, command.task_id)
     if task.status == "cancelled":
         return Nothing({"task_id": task.id, "reason": task.reason})
     if not task.is_live():

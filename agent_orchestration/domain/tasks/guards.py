@@ -1,23 +1,11 @@
 """What several decisions about tasks insist on first."""
 
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.guards import known
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import AttemptCommand
 from agent_orchestration.domain.tasks.model import HELD, Task
-
-
-def known_task(state: TenantState, task_id: str) -> Task:
-    """The task; raises `NotFound`."""
-    task = state.get(Task, task_id)
-    if task is None:
-        raise NotFound(
-            "unknown_task",
-            f"task_id: there is no task {task_id}; see list_tasks",
-            field="task_id",
-            task_id=task_id,
-        )
-    return task
 
 
 def same_attempt(task: Task, command: AttemptCommand) -> bool:
@@ -28,7 +16,7 @@ def same_attempt(task: Task, command: AttemptCommand) -> bool:
 
 def held_task(state: TenantState, command: AttemptCommand) -> Task:
     """The task, if this agent holds it under this attempt."""
-    task = known_task(state, command.task_id)
+    task = known(state, Task, command.task_id)
     if not task.is_live():
         raise wrong_status(task, "worked on", "assigned or running")
     if not (task.status in HELD and same_attempt(task, command)):
@@ -58,14 +46,7 @@ def running_task(state: TenantState, command: AttemptCommand) -> Task:
 
 def working_agent(state: TenantState, agent_id: str) -> Agent:
     """The agent, if it may take new work."""
-    agent = state.get(Agent, agent_id)
-    if agent is None:
-        raise NotFound(
-            "unknown_agent",
-            f"agent_id: there is no agent {agent_id}; see list_agents",
-            field="agent_id",
-            agent_id=agent_id,
-        )
+    agent = known(state, Agent, agent_id)
     if agent.retired_at is not None or agent.draining:
         raise Rejected(
             "agent_retired" if agent.retired_at is not None else "agent_draining",

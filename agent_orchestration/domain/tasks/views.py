@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agent_orchestration.core.errors import NotFound
+from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Gateway, Output
 from agent_orchestration.core.types import json_value
-from agent_orchestration.domain.tasks.model import EdgePolicy
+from agent_orchestration.domain.tasks.model import EdgePolicy, Task
 
 
 class RequirementView(BaseModel):
@@ -178,10 +178,5 @@ async def task_answer(
     """The fields of a `TaskAnswer`; `NotFound` where there is no such task."""
     rows = await gateway.ask("task", at_least=seq, patience=patience, task_id=task_id)
     if not rows:
-        raise NotFound(
-            "unknown_task",
-            f"task_id: there is no task {task_id}; see list_tasks",
-            field="task_id",
-            task_id=task_id,
-        )
+        raise unknown(Task, task_id)
     return {"task": task_view(rows[0]), "seq": max(seq, rows.seq), "stale": rows.stale or None}

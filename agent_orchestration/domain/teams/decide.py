@@ -1,6 +1,7 @@
 """Decisions about teams."""
 
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.guards import refuse_taken
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.tasks.model import refuse_twice, requirements_of
@@ -20,13 +21,7 @@ from agent_orchestration.domain.teams.selection import choose_members, known_age
 def form_team(state: TenantState, command: FormTeam, context: CommandContext) -> TeamFormed:
     """A new team; its id must be free and what is required must be covered."""
     team_id = command.team_id or context.new_id("team")
-    if state.get(Team, team_id) is not None:
-        raise Rejected(
-            "already_exists",
-            f"id: team {team_id} exists; choose another id or use update_team",
-            field="id",
-            team_id=team_id,
-        )
+    refuse_taken(state, Team, team_id, "choose another id or use update_team")
     if command.min_size > command.max_size:
         raise Rejected(
             "invalid_argument",

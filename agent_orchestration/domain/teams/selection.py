@@ -3,7 +3,8 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.guards import known
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents
 from agent_orchestration.domain.agents.model import Agent
@@ -55,14 +56,7 @@ def choose_members(
 
 def known_agent(state: TenantState, agent_id: str, field: str) -> Agent:
     """An agent that can be a member; `field` is the argument that names it."""
-    agent = state.get(Agent, agent_id)
-    if agent is None:
-        raise NotFound(
-            "unknown_agent",
-            f"{field}: there is no agent {agent_id}; see list_agents",
-            field=field,
-            agent_id=agent_id,
-        )
+    agent = known(state, Agent, agent_id, field)
     if agent.retired_at is not None:
         raise Rejected(
             "agent_retired",

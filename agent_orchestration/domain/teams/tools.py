@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agent_orchestration.core.errors import NotFound
+from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Arguments, Gateway, Output, Role, tool
 from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit, Title
 from agent_orchestration.domain.tasks.arguments import RequirementArgument, requirement_specs
 from agent_orchestration.domain.tasks.views import RequirementView
 from agent_orchestration.domain.teams.commands import DisbandTeam, FormTeam, MemberSpec, UpdateTeam
-from agent_orchestration.domain.teams.model import DEFAULT_ROLE
+from agent_orchestration.domain.teams.model import DEFAULT_ROLE, Team
 
 TeamId = Annotated[Id, Field(description="the team's id")]
 
@@ -166,12 +166,7 @@ async def team_answer(gateway: Gateway, team_id: str, seq: int) -> dict[str, Any
     """The fields of a `TeamAnswer`; `NotFound` where there is no such team."""
     rows = await gateway.ask("team", at_least=seq, team_id=team_id)
     if not rows:
-        raise NotFound(
-            "unknown_team",
-            f"team_id: there is no team {team_id}; see list_teams",
-            field="team_id",
-            team_id=team_id,
-        )
+        raise unknown(Team, team_id)
     return {"team": _view(rows[0]), "seq": max(seq, rows.seq), "stale": rows.stale or None}
 
 

@@ -1,6 +1,7 @@
 """Decisions about templates."""
 
 from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.guards import refuse_taken
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent, skills_of
@@ -58,13 +59,7 @@ def instantiate_agent(
             field="template",
         )
     agent_id = command.agent_id or context.new_id("agent")
-    if state.get(Agent, agent_id) is not None:
-        raise Rejected(
-            "already_exists",
-            f"id: agent {agent_id} exists; choose another id",
-            field="id",
-            agent_id=agent_id,
-        )
+    refuse_taken(state, Agent, agent_id)
     return AgentInstantiated(
         agent_id=agent_id,
         template=template.name,
