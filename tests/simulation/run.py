@@ -25,6 +25,7 @@ from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.folding import Folded, fold, tenant_row
+from agent_orchestration.pipeline import projector
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
@@ -64,6 +65,8 @@ def simulate(seed: int, bug: Bug | None = None) -> Result:
     with (
         tempfile.TemporaryDirectory(dir=folder) as path,
         patch.object(kglite, "QUICK_SECONDS", 0.0),
+        # Batches that are full are folded ahead of the graph.
+        patch.object(projector, "BATCH", random.choice((2, 5, 1000))),
     ):
         world = World(seed, Path(path), {} if bug is None else bug.faults)
         try:
