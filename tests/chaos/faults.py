@@ -118,7 +118,8 @@ class Faults:
             bootstrap_servers=self._installation.bootstrap_servers,
             prefix=self._installation.prefix,
         )
-        async with connected(settings) as connection:
+        # The driver has much to do, and its questions are answered late.
+        async with connected(settings, seconds=PATIENCE) as connection:
             try:
                 async with asyncio.timeout(PATIENCE):
                     while True:

@@ -16,9 +16,10 @@ from agent_orchestration.workers.worker import Change, Worker
 from tests.chaos.workflow import PROGRAMS, Step
 
 AGENTS = 4
-AT_ONCE = 8
-#: Tasks that each tenant creates at once, so that no processor is idle.
-BURST = 20
+#: Tasks that are created at a time, by all tenants together; and that many once in a while, so that
+#: no processor is idle.
+AT_ONCE = 32
+BURST = 160
 #: How long one call is repeated, and how long nothing may move, in seconds.
 PATIENCE = 240.0
 SAID = {"create_task": "TaskCreated", "claim_task": "TaskClaimed", "complete_task": "TaskCompleted"}
@@ -79,6 +80,7 @@ class Load:
         self.created = 0
         self.completed = 0
         self.enough = asyncio.Event()
+        self.slots = asyncio.Semaphore(AT_ONCE)
         self._moved = asyncio.Condition()
         self._bursts = 0
         self._tenants = [_Tenant(tenant, servers, self) for tenant in tenants]
@@ -129,7 +131,6 @@ class _Tenant:
         self._caller = Caller(tenant=name)
         self._call = PatientCalls(servers, self._caller, PATIENCE)
         self._group = asyncio.TaskGroup()
-        self._slots = asyncio.Semaphore(AT_ONCE)
         self._open: set[str] = set()
         self._done = asyncio.Event()
 
@@ -167,7 +168,7 @@ class _Tenant:
 
     def burst(self, number: int) -> None:
         """Begin to create tasks that wait for nothing."""
-        steps = [Step(f"{n}", PROGRAMS[0]) for n in range(BURST)]
+        steps = [Step(f"{n}", PROGRAMS[0]) for n in range(-(-BURST // len(self._load.runs)))]
         self._opened(f"burst-{number}", steps)
         for step in steps:
             self._group.create_task(self._create(f"burst-{number}", step))
@@ -180,7 +181,7 @@ class _Tenant:
         async def create(step: Step) -> None:
             for other in step.after:
                 await created[other].wait()
-            async with self._slots:
+            async with self._load.slots:
                 await self._create(name, step)
             created[step.name].set()
 

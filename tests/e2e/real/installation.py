@@ -19,6 +19,8 @@ from tests.services import kafka, neo4j
 
 P = TypeVar("P", bound="Process")
 TOKEN = "only-for-tests-0123456789"
+#: The name by which others call the servers.
+HOST = "agents.example"
 #: A machine with much to do must not take processes for dead that are slow.
 SESSION_MS = 6000
 
@@ -124,6 +126,7 @@ class Installation:
         settings = {
             "backend": "kafka-neo4j",
             "data": str(folder / "data"),
+            "server": {"allowed_hosts": [HOST]},
             "database": {"uri": database.uri, "username": database.username},
             "kafka": {
                 "bootstrap_servers": self.bootstrap_servers,
@@ -133,9 +136,13 @@ class Installation:
         }
         (folder / "config.yaml").write_text(json.dumps(settings), "utf-8")
 
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a verb to its end."""
+        return run(self.folder, *words, more={**self._variables, **variables})
+
     def program(self, *words: str) -> str:
         """What a verb says that runs to its end; it must succeed."""
-        done = run(self.folder, *words, more=self._variables)
+        done = self.run(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

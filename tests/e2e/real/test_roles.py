@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.e2e.program import PATIENCE, wait_for
-from tests.e2e.real.installation import TOKEN, Installation, Process, Server
+from tests.e2e.real.installation import HOST, TOKEN, Installation, Process, Server
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 PARTITIONS = 4
@@ -122,6 +122,27 @@ def test_tenants_in_all_partitions_are_answered_by_every_server(
             assert made["task"]["status"] == "ready"
         known = {task["id"] for task in client(servers[0], tenant)("list_tasks")["tasks"]}
         assert known == {server.name for server in servers}
+
+
+def test_who_has_the_token_is_believed_by_every_server(
+    installation: Installation, servers: list[Server], client: Callable[..., Client]
+) -> None:
+    for server in servers:
+        words = ("--server", server.url, "call", "create_task", "title=T", "--json")
+        assert json.loads(installation.program(*words))["task"]["status"] == "ready"
+        refused = installation.run(*words, AGENT_ORCHESTRATION_TOKEN="wrong-0123456789")
+        assert refused.returncode != 0
+        assert "the token is not this server's" in refused.stderr
+        answer = client(server).http.get("/api/v1/tools", headers={"X-Tenant": "another"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "token_required")
+
+
+def test_servers_answer_to_the_names_in_the_settings_only(
+    servers: list[Server], client: Callable[..., Client]
+) -> None:
+    for server in servers:
+        named = [client(server).http.get("/", headers={"Host": h}) for h in (HOST, "evil.example")]
+        assert [answer.status_code for answer in named] == [200, 421]
 
 
 def test_processors_that_come_and_go_fail_no_call(
