@@ -40,6 +40,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_BLOBS": ("blobs",),
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
+    "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
 }
 #: Backend -> what it cannot do without and what has no default.
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -102,12 +103,14 @@ class Server(Section):
     """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
     clients the verbs of this machine are. `allowed_hosts` are the names by which requests may call
     it (a list, or text with commas); without them only those that arrive at loopback are checked.
-    `timeout`: seconds after which a client gives up on an answer."""
+    `token`: whoever sends it names the caller that they act for. `timeout`: seconds after which a
+    client gives up on an answer."""
 
     port: Port = 8000
     host: NotEmpty = "127.0.0.1"
     url: Annotated[str, AfterValidator(_http_url)] | None = None
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
     workers: Count = 1
     timeout: Seconds = 60
 

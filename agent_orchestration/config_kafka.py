@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from agent_orchestration.config_types import Count, NotEmpty, Section, no_bool
+from agent_orchestration.config_types import Count, Milliseconds, NotEmpty, Section, no_bool
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -40,7 +40,8 @@ class TopicSettings(Section):
 class Kafka(Section):
     """Kafka. `num_partitions` are for topics that say nothing else, `replication_factor` for all
     (by default 1, in production 3). `prefix` precedes the names of topics and groups, for clusters
-    that several installations share. The files are PEM; `ssl_ca_file` is needed where the machine
+    that several installations share. A processor that was silent for `session_timeout_ms` loses
+    its partitions to the others. The files are PEM; `ssl_ca_file` is needed where the machine
     does not know who signed the brokers' certificates."""
 
     bootstrap_servers: Annotated[str, AfterValidator(_bootstrap)] = "localhost:9092"
@@ -48,6 +49,7 @@ class Kafka(Section):
     replication_factor: Count | None = None
     topics: tuple[TopicSettings, ...] = ()
     prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    session_timeout_ms: Milliseconds = 15_000
     security_protocol: SecurityProtocol = "PLAINTEXT"
     sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
     username: NotEmpty | None = None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 #: Never shown: a URI may carry a password too.
-SECRETS = frozenset({"password", "api_key", "uri"})
+SECRETS = frozenset({"password", "api_key", "token", "uri"})
 _WHOLE = "is not a whole number"
 _NUMBER = "is not a number"
 _PROBLEMS: dict[str, Callable[[Any], str]] = {
@@ -27,6 +27,7 @@ _PROBLEMS: dict[str, Callable[[Any], str]] = {
     "less_than_equal": lambda _: "is too large",
     "string_type": lambda _: "is not text; put it in quotes",
     "string_too_short": lambda _: "must not be empty",
+    "too_short": lambda context: f"must have at least {context['min_length']} characters",
     "model_type": lambda _: "must be a mapping of settings",
     "tuple_type": lambda _: "must be a list",
     "path_type": lambda _: "is not a path",

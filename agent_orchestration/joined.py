@@ -14,7 +14,7 @@ from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.core.errors import PlatformError, Unavailable
 from agent_orchestration.data_folder import DataFolder, Owner, new_token
 from agent_orchestration.listener import Listener
-from agent_orchestration.remote import RemoteDispatcher
+from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from agent_orchestration.repeating import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -100,7 +100,7 @@ class FolderDispatcher(RepeatingDispatcher):
             await remote.close()
         self.folder.release()
 
-    def _is_gone(self, target: Dispatcher) -> None:
+    def _is_gone(self, target: Dispatcher, _gone: OwnerGone) -> None:
         if self._target is target:
             self._target = None
 

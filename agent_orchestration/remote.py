@@ -154,5 +154,5 @@ def _answer(response: httpx2.Response) -> dict[str, Any]:
         return answer
     error = error_from_dict(answer)
     if answer.get("error") not in (*ERRORS, PlatformError.kind) or error.code in _GOING:
-        raise _gone(error.reason or f"{response.url} answered {response.status_code}")
+        raise _gone(error.reason or f"{response.url} answered {response.status_code}") from error
     raise error

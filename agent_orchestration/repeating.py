@@ -103,8 +103,8 @@ class RepeatingDispatcher(SessionDispatcher):
         """Whom to ask. Raises `Unavailable` where nobody is found by then (the loop's time)."""
 
     @abstractmethod
-    def _is_gone(self, target: Dispatcher, /) -> None:
-        """The target ended before it answered."""
+    def _is_gone(self, target: Dispatcher, gone: OwnerGone, /) -> None:
+        """The target ended before it answered. Raises where the next one would say the same."""
 
     async def _until_answered(self, ask: Callable[[Dispatcher], Awaitable[T]]) -> T:
         """Ask, again and of the next one while they end."""
@@ -118,7 +118,7 @@ class RepeatingDispatcher(SessionDispatcher):
                 by = by or deadline()
                 if asyncio.get_running_loop().time() > by:
                     raise Unavailable("owner_unreachable", gone.reason) from gone
-                self._is_gone(target)
+                self._is_gone(target, gone)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

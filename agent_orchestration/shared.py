@@ -7,7 +7,7 @@ from typing import Any
 from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
-from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.errors import Forbidden, Unavailable
 from agent_orchestration.data_folder import new_token
 from agent_orchestration.listener import Listener
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
@@ -31,8 +31,13 @@ class SharedDispatcher(SessionDispatcher):
         toolsets: Toolsets = DEFAULT_TOOLSETS,
     ) -> None:
         self._platform = Platform(open_backends(config), process=process_name(), decides=decides)
-        # Nobody is told the token: callers without one are who the server takes them for.
-        self._listener = None if address is None else Listener(self, address, toolsets, new_token())
+        token = config.server.token
+        # Where none is set, nobody is told: callers are who the server takes them for.
+        secret = new_token() if token is None else token.get_secret_value()
+        hosts = config.server.allowed_hosts
+        self._listener = (
+            None if address is None else Listener(self, address, toolsets, secret, hosts)
+        )
 
     @property
     def url(self) -> str | None:
@@ -80,8 +85,12 @@ class ServerDispatcher(RepeatingDispatcher):
 
     def __init__(self, config: Config) -> None:
         assert config.server.url is not None
+        token = config.server.token
         self._remote = RemoteDispatcher(
-            config.server.url.rstrip("/"), None, self.registry, config.server.timeout
+            config.server.url.rstrip("/"),
+            None if token is None else token.get_secret_value(),
+            self.registry,
+            config.server.timeout,
         )
 
     async def start(self) -> None:
@@ -103,5 +112,8 @@ class ServerDispatcher(RepeatingDispatcher):
     async def _resolve(self, _by: float) -> Dispatcher:
         return self._remote
 
-    def _is_gone(self, _target: Dispatcher) -> None:
-        """The next attempt may meet another replica, or the one that takes its place."""
+    def _is_gone(self, _target: Dispatcher, gone: OwnerGone) -> None:
+        """The next attempt may meet another replica, or the one that takes its place. They all have
+        the same token."""
+        if isinstance(gone.__cause__, Forbidden):
+            raise gone.__cause__

@@ -95,7 +95,7 @@ class Api:
         """Rebuild the graph, a line of JSON for each step; only for the owner of the data."""
         if not has_token(request.headers, self._token):
             raise Forbidden(
-                "token_required", "rebuild needs the data folder's token in Authorization: Bearer"
+                "token_required", "rebuild needs the server's token in Authorization: Bearer"
             )
         steps = self._dispatcher.rebuild()
         first = await anext(steps)  # an error before the first step has its own status

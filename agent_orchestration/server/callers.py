@@ -1,7 +1,8 @@
 """Who is calling over HTTP: from headers to a `Caller`, and back for a process that forwards one.
 
-Without authentication every caller is the local operator. The token of the data folder, which only
-its owner can read, lets another process of the same owner name the caller it acts for.
+Without authentication every caller is the local operator. The server's token lets another process
+name the caller it acts for: that of the data folder, which only its owner can read, or the one in
+the settings that replicas share.
 """
 
 import hmac
@@ -37,14 +38,15 @@ def caller_from_headers(headers: Mapping[str, str], token: str | None) -> Caller
     if "authorization" in headers and token is not None and not trusted:
         raise Forbidden(
             "wrong_token",
-            "Authorization: the token is not this server's; read it again from the data folder, "
-            "or leave the header out to act as the local operator",
+            "Authorization: the token is not this server's; read it again from the data folder, or "
+            "from server.token in the settings, or leave the header out to act as the local "
+            "operator",
         )
     if not trusted and (PRINCIPAL in headers or TENANT in headers):
         raise Forbidden(
             "token_required",
-            f"{PRINCIPAL} and {TENANT} need the token of the data folder in "
-            "Authorization: Bearer; leave them out to act as the local operator",
+            f"{PRINCIPAL} and {TENANT} need the server's token (the data folder's, or "
+            "server.token) in Authorization: Bearer; leave them out to act as the local operator",
         )
     traceparent = headers.get("traceparent", "")
     return Caller(
@@ -56,7 +58,7 @@ def caller_from_headers(headers: Mapping[str, str], token: str | None) -> Caller
 
 
 def has_token(headers: Mapping[str, str], token: str | None) -> bool:
-    """Whether the request proves that it comes from the owner of the data folder."""
+    """Whether the request has the token that is for those who are trusted."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if token is None or scheme.lower() != "bearer":
         return False

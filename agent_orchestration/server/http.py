@@ -44,7 +44,7 @@ def create_app(
 ) -> Starlette:
     """The application of a dispatcher.
 
-    `toolsets` are listed by default (None: all). `token` is the data folder's secret: with it a
+    `toolsets` are listed by default (None: all). `token` is the server's secret: with it a
     request may rebuild, and name the caller it speaks for. `allowed_hosts` are names under which
     the server may be addressed beside loopback; None checks only what arrives at loopback.
     """

@@ -167,7 +167,9 @@ class HeldTask:
             cancelled = error.details.get("status") == "cancelled"
             self._lost = "cancel" if cancelled else "fenced"
             self.end(self._lost)
-        return self._lost
+            return self._lost
+        # Accepted, whatever a heartbeat was told meanwhile, for which the attempt was over already.
+        return None
 
     async def _whole(self, value: Any) -> Any:
         """The value itself, where only a reference to it came."""

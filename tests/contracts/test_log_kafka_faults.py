@@ -241,7 +241,7 @@ async def test_a_member_stays_one_when_the_broker_is_restarted(
     async def revoked(partitions: frozenset[int]) -> None:
         owned.clear()
 
-    log = KafkaLog(topics.settings, TOPICS, session_seconds=2)
+    log = KafkaLog(topics.settings.model_copy(update={"session_timeout_ms": 2000}), TOPICS)
     await log.start()
     try:
         await log.join("readers", ["events"], assigned, revoked)

@@ -21,7 +21,7 @@ NAMES = ["commands", "events"]
 GROUP = "processors"
 ALL = frozenset(range(4))
 #: The shortest that Kafka allows by default.
-SESSION_SECONDS = 6.0
+SESSION_MS = 6000
 
 MEMBER = """
 import asyncio, sys
@@ -36,7 +36,7 @@ def say(*words):
 async def main():
     topics = [Topic(name, "", 4, None) for name in ("commands", "events")]
     settings = Kafka.model_validate_json(sys.argv[1])
-    log = KafkaLog(settings, topics, rules=7, session_seconds=float(sys.argv[2]))
+    log = KafkaLog(settings, topics, rules=7)
     await log.start()
     async def assigned(partitions):
         say("assigned", *sorted(partitions))
@@ -93,7 +93,7 @@ NewOwner = Callable[..., Awaitable[Owner]]
 
 @pytest.fixture
 async def topics() -> AsyncIterator[KafkaTopics]:
-    async with own_topics(kafka.bootstrap_servers()) as topics:
+    async with own_topics(kafka.bootstrap_servers(), session_timeout_ms=SESSION_MS) as topics:
         await topics.make(TOPICS)
         yield topics
 
@@ -104,7 +104,7 @@ async def new_owner(topics: KafkaTopics) -> AsyncIterator[NewOwner]:
     async with AsyncExitStack() as stack:
 
         async def new(rules: int = 0) -> Owner:
-            log = await topics.log(TOPICS, rules=rules, session_seconds=SESSION_SECONDS)
+            log = await topics.log(TOPICS, rules=rules)
             await log.start()
             stack.push_async_callback(log.stop)
             return Owner(log)
@@ -131,7 +131,7 @@ class Child:
 @asynccontextmanager
 async def child(topics: KafkaTopics) -> AsyncGenerator[Child]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", MEMBER, topics.settings.model_dump_json(), str(SESSION_SECONDS)),
+        *(sys.executable, "-c", MEMBER, topics.settings.model_dump_json()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from agent_orchestration.config import Database
 from tests.services.jars import JarSet, NotHere, jars, java
-from tests.services.run import Told, keep, service, turn
+from tests.services.run import Told, keep, needed, service, turn
 
 USERNAME = "neo4j"
 PASSWORD = "only-for-tests"
@@ -145,6 +145,19 @@ class JarServer:
         assert self.process is not None
         self.process.kill()
         self.process.communicate()
+
+
+@contextmanager
+def own_server(home: Path, options: Sequence[str] = QUICK) -> Generator[Address]:
+    """A server for tests that need one for longer than others could wait for their turn. Skips the
+    test where this machine cannot run it; in CI that is a failure."""
+    with needed("neo4j"):
+        server = JarServer(home, version(), options)
+    server.start()
+    try:
+        yield server.address
+    finally:
+        server.kill()
 
 
 def _change_first_password(address: Address) -> None:

@@ -129,6 +129,10 @@ def test_an_empty_file_an_empty_section_and_an_empty_variable_mean_the_defaults(
             "backend in {file}: 'postgres' is not allowed; use 'embedded' or 'kafka-neo4j'",
         ),
         (
+            "server: {token: guessed}",
+            "server.token in {file}: must have at least 16 characters",
+        ),
+        (
             "database: {password: 5}",
             "database.password in {file}: is not text; put it in quotes",
         ),

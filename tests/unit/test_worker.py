@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import (
     Busy,
     Corrupt,
@@ -264,6 +265,24 @@ async def test_a_report_that_comes_too_late_is_a_verdict_too(status: str, verdic
     assert work.task().error is None
     work.worker.drain()
     await running
+
+
+async def test_a_heartbeat_that_overtakes_the_answer_takes_no_completion_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = Work(1, done)
+    call = work.platform.call
+
+    async def slow(tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        answer = await call(tool, arguments, caller)
+        if tool == "complete_task":
+            over = work.worker.held["t1", 1].cancelled
+            await until(over.is_set, "a heartbeat is told that the attempt is over")
+        return answer
+
+    monkeypatch.setattr(work.platform, "call", slow)
+    await work.drained()
+    assert work.changes == [("t1", "claimed"), ("t1", "completed")]
 
 
 async def test_one_heartbeat_is_for_all_tasks_and_comes_three_times_a_lease() -> None:

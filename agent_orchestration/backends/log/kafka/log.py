@@ -41,8 +41,8 @@ class KafkaLog:
 
     Acknowledged records are on all in-sync replicas: they survive the death of brokers, and the
     loss of power where replicas do not lose it together. `rules` is the number that other members
-    of the group see, `seconds` the limit of each operation, `session_seconds` the time after which
-    a silent member loses its partitions. Raises `Rejected` for settings that contradict each other.
+    of the group see, `seconds` the limit of each operation. Raises `Rejected` for
+    settings that contradict each other.
     """
 
     def __init__(
@@ -53,13 +53,12 @@ class KafkaLog:
         production: bool = False,
         rules: int = 0,
         seconds: float = 20.0,
-        session_seconds: float = 15.0,
     ) -> None:
         self.epoch = 0
         self._prefix = settings.prefix
         self._topics = {topic.name: topic for topic in configured(topics, settings)}
         self._plan = plan(self._topics.values(), settings, production=production)
-        self._session_seconds = session_seconds
+        self._session_ms = settings.session_timeout_ms
         self._connection = Connection(settings, client_id(rules), seconds)
         self._appender = Appender(self._connection)
         self._reader = Reader(self._connection, {p.name: p.topic.name for p in self._plan})
@@ -215,7 +214,7 @@ class KafkaLog:
             self._prefix + group,
             names,
             (assigned, revoked),
-            self._session_seconds,
+            self._session_ms,
         )
         self._members[group] = member
         try:

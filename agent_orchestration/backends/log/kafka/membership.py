@@ -37,7 +37,7 @@ NEVER_MS = 2**31 - 1
 
 class Membership(ConsumerRebalanceListener):
     """One membership. `assigned` and `revoked` must not raise: a member that cannot do its work
-    leaves, so that others do it. A member that was silent for `session_seconds` counts as dead."""
+    leaves, so that others do it. A member that was silent for `session_ms` counts as dead."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Membership(ConsumerRebalanceListener):
         group: str,
         topics: Sequence[str],
         told: tuple[Assigned, Assigned],
-        session_seconds: float,
+        session_ms: int,
     ) -> None:
         self._options = options
         self._group = group
         self._topics = topics
         self._assigned, self._revoked = told
-        self._session_ms = int(session_seconds * 1000)
+        self._session_ms = session_ms
         self._owned: frozenset[int] | None = None
         self._first = asyncio.Event()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
