@@ -15,6 +15,7 @@ from bench import (
     p7_embedded,
     p8_deciding,
     p9_memory,
+    scaling,
 )
 from bench.results import Figure, Row, as_data, machine, progress, show, write
 
@@ -29,6 +30,7 @@ FIGURES = {
         p7_embedded,
         p8_deciding,
         p9_memory,
+        scaling,
     )
 }
 RESULTS = Path(__file__).parent / "results.json"
