@@ -6,12 +6,32 @@ from pathlib import Path
 
 import msgspec
 
-from bench import p4_tool_over_http, p7_embedded, p8_deciding, p9_memory
+from bench import (
+    p1_lifecycles,
+    p2_one_client,
+    p3_fold,
+    p4_tool_over_http,
+    p5_own_writes,
+    p7_embedded,
+    p8_deciding,
+    p9_memory,
+    scaling,
+)
 from bench.results import Figure, Row, as_data, machine, progress, show, write
 
 FIGURES = {
     module.FIGURE.id: module.FIGURE
-    for module in (p4_tool_over_http, p7_embedded, p8_deciding, p9_memory)
+    for module in (
+        p1_lifecycles,
+        p2_one_client,
+        p3_fold,
+        p4_tool_over_http,
+        p5_own_writes,
+        p7_embedded,
+        p8_deciding,
+        p9_memory,
+        scaling,
+    )
 }
 RESULTS = Path(__file__).parent / "results.json"
 

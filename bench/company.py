@@ -23,7 +23,7 @@ from agent_orchestration.domain.tasks.model import (
     RequirementSpec,
     Task,
 )
-from agent_orchestration.pipeline.deciding import Asked, Decider
+from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 
 TENANT = "acme"
 START = 1_700_000_000_000
@@ -114,8 +114,12 @@ class Desk:
 
     def decide(self, asked: Iterable[Asked]) -> list[Body]:
         """What their callers are told; each of these commands leads to an event."""
+        return [outcome.result.data for outcome in self.outcomes(asked)]
+
+    def outcomes(self, asked: Iterable[Asked]) -> list[Outcome]:
+        """The same with everything that came of it."""
         decide, state = self._decider.decide, self.state
-        return [decide(state, one).result.data for one in asked]
+        return [decide(state, one) for one in asked]
 
     def decide_and_evolve(self, asked: Iterable[Asked]) -> list[Event]:
         """The rules alone: no envelope, no encoding, no digest, nothing is checked."""

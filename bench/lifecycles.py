@@ -5,17 +5,20 @@
 
 import argparse
 import asyncio
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from agent_orchestration.app import Platform, open_backends
+from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.cli.session import collect_rarely, run
 from agent_orchestration.cli.text import print_json
-from agent_orchestration.config import Config
+from agent_orchestration.config import Config, load_config
 from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.domain.agents.commands import RegisterAgent
 from agent_orchestration.domain.tasks.commands import (
     ClaimTask,
@@ -25,64 +28,96 @@ from agent_orchestration.domain.tasks.commands import (
 )
 from agent_orchestration.pipeline.command_bus import CommandBus
 from bench.processes import folder
+from bench.tenants import tenants
 
 CLIENTS = 64
-_CALLER = Caller()
+ONE = (DEFAULT_TENANT,)
+
+
+class Client(NamedTuple):
+    """Somebody who waits for each answer before asking for the next thing."""
+
+    caller: Caller
+    agent: str
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Lifecycles a second, until the last was acknowledged and until the graph had them all."""
+    """Lifecycles a second, until the last was acknowledged and until the graph had them all; the
+    median of how long the four steps of one took, in milliseconds."""
 
     decided: float
     caught_up: float
+    p50: float
 
 
-async def register(platform: Platform, clients: int) -> list[str]:
-    """An agent for each client; their ids."""
-    names = [f"agent-{number}" for number in range(clients)]
-    commands = (RegisterAgent(agent_id=name, name=name, kind="function") for name in names)
-    await asyncio.gather(*(platform.bus.submit(command, _CALLER) for command in commands))
-    return names
+async def register(platform: Platform, clients: int, names: Sequence[str] = ONE) -> list[Client]:
+    """Clients with an agent each, spread over the tenants."""
+    made: list[Client] = []
+    for number in range(clients):
+        caller = Caller(tenant=names[number % len(names)])
+        made.append(Client(caller, f"agent-{number}"))
+    await asyncio.gather(
+        *(
+            platform.bus.submit(RegisterAgent(agent_id=agent, name=agent, kind="function"), caller)
+            for caller, agent in made
+        )
+    )
+    return made
 
 
-async def lifecycles(platform: Platform, agents: Sequence[str], count: int) -> Rate:
+async def lifecycles(platform: Platform, clients: Sequence[Client], count: int) -> Rate:
     """Run `count` lifecycles, shared by clients that each wait for every answer."""
     numbers = iter(range(count))
+    took: list[float] = []
     began = time.perf_counter()
-    seqs = await asyncio.gather(*(_client(platform.bus, agent, numbers) for agent in agents))
+    last = await asyncio.gather(*(_client(platform.bus, one, numbers, took) for one in clients))
     decided = time.perf_counter() - began
-    await _in_graph(platform, max(seqs))
+    seqs: dict[str, int] = {}
+    for client, seq in zip(clients, last, strict=True):
+        seqs[client.caller.tenant] = max(seq, seqs.get(client.caller.tenant, 0))
+    await asyncio.gather(*(in_graph(platform, tenant, seq) for tenant, seq in seqs.items()))
     caught_up = time.perf_counter() - began
-    return Rate(count / decided, count / caught_up)
+    return Rate(count / decided, count / caught_up, 1000 * statistics.median(took))
 
 
-async def _client(bus: CommandBus, agent: str, numbers: Iterator[int]) -> int:
+async def _client(
+    bus: CommandBus, client: Client, numbers: Iterator[int], took: list[float]
+) -> int:
     """Run lifecycles while there are numbers; the `seq` of the last acknowledgement."""
     seq = 0
     for number in numbers:
-        await bus.submit(CreateTask(title=f"Task number {number}"), _CALLER)
-        claimed = await bus.submit(ClaimTask(agent_id=agent, start=False), _CALLER)
-        held = {name: claimed.data[name] for name in ("task_id", "agent_id", "attempt")}
-        await bus.submit(StartTask(**held), _CALLER)
-        seq = (await bus.submit(CompleteTask(**held), _CALLER)).seq
+        began = time.perf_counter()
+        seq = await lifecycle(bus, client, number)
+        took.append(time.perf_counter() - began)
     return seq
 
 
-async def _in_graph(platform: Platform, seq: int) -> None:
+async def lifecycle(bus: CommandBus, client: Client, number: int) -> int:
+    """Four steps, each acknowledged before the next; the `seq` of the last."""
+    caller, agent = client
+    await bus.submit(CreateTask(title=f"Task number {number}"), caller)
+    claimed = await bus.submit(ClaimTask(agent_id=agent, start=False), caller)
+    held = {name: claimed.data[name] for name in ("task_id", "agent_id", "attempt")}
+    await bus.submit(StartTask(**held), caller)
+    return (await bus.submit(CompleteTask(**held), caller)).seq
+
+
+async def in_graph(platform: Platform, tenant: str, seq: int) -> None:
     """Wait until the graph has the tenant's event `seq`."""
-    asked = {"after": seq - 1, "limit": 1, "wait_seconds": 50}
-    while not (await platform.call("get_history", asked, _CALLER))["events"]:
+    asked = {"after": max(seq - 1, 0), "limit": 1, "wait_seconds": 50}
+    while not (await platform.call("get_history", asked, Caller(tenant=tenant)))["events"]:
         pass
 
 
-async def measured(data: Path, clients: int, count: int) -> Rate:
-    """Lifecycles on a new data folder, after some that are not counted."""
-    platform = Platform(open_backends(Config(data=data)))
+async def measured(config: Config, clients: int, count: int, names: Sequence[str] = ONE) -> Rate:
+    """Lifecycles on new backends, after some that are not counted."""
+    shared = config.backend != "embedded"
+    platform = Platform(open_backends(config), process=process_name() if shared else None)
     try:
         await platform.start()
-        agents = await register(platform, clients)
-        await lifecycles(platform, agents, clients)
-        return await lifecycles(platform, agents, count)
+        made = await register(platform, clients, names)
+        await lifecycles(platform, made, clients)
+        return await lifecycles(platform, made, count)
     finally:
         await platform.stop()
 
@@ -90,12 +125,16 @@ async def measured(data: Path, clients: int, count: int) -> Rate:
 def main() -> None:
     """Measure as a process of its own, with the settings of the program."""
     parser = argparse.ArgumentParser(prog="python -m bench.lifecycles", description=__doc__)
+    parser.add_argument("--config", type=Path, help="settings (default: embedded, a new folder)")
+    parser.add_argument("--tenants", type=int, help="default: the default one")
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--count", type=int, default=10_000)
     given = parser.parse_args()
     collect_rarely()
     with folder() as home:
-        rate = run(measured(home, given.clients, given.count), serving=True)
+        config = load_config(given.config) if given.config else Config(data=home)
+        names = tenants(given.tenants, config.kafka.num_partitions) if given.tenants else ONE
+        rate = run(measured(config, given.clients, given.count, names), serving=True)
     print_json(msgspec.to_builtins(rate))
 
 

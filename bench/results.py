@@ -48,6 +48,33 @@ def ratio(ours: float, beside: float) -> float:
     return round(ours / beside, 3)
 
 
+class Ours(NamedTuple):
+    """The side of a row that was measured, where the other one was not."""
+
+    value: float | None
+    goal: str
+    durability: Durability
+
+
+_NOTHING = Ours(None, "–", "–")
+
+
+def not_measured(figure: str, what: str, unit: str, why: str, ours: Ours = _NOTHING) -> Row:
+    """A row without its other side, or without both."""
+    return Row(
+        id=figure,
+        what=what,
+        unit=unit,
+        ours=ours.value,
+        beside=None,
+        ratio=None,
+        goal=ours.goal,
+        met=None,
+        durability=ours.durability,
+        note=f"not measured: {why}",
+    )
+
+
 def machine() -> Machine:
     """What the figures depend on beside the code: cores, how many processes wanted them in the last
     minute, system, versions. Asked before measuring, so that `load` is that of the neighbours."""

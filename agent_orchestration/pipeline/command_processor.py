@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 IDLE_SECONDS = 60.0
 COMMIT_EVERY_SECONDS = 0.5
-
-
 #: An entity that was loaded for one batch only.
 Borrowed = tuple[TenantState, type[Entity], str]
 
@@ -81,6 +79,8 @@ class CommandProcessor:
         self._committed_at = 0.0
         self._committed: int | None = None
         self._committing: asyncio.Task[None] | None = None
+        #: Where `commands` ended when that was asked last.
+        self._end = 0
         self.next = 0
         self.taken_over = asyncio.Event()
         self._settled = asyncio.Event()
@@ -191,7 +191,7 @@ class CommandProcessor:
             if (cls, entity_id) not in self._finished[state.tenant]:
                 state.evict(cls, entity_id)
         await self._keep_rejections(outcomes)
-        await self._settle(outcomes)
+        self._settle(outcomes, await self._lag(len(records)))
         if asyncio.get_running_loop().time() - self._committed_at > COMMIT_EVERY_SECONDS:
             await self._commit_position()
 
@@ -257,14 +257,19 @@ class CommandProcessor:
         if kept:
             await self._log.append(SYSTEM_EVENTS, self._partition % partitions, kept)
 
-    async def _settle(self, outcomes: Iterable[Outcome]) -> None:
-        _, end = await self._log.bounds(COMMANDS, self._partition)
+    async def _lag(self, read: int) -> int:
+        """How many commands wait. Nobody's answer waits for the question where few were read."""
+        if read >= BATCH:
+            _, self._end = await self._log.bounds(COMMANDS, self._partition)
+        return max(self._end - self.next, 0)
+
+    def _settle(self, outcomes: Iterable[Outcome], lag: int) -> None:
         for outcome in outcomes:
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
                 for observer in self._observers:
                     observer.settled(outcome, state)
-            result = msgspec.structs.replace(outcome.result, lag=max(end - self.next, 0))
+            result = msgspec.structs.replace(outcome.result, lag=lag)
             address = outcome.asked.envelope.reply_to
             if address is not None and self._replies.elsewhere(address):
                 self._replies.settled(address, result)

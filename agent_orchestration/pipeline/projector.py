@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
@@ -26,8 +26,18 @@ from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
 BATCH = 1000
+BREATH = 50
+"""So many events are folded before others get their turn."""
 IDLE_SECONDS = 60.0
 CACHED_TENANTS = 1000
+
+
+class Batch(NamedTuple):
+    """Records, their events by tenant, folded in memory, and what brings them into the graph."""
+
+    records: Sequence[StoredRecord]
+    folded: dict[str, list[Folded]]
+    write: GraphWrite
 
 
 class Projector:
@@ -52,6 +62,10 @@ class Projector:
         #: Malformed records before this offset are in `dead_letters` already.
         self._looked_at = 0
         self._moved = asyncio.Event()
+        #: Folded in memory while the batch before it was written.
+        self._ahead: Batch | None = None
+        #: The folded events of the batch that is being written, by tenant.
+        self._on_its_way: Mapping[str, Sequence[Folded]] = {}
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
     async def run(self) -> None:
@@ -67,6 +81,7 @@ class Projector:
     async def seek(self) -> None:
         """Take the position from the graph; what is in memory is dropped."""
         self._states.clear()
+        self._ahead = None
         self._held = await self._graph.position(self._partition)
         begin, _ = await self._log.bounds(EVENTS, self._partition)
         epoch, offset = self._held or (self._log.epoch, begin)
@@ -79,11 +94,16 @@ class Projector:
         self._at(offset)
 
     async def step(self) -> int:
-        """Fold one batch; the number of records it had."""
-        records = await self._log.read(EVENTS, self._partition, self.position[1], BATCH)
-        if records:
-            await self._safely(lambda: self._fold(records))
-        return len(records)
+        """Bring one batch into the graph; the number of records it had.
+
+        While the graph takes a full batch, the next one is folded in memory.
+        """
+        batch = self._ahead or await self._next_batch(self.position[1])
+        self._ahead = None
+        if batch is None:
+            return 0
+        await self._safely(lambda: self._fold(batch))
+        return len(batch.records)
 
     async def _safely(self, write: Callable[[], Awaitable[None]]) -> None:
         """Go on from where another projector is where there is one."""
@@ -119,33 +139,59 @@ class Projector:
         self._looked_at = max(self._looked_at, offset)
         self._moved.set()
 
-    async def _fold(self, records: Sequence[StoredRecord]) -> None:
+    async def _fold(self, batch: Batch) -> None:
         try:
-            await self._commit(records)
+            await self._commit(batch)
         except WriteRefused as error:
             self._states.clear()
+            records = batch.records
             if len(records) == 1:
                 await self._quarantine(records[0], error)
                 return
             middle = len(records) // 2
-            await self._fold(records[:middle])
-            await self._fold(records[middle:])
+            await self._fold(await self._folded(records[:middle]))
+            await self._fold(await self._folded(records[middle:]))
 
-    async def _commit(self, records: Sequence[StoredRecord]) -> None:
+    async def _next_batch(self, offset: int) -> Batch | None:
+        records = await self._log.read(EVENTS, self._partition, offset, BATCH)
+        return await self._folded(records) if records else None
+
+    async def _folded(self, records: Sequence[StoredRecord]) -> Batch:
+        """Fold them in memory, which is then ahead of the graph."""
         folded: dict[str, list[Folded]] = {}
-        for record in records:
+        for number, record in enumerate(records, 1):
             await self._fold_one(record, folded)
-        offset = records[-1].offset + 1
+            if number % BREATH == 0:
+                await asyncio.sleep(0)  # the batch before is on its way to the graph meanwhile
         rows = BatchRows()
         for tenant, its in folded.items():
             rows.add(self._states[tenant], its)
         states = [self._states[tenant] for tenant in folded]
-        write = rows.write(self._partition, self._held, (self._log.epoch, offset))
+        write = rows.write(self._partition, None, (self._log.epoch, records[-1].offset + 1))
         write.nodes["Tenant"] = [tenant_row(state, next_due(state)) for state in states]
-        await self._write(write)
-        for tenant, its in folded.items():
+        return Batch(records, folded, write)
+
+    async def _commit(self, batch: Batch) -> None:
+        self._on_its_way = batch.folded
+        ahead: asyncio.Task[Batch | None] | None = None
+        if len(batch.records) == BATCH:
+            # There is more. Smaller batches are not overlapped: what comes meanwhile is to be one.
+            ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
+        try:
+            batch.write.held = self._held
+            await self._write(batch.write)
+        except BaseException:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+            raise
+        finally:
+            self._on_its_way = {}
+        for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
-            self._progress.advance(tenant, self._states[tenant].seq)
+            self._progress.advance(tenant, its[-1].envelope.seq)
+        self._ahead = await ahead if ahead is not None else None
+        self._forget_tenants()
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -182,7 +228,8 @@ class Projector:
         self, state: TenantState, envelope: EventEnvelope, folded: Iterable[Folded]
     ) -> None:
         """A repeated event is harmless, another one in its place is a divergence."""
-        known = next((f.envelope.digest for f in folded if f.envelope.seq == envelope.seq), None)
+        recent = (*self._on_its_way.get(envelope.tenant, ()), *folded)
+        known = next((f.digest for f in recent if f.envelope.seq == envelope.seq), None)
         if known is None:
             event_id = node_id(state.tenant, str(envelope.seq))
             rows = await self._graph.query(load_statements.DIGEST, {"id": event_id})
@@ -212,5 +259,10 @@ class Projector:
             for cls, entity_id in one.touched:
                 state.evict(cls, entity_id)
         state.receipts.clear()
-        while len(self._states) > CACHED_TENANTS:
-            del self._states[next(iter(self._states))]
+
+    def _forget_tenants(self) -> None:
+        """Those whose last events are on their way are not in the graph yet as they are here."""
+        keep = self._ahead.folded if self._ahead is not None else {}
+        others = [tenant for tenant in self._states if tenant not in keep]
+        for tenant in others[: max(len(self._states) - CACHED_TENANTS, 0)]:
+            del self._states[tenant]

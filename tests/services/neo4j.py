@@ -32,7 +32,7 @@ CONF = """\
 server.bolt.enabled=true
 server.bolt.listen_address=127.0.0.1:{port}
 server.bolt.advertised_address=127.0.0.1:{port}
-server.memory.pagecache.size=64m
+server.memory.pagecache.size={page_cache}
 dbms.security.auth_enabled=true
 dbms.usage_report.enabled=false
 """
@@ -108,10 +108,17 @@ def emptied() -> Generator[Database]:
 class JarServer:
     """A server from jars in a new folder; it may be killed and started again at the same address.
 
-    `options` are Java's: those for tests start quickly, which is not what a measurement wants.
+    `options` are Java's, `page_cache` the server's: those for tests start quickly and are small,
+    which is not what a measurement wants.
     """
 
-    def __init__(self, home: Path, wanted: Version, options: Sequence[str] = QUICK) -> None:
+    def __init__(
+        self,
+        home: Path,
+        wanted: Version,
+        options: Sequence[str] = QUICK,
+        page_cache: str = "64m",
+    ) -> None:
         self.home = home
         self.address = Address(f"bolt://127.0.0.1:{_free_port()}")
         self.process: subprocess.Popen[bytes] | None = None
@@ -123,7 +130,8 @@ class JarServer:
         ]
         (home / "conf").mkdir(parents=True)
         port = self.address.uri.rpartition(":")[2]
-        (home / "conf" / "neo4j.conf").write_text(CONF.format(port=port), "utf-8")
+        conf = CONF.format(port=port, page_cache=page_cache)
+        (home / "conf" / "neo4j.conf").write_text(conf, "utf-8")
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -110,6 +110,12 @@ BUGS = (
         "if envelope.seq < state.seq:",
     ),
     Bug(
+        "a tenant is forgotten while its events are on their way",
+        PIPELINE + "projector:Projector._forget_tenants",
+        "if tenant not in keep",
+        "if True",
+    ),
+    Bug(
         "the ids of commands are forgotten",
         "agent_orchestration.core.state:TenantState.recall",
         "return receipt if",

@@ -1,0 +1,79 @@
+"""A real Kafka and a real Neo4j on loopback for a measurement, with Java's usual options."""
+
+import contextlib
+import itertools
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+from neo4j import GraphDatabase
+
+from bench.processes import answer, folder
+from tests.services import kafka, neo4j
+
+#: Kafka's own start script gives these.
+BROKER = ("-Xms1g", "-Xmx1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+GRAPH = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")
+PAGE_CACHE = "512m"
+#: Every append of every topic is on the disk before it is acknowledged: class F.
+FSYNC = {"log.flush.interval.messages": "1"}
+PARTITIONS = 8
+_EMPTY = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
+
+
+class Engines:
+    """Both servers. Each settings file is that of an installation of its own: new topics, and the
+    graph, of which there is one, emptied."""
+
+    def __init__(self, home: Path, broker: kafka.Broker, graph: neo4j.Address) -> None:
+        self._home = home
+        self._broker = broker
+        self._graph = graph
+        self._numbers = itertools.count(1)
+
+    def installation(self, partitions: int = PARTITIONS) -> Path:
+        """Make the topics, empty the graph; the settings file."""
+        self.empty_graph()
+        number = next(self._numbers)
+        settings = {
+            "backend": "kafka-neo4j",
+            "data": str(self._home / f"data-{number}"),
+            "database": self._graph._asdict(),
+            "kafka": {
+                "bootstrap_servers": self._broker.bootstrap_servers,
+                "num_partitions": partitions,
+                "prefix": f"bench-{number}-",
+            },
+            "logging": {"level": "WARNING"},
+        }
+        file = self._home / f"config-{number}.yaml"
+        file.write_bytes(msgspec.json.encode(settings))  # JSON is YAML
+        verb = ("-m", "agent_orchestration", "topics", "create", "--config", str(file))
+        answer(self._home, *verb)
+        return file
+
+    def empty_graph(self) -> None:
+        """Delete all nodes; constraints and indexes stay."""
+        address = self._graph
+        auth = (address.username, address.password)
+        with (
+            GraphDatabase.driver(address.uri, auth=auth) as driver,  # pyright: ignore[reportUnknownMemberType]
+            driver.session(database="neo4j") as session,  # pyright: ignore[reportUnknownMemberType]
+        ):
+            session.run(_EMPTY).consume()
+
+
+@contextlib.contextmanager
+def engines(*, quick: bool, fsync: bool = False) -> Generator[Engines]:
+    """Both servers, started and ended; `fsync`: class F. Raises `NotHere` where this machine
+    cannot run them."""
+    with folder() as home, contextlib.ExitStack() as stack:
+        options = kafka.QUICK if quick else BROKER
+        broker = kafka.Broker(home / "kafka", FSYNC if fsync else None, options=options)
+        broker.start()
+        stack.callback(broker.kill)
+        options = neo4j.QUICK if quick else GRAPH
+        graph = neo4j.JarServer(home / "neo4j", neo4j.version(), options, PAGE_CACHE)
+        graph.start()
+        stack.callback(graph.kill)
+        yield Engines(home, broker, graph.address)
