@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -25,10 +26,11 @@ class Engines:
     """Both servers. Each settings file is that of an installation of its own: new topics, and the
     graph, of which there is one, emptied."""
 
-    def __init__(self, home: Path, broker: kafka.Broker, graph: neo4j.Address) -> None:
+    def __init__(self, home: Path, broker: kafka.Broker, graph: neo4j.JarServer) -> None:
         self._home = home
         self._broker = broker
-        self._graph = graph
+        self._server = graph
+        self._graph = graph.address
         self._numbers = itertools.count(1)
 
     def installation(self, partitions: int = PARTITIONS) -> Path:
@@ -51,6 +53,20 @@ class Engines:
         verb = ("-m", "agent_orchestration", "topics", "create", "--config", str(file))
         answer(self._home, *verb)
         return file
+
+    def processor_seconds(self) -> dict[str, float]:
+        """What both took of the processors since they were started; nothing where the system does
+        not tell."""
+        processes = {"Kafka": self._broker.process, "Neo4j": self._server.process}
+        found: dict[str, float] = {}
+        for name, process in processes.items():
+            file = Path(f"/proc/{process.pid if process else None}/stat")
+            if file.exists():
+                # The name, in parentheses, may hold anything; user and system time follow it.
+                numbers = file.read_text("utf-8").rpartition(")")[2].split()
+                ticks = int(numbers[11]) + int(numbers[12])
+                found[name] = ticks / os.sysconf("SC_CLK_TCK")
+        return found
 
     def empty_graph(self) -> None:
         """Delete all nodes; constraints and indexes stay."""
@@ -76,4 +92,4 @@ def engines(*, quick: bool, fsync: bool = False) -> Generator[Engines]:
         graph = neo4j.JarServer(home / "neo4j", neo4j.version(), options, PAGE_CACHE)
         graph.start()
         stack.callback(graph.kill)
-        yield Engines(home, broker, graph.address)
+        yield Engines(home, broker, graph)

@@ -16,7 +16,7 @@ TENANTS = (1, 8)
 BARE_SHARE = 0.5
 #: Times what Temporal does, by durability class: decided, and with the graph caught up.
 TEMPORAL = {"F": (30, 25), "P": (50, 35)}
-_COUNT, _QUICK_COUNT = 2000, 64
+_COUNT, _QUICK_COUNT = 1000, 64
 _TURNS, _QUICK_TURNS = 5, 1
 
 

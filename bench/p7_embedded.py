@@ -15,7 +15,7 @@ from tests.services.jars import NotHere
 START_SECONDS = 1.5
 _TURNS, _QUICK_TURNS = 7, 1
 _RATES, _QUICK_RATES = 3, 1
-_COUNT, _QUICK_COUNT = 5000, 64
+_COUNT, _QUICK_COUNT = 2000, 64
 _UNTIL = {"decided": "acknowledged", "caught_up": "in the graph"}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 300.0
+SECONDS = 1800.0
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from bench.tenants import tenants
 TENANTS = 64
 SETTLED_SECONDS = 5.0
 #: A processor that is killed is missed after its session is over, 15 s.
-CHANGE_SECONDS = 40.0
+CHANGE_SECONDS = 30.0
 
 
 class Answers:

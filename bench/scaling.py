@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-from bench.engines import engines
+from bench.engines import Engines, engines
 from bench.processes import ROOT, answer
 from bench.results import Figure, Row, not_measured, ratio
 from tests.services.jars import NotHere
 
 PROCESSORS, _QUICK_PROCESSORS = (1, 2, 4), (1,)
+_COUNT, _QUICK_COUNT = 5000, 64
 _SECONDS, _QUICK_SECONDS = 15.0, 0.5
 
 
@@ -24,6 +25,7 @@ def measure(quick: bool) -> list[Row]:
                 words = (*words, "--config", str(servers.installation()))
                 words = (*words, "--changes") if count == max(counts) and not quick else words
                 found[count] = json.loads(answer(ROOT, "-m", "bench.processors", *words))
+            costs = _costs(servers, quick)
     except NotHere as error:
         return [not_measured("SCALING", "lifecycles with several processors", "1/s", str(error))]
     one = found[counts[0]]["rate"]
@@ -39,7 +41,32 @@ def measure(quick: bool) -> list[Row]:
     for change, pauses in last["pauses"].items():
         what = f"longest time without an answer, the worst partition, when a processor {change}"
         rows.append(_row(f"{what}, beside calm", "s", (pauses, last["calm"])))
-    return rows
+    return rows + costs
+
+
+def _costs(servers: Engines, quick: bool) -> list[Row]:
+    """What a lifecycle costs each of the three, which says how far more of them would reach."""
+    count = _QUICK_COUNT if quick else _COUNT
+    words = ("--config", str(servers.installation()), "--tenants", "8", "--count", str(count))
+    before = servers.processor_seconds()
+    rate = json.loads(answer(ROOT, "-m", "bench.lifecycles", *words))
+    costs = {"the platform and its clients": rate["processor"]}
+    for name, seconds in servers.processor_seconds().items():
+        costs[name] = 1000 * (seconds - before[name]) / count
+    return [
+        Row(
+            id="SCALING",
+            what=f"processor time of a lifecycle: {name}",
+            unit="ms",
+            ours=cost,
+            beside=None,
+            ratio=None,
+            goal="–",
+            met=None,
+            durability="P",
+        )
+        for name, cost in costs.items()
+    ]
 
 
 def _row(what: str, unit: str, sides: tuple[float, float]) -> Row:

@@ -13,6 +13,7 @@ from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline.committed import CommittedPosition
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.loading import (
@@ -29,7 +30,6 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, SYSTE
 logger = logging.getLogger(__name__)
 BATCH = 500
 IDLE_SECONDS = 60.0
-COMMIT_EVERY_SECONDS = 0.5
 #: An entity that was loaded for one batch only.
 Borrowed = tuple[TenantState, type[Entity], str]
 
@@ -76,9 +76,7 @@ class CommandProcessor:
         self._loading: dict[str, asyncio.Task[TenantState]] = {}
         #: By tenant, what is finished, with the `seq` of its last change, in that order.
         self._finished: defaultdict[str, dict[TouchedKey, int]] = defaultdict(dict)
-        self._committed_at = 0.0
-        self._committed: int | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._position = CommittedPosition(services.log, partition)
         #: Where `commands` ended when that was asked last.
         self._end = 0
         self.next = 0
@@ -92,9 +90,7 @@ class CommandProcessor:
         finally:
             for task in self._loading.values():
                 task.cancel()
-            if self._committing is not None:
-                self._committing.cancel()
-                await asyncio.gather(self._committing, return_exceptions=True)
+            await self._position.end()
 
     async def _run(self) -> None:
         await self._take_over()
@@ -102,11 +98,12 @@ class CommandProcessor:
         while True:
             records = await self._log.read(COMMANDS, self._partition, self.next, BATCH)
             if not records:
-                self._commit_aside()
+                self._position.reached(self.next)
                 await self._log.wait(COMMANDS, self._partition, self.next, IDLE_SECONDS)
                 continue
             try:
                 await self._decide(records)
+                self._position.reached(self.next)
                 in_doubt = False
             except Unavailable as error:
                 if in_doubt:
@@ -192,8 +189,6 @@ class CommandProcessor:
                 state.evict(cls, entity_id)
         await self._keep_rejections(outcomes)
         self._settle(outcomes, await self._lag(len(records)))
-        if asyncio.get_running_loop().time() - self._committed_at > COMMIT_EVERY_SECONDS:
-            await self._commit_position()
 
     def _asked(self, record: StoredRecord) -> Asked | str:
         """The command, or why the record holds none for this partition."""
@@ -279,22 +274,3 @@ class CommandProcessor:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)
         self._settled.set()
-
-    def _commit_aside(self) -> None:
-        """Commit while waiting: on Kafka it takes milliseconds, for which no command has to wait.
-        Raises what the last one did."""
-        if self._committing is not None and self._committing.done():
-            self._committing.result()
-            self._committing = None
-        if self._committing is None and self._committed != self.next:
-            self._committing = asyncio.create_task(self._commit_all())
-
-    async def _commit_all(self) -> None:
-        while self._committed != self.next:
-            await self._commit_position()
-
-    async def _commit_position(self) -> None:
-        position = self.next
-        await self._log.commit(GROUP, COMMANDS, self._partition, position)
-        self._committed = position
-        self._committed_at = asyncio.get_running_loop().time()

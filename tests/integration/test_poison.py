@@ -9,10 +9,17 @@ import pytest
 from agent_orchestration.backends.graph import GraphWrite, WriteRefused
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.domain.tasks.commands import CreateTask
+from agent_orchestration.pipeline import projector
 from agent_orchestration.pipeline.topology import COMMANDS, SYSTEM_EVENTS
 from tests.integration.world import World, live, others_go_on, tenant_on, until
 
 BAD, GOOD = tenant_on(0, 0), tenant_on(0, 1)
+
+
+@pytest.fixture(autouse=True, params=[projector.BATCH, 3])
+def _batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a full batch is written the next one is folded: the small ones are often full."""
+    monkeypatch.setattr(projector, "BATCH", request.param)
 
 
 def refusing(poison: str) -> Callable[[GraphWrite], None]:

@@ -10,6 +10,7 @@ from agent_orchestration.app import REGISTRY, random_id
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.folding import RULES
+from agent_orchestration.pipeline import projector
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.partition import Partition
@@ -86,7 +87,11 @@ async def test_two_owners_write_one_history(tmp_path: Path, seed: int) -> None:
         assert list(types.values()).count("TaskCompleted") == 60
 
 
-async def test_racing_projectors_fold_every_event_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [projector.BATCH, 2])
+async def test_racing_projectors_fold_every_event_once(
+    tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "BATCH", batch)
     clock = Clock()
     async with World(tmp_path, clock) as world:
         await world.ready()

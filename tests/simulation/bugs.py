@@ -114,6 +114,7 @@ BUGS = (
         PIPELINE + "projector:Projector._forget_tenants",
         "if tenant not in keep",
         "if True",
+        {"write_slow": 20, "kill": 4},
     ),
     Bug(
         "the ids of commands are forgotten",

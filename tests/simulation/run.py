@@ -81,7 +81,7 @@ def simulate(seed: int, bug: Bug | None = None) -> Result:
 def _batches(*, small: bool) -> Generator[None]:
     """Small ones of the projector, which forgets tenants as soon as it may; or as they are."""
     with contextlib.ExitStack() as stack:
-        for name, value in (("BATCH", 4), ("BREATH", 2), ("CACHED_TENANTS", 1)):
+        for name, value in (("BATCH", 2), ("BREATH", 1), ("CACHED_TENANTS", 1)):
             if small:
                 stack.enter_context(patch.object(projector, name, value))
         yield
