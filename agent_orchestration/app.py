@@ -113,6 +113,8 @@ class Platform:
         self._blobs = backends.blobs
         self._progress = Progress()
         self._partitions: dict[int, Partition] = {}
+        #: The partitions that this process has been given, whether it works on them now or not.
+        self._mine: frozenset[int] = frozenset()
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
@@ -195,18 +197,20 @@ class Platform:
                 yield step
 
     async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
-        numbers = frozenset(self._partitions)
+        numbers = self._mine
         if len(numbers) < self._log.topics()[EVENTS].partitions:
             raise Unavailable(
                 "not_alone",
                 "other processes write to the graph: stop them, then run rebuild again",
             )
-        await self._revoked(numbers)
+        await self._end(numbers)
         try:
             async for step in rebuild(self._services, numbers):
                 yield step
+                if self._mine != numbers:
+                    raise Unavailable("not_alone", "another process came: stop it, and repeat")
         finally:
-            await self._assigned(numbers)
+            self._begin(self._mine)
 
     def _refuse_while_rebuilding(self) -> None:
         if self._rebuilding.locked():
@@ -259,11 +263,20 @@ class Platform:
         return found.failure if found else None
 
     async def _assigned(self, numbers: frozenset[int]) -> None:
+        self._mine |= numbers
+        if not self._rebuilding.locked():
+            self._begin(numbers)
+
+    def _begin(self, numbers: frozenset[int]) -> None:
         for number in numbers:
             self._partitions[number] = Partition(self._services, number)
             self._partitions[number].start()
 
     async def _revoked(self, numbers: frozenset[int]) -> None:
+        self._mine -= numbers
+        await self._end(numbers)
+
+    async def _end(self, numbers: frozenset[int]) -> None:
         gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         await asyncio.gather(*(partition.stop() for partition in gone))
 

@@ -78,13 +78,20 @@ def _neo4j_uri(value: str) -> str:
     schemes = ("neo4j://", "neo4j+s://", "neo4j+ssc://", "bolt://", "bolt+s://", "bolt+ssc://")
     if not value.startswith(schemes):
         raise ValueError(f"must begin with one of {', '.join(schemes)}")
-    return value
+    return _without_user(value)
 
 
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
-    return value
+    return _without_user(value)
+
+
+def _without_user(uri: str) -> str:
+    """Errors and logs name addresses, which a password is no part of."""
+    if "@" in uri.partition("://")[2].partition("/")[0]:
+        raise ValueError("must not hold a name or password: they have settings of their own")
+    return uri
 
 
 def _words(value: object) -> object:

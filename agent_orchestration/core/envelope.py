@@ -4,6 +4,7 @@ Records are CloudEvents 1.0 in binary mode: metadata in `ce_*` headers, the body
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from agent_orchestration.core.entities import to_datetime
 from agent_orchestration.core.messages import Command, Event, Principal, canonical
 
 SOURCE = "/agent-orchestration"
+
+_ADDRESS = re.compile(r"\d{1,6}/\S+")
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +98,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             causation=headers.get("ce_causation"),
             correlation=headers.get("ce_correlation"),
             traceparent=headers.get("ce_traceparent"),
-            reply_to=headers.get("ce_replyto"),
+            reply_to=_address(headers.get("ce_replyto")),
             waits_ms=int(headers.get("ce_waits", "0")),
         )
 
@@ -212,6 +215,13 @@ def _headers(envelope: Any, extra: Mapping[str, str | None]) -> dict[str, str]:
 class _Headers(dict[str, str]):
     def __missing__(self, name: str) -> str:
         raise ValueError(f"the record lacks the header {name}")
+
+
+def _address(text: str | None) -> str | None:
+    """Where a reply goes, `<partition>/<process>`."""
+    if text is not None and not _ADDRESS.fullmatch(text):
+        raise ValueError("ce_replyto is no address of a process")
+    return text
 
 
 def _checked(record: StoredRecord) -> Mapping[str, str]:

@@ -27,6 +27,8 @@ from agent_orchestration.pipeline.topology import COMMANDS
 
 WAITING_LIMIT = 10_000
 LAG_LIMIT = 20_000
+RETRY_SECONDS = 1
+"""What callers are told to wait who are refused because too many wait."""
 #: How long to wait for an outcome before the command is sent again with the same id.
 PATIENCE_SECONDS = (5.0, 10.0, 15.0)
 
@@ -60,7 +62,8 @@ class CommandBus:
         self._failed = failed
         self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
-        self._lag: defaultdict[int, int] = defaultdict(int)
+        #: By partition, how many commands waited, and until when that counts.
+        self._lag: dict[int, tuple[int, float]] = {}
 
     async def submit(
         self, command: Command, caller: Caller, *, key: str | None = None, waits: float = 0.0
@@ -122,7 +125,8 @@ class CommandBus:
 
     def delivered(self, result: CommandResult) -> None:
         """An outcome arrived."""
-        self._lag[self._partition(result.tenant)] = result.lag
+        until = asyncio.get_running_loop().time() + RETRY_SECONDS
+        self._lag[self._partition(result.tenant)] = result.lag, until
         self._answers.deliver(result)
 
     def _partition(self, tenant: str) -> int:
@@ -132,8 +136,12 @@ class CommandBus:
         self._refuse_stopped(partition)
         if type(command).URGENT:
             return
-        if len(self._answers) >= WAITING_LIMIT or self._lag[partition] >= LAG_LIMIT:
-            raise Busy("busy", "too many commands are waiting; repeat in a second", retry_after=1)
+        lag, until = self._lag.get(partition, (0, 0.0))
+        # Whoever sends nothing hears nothing: what was heard a while ago refuses nobody.
+        behind = lag >= LAG_LIMIT and asyncio.get_running_loop().time() < until
+        if behind or len(self._answers) >= WAITING_LIMIT:
+            reason = "too many commands are waiting; repeat in a second"
+            raise Busy("busy", reason, retry_after=RETRY_SECONDS)
 
     def _refuse_stopped(self, partition: int) -> None:
         failure = self._failed(partition)

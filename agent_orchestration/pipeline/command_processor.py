@@ -80,6 +80,8 @@ class CommandProcessor:
         #: Where `commands` ended when that was asked last.
         self._end = 0
         self.next = 0
+        #: Of everything before it, whoever waits and observes was told.
+        self._told = 0
         self.taken_over = asyncio.Event()
         self._settled = asyncio.Event()
 
@@ -144,7 +146,7 @@ class CommandProcessor:
 
     async def passed(self, offset: int) -> None:
         """Wait until every command before `offset` is settled."""
-        while self.next < offset:
+        while self._told < offset:
             self._settled.clear()
             await self._settled.wait()
 
@@ -157,7 +159,7 @@ class CommandProcessor:
         self._finished.clear()
         begin, _ = await self._log.bounds(COMMANDS, self._partition)
         known = committed is not None and committed[0] == self._log.epoch
-        self.next = committed[1] if committed and known else begin
+        self.next = self._told = committed[1] if committed and known else begin
         self.taken_over.set()
         for observer in self._observers:
             observer.taken_over()
@@ -273,4 +275,5 @@ class CommandProcessor:
         for outcome in outcomes:
             if outcome.spoiled:
                 self.forget(outcome.asked.envelope.tenant)
+        self._told = self.next
         self._settled.set()

@@ -89,6 +89,8 @@ class Publisher:
                 raise
             self._skip_to(begin)
             return
+        if not records:
+            return  # the log is shorter than it was; whoever folds says so
         batches: defaultdict[Place, list[Record]] = defaultdict(list)
         for record in records:
             if (found := self._addressed(record)) is not None:

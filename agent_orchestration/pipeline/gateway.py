@@ -16,6 +16,8 @@ from agent_orchestration.pipeline.progress import Progress
 
 CATCH_UP_SECONDS = 10.0
 QUERY_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+"""How often a process that waits for what others fold looks at the graph."""
 CaughtUp = Callable[[str, float], Awaitable[bool]]
 ReadCypher = Callable[[str, Mapping[str, Any], str], Awaitable[list[dict[str, Any]]]]
 
@@ -106,7 +108,15 @@ class CallerGateway:
 
     async def changed(self, after: int, seconds: float) -> float:
         """See `core.tool.Gateway`."""
-        return await self._progress.wait_beyond(self.tenant, after, seconds)
+        left = seconds
+        while left > 0:
+            # Others that fold tell of what this process asked for only: it has to look by itself.
+            owns = self._owns(self.tenant)
+            step = left if owns else min(left, LOOK_SECONDS)
+            left -= step - await self._progress.wait_beyond(self.tenant, after, step)
+            if owns or await self._seq() > after:
+                break
+        return max(left, 0.0)
 
     async def read_cypher(self, query: str, parameters: Mapping[str, Any]) -> Rows:
         """See `core.tool.Gateway`."""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent_orchestration.backends.log import Log, LogLost
+from agent_orchestration.backends.log import Log
 from agent_orchestration.core.envelope import Record
-from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.core.errors import Corrupt, PlatformError
 from agent_orchestration.core.messages import CommandResult, canonical
 from agent_orchestration.pipeline.answers import ReadyHints
 from agent_orchestration.pipeline.partitions import partition_of
@@ -107,7 +107,8 @@ class Replies:
     def settled(self, address: str, result: CommandResult) -> None:
         """Tell another process of an outcome, and later that the graph has it."""
         self._post(address, Settled(result))
-        self._told[result.tenant][address] = result.seq
+        told = self._told[result.tenant]
+        told[address] = max(result.seq, told.get(address, 0))
         self._reached(result.tenant, self._progress.seq(result.tenant))
 
     def work_for(self, address: str, tenant: str, agent_id: str) -> None:
@@ -156,8 +157,8 @@ class Replies:
                 records = await self._log.read(COMMAND_RESULTS, partition, offset, BATCH)
                 if not records:
                     await self._log.wait(COMMAND_RESULTS, partition, offset, IDLE_SECONDS)
-            except LogLost:
-                offset = None  # they are kept for an hour only
+            except Corrupt:
+                offset = None  # they are kept for an hour only; what cannot be read is asked again
                 continue
             except PlatformError as error:
                 logger.warning("replies cannot be read: %s", error)
@@ -166,9 +167,14 @@ class Replies:
             for record in records:
                 offset = record.offset + 1
                 if record.key in wanted:
-                    self._deliver(_decoder.decode(record.value))
+                    self._deliver(record.value)
 
-    def _deliver(self, reply: Reply) -> None:
+    def _deliver(self, encoded: bytes) -> None:
+        try:
+            reply = _decoder.decode(encoded)
+        except ValueError as error:
+            logger.warning("a reply that this version does not know is left out: %s", error)
+            return
         match reply:
             case Settled(result):
                 self._delivered(result)

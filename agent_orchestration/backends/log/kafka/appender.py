@@ -14,12 +14,10 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     NodeNotReadyError,
     NotEnoughReplicasError,
-    NotLeaderForPartitionError,
     OutOfOrderSequenceNumber,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownProducerId,
-    UnknownTopicOrPartitionError,
 )
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
@@ -42,17 +40,16 @@ COMPRESS_BYTES = 1024
 REPLICATION_MS = 5000
 _SEQUENCES = 2**31
 
-#: The batch of this attempt was refused: it is nowhere.
+#: The batch of this attempt was refused: it is nowhere. (A broker that stops being the leader while
+#: it waits for its replicas says so after it wrote.)
 _REFUSED = {
     error.errno
     for error in (
         LeaderNotAvailableError,
         MessageSizeTooLargeError,
         NotEnoughReplicasError,
-        NotLeaderForPartitionError,
         RecordListTooLargeError,
         TopicAuthorizationFailedError,
-        UnknownTopicOrPartitionError,
     )
 }
 #: The broker will take nothing more under this producer id.

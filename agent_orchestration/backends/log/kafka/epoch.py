@@ -21,7 +21,7 @@ from agent_orchestration.backends.log.kafka.errors import CREATE
 from agent_orchestration.backends.log.kafka.metadata import FoundTopic
 from agent_orchestration.backends.log.kafka.reader import Reader
 from agent_orchestration.core.envelope import Record
-from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.core.errors import Corrupt, Rejected
 from agent_orchestration.core.messages import canonical
 
 TOPIC = Topic("log_epoch", "which log this is", 1, None)
@@ -36,13 +36,16 @@ _MISSING_AT_ONCE = 1000
 
 
 class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`topics`: the ids of the covered topics, by name. `copied_from` is the epoch of the log that
-    this one was filled from, `unfinished` the verb that has still to end before it may be used."""
+    """`topics`: the ids of the covered topics, by name; `partitions`: how many each of them has,
+    which decides where a tenant is (None in epochs of older versions). `copied_from` is the epoch
+    of the log that this one was filled from, `unfinished` the verb that has still to end before it
+    may be used."""
 
     number: int
     topics: dict[str, str]
     copied_from: int | None = None
     unfinished: str = ""
+    partitions: int | None = None
 
 
 class Epochs:
@@ -59,12 +62,14 @@ class Epochs:
         self._appender = appender
         self._place = place
         self._ids = {name: found[name].id for name in COVERED if name in found}
+        self._partitions = min((found[name].partitions for name in self._ids), default=None)
 
     async def ensure(self) -> Epoch:
         """The present epoch, a new one where it is needed."""
         last = await self._last()
         if last is None or not self._is_of(last):
-            return await self._write(Epoch(self._next(last), self._ids))
+            return await self._write(self._new(self._next(last)))
+        self._check_partitions(last)
         if self._ids.keys() <= last.topics.keys():
             return last
         return await self._write(msgspec.structs.replace(last, topics=self._ids))
@@ -80,6 +85,7 @@ class Epochs:
                 " graph from what there is, or with --new-epoch go on with the graph as it is"
             )
             raise Corrupt("log_replaced", reason)
+        self._check_partitions(last)
         if last.unfinished:
             raise unfinished(last.unfinished, REMEDY)
         return last.number
@@ -94,7 +100,7 @@ class Epochs:
         if last is not None and goes_on(mark, source, empty=empty, remedy=REMEDY):
             return last.number
         number = max(self._next(last), source + 1)
-        await self._write(Epoch(number, self._ids, source, COPY))
+        await self._write(self._new(number, copied_from=source, unfinished=COPY))
         return number
 
     async def to_renew(self) -> Epoch:
@@ -107,7 +113,7 @@ class Epochs:
     async def renew(self) -> int:
         """The number of a new epoch of the same topics, which counts when it is finished."""
         number = self._next(await self._last())
-        await self._write(Epoch(number, self._ids, unfinished=RENEWAL))
+        await self._write(self._new(number, unfinished=RENEWAL))
         return number
 
     async def holds(self, topic: str, number: int) -> bool:
@@ -126,6 +132,21 @@ class Epochs:
             records = [Record(_MISSING_KEY, canonical(part)) for part in parts]
             await self._appender.append(self._place, records)
             await self._write(msgspec.structs.replace(last, unfinished=""))
+
+    def _new(self, number: int, copied_from: int | None = None, unfinished: str = "") -> Epoch:
+        return Epoch(number, self._ids, copied_from, unfinished, self._partitions)
+
+    def _check_partitions(self, epoch: Epoch) -> None:
+        """Raises `Rejected` where tenants are looked for elsewhere than they were put."""
+        began, now = epoch.partitions, self._partitions
+        if began is not None and now is not None and began != now:
+            raise Rejected(
+                "partitions_changed",
+                f"the log began with {began} partitions of {' and '.join(COVERED)} and has {now}"
+                " now, where each tenant would be looked for in another one: a log keeps its count; go"
+                " back to the count, or begin anew under another kafka.prefix",
+                field="kafka.num_partitions",
+            )
 
     async def _last(self) -> Epoch | None:
         return (await self._all() or [None])[-1]

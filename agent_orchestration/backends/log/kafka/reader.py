@@ -221,5 +221,5 @@ def _records(topic: str, place: TopicPartition, offset: int, data: Any) -> Itera
                     record.timestamp,
                     record.key or b"",
                     record.value or b"",
-                    {name: (text or b"").decode() for name, text in record.headers},
+                    {name: (text or b"").decode(errors="replace") for name, text in record.headers},
                 )
