@@ -97,6 +97,14 @@ class Faults:
         process.kill()
         process.start()
 
+    def _start_again(self) -> None:
+        """What ended by itself, because no broker answered in time, is started again, as by
+        whatever looks after processes in a deployment."""
+        for process in (*self._processors, *self._servers):
+            if not process.alive:
+                process.start()
+                self.counts["ended by themselves"] += 1
+
     async def _pause_two(self) -> None:
         await self._all_are_members()
         two = self._random.sample(self._processors, 2)
@@ -127,6 +135,7 @@ class Faults:
             try:
                 async with asyncio.timeout(PATIENCE):
                     while True:
+                        self._start_again()
                         group = await find_group(connection, settings.prefix + GROUP)
                         if group.state == "Stable" and condition(_pids(group)):
                             return

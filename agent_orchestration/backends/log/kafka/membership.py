@@ -53,6 +53,8 @@ class Membership(ConsumerRebalanceListener):
         self._assigned, self._revoked = told
         self._session_ms = session_ms
         self._owned: frozenset[int] | None = None
+        #: Whose positions it may set: also those that it is just giving up.
+        self._held: frozenset[int] = frozenset()
         self._first = asyncio.Event()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: An `AIOKafkaConsumer`, which declares no types.
@@ -91,7 +93,7 @@ class Membership(ConsumerRebalanceListener):
         doing = f"setting the position of group {self._group} in {place.topic}/{place.partition}"
         consumer = self._consumer
         try:
-            if consumer is None or self._owned is None or place.partition not in self._owned:
+            if consumer is None or place.partition not in self._held:
                 raise CommitFailedError("this process does not own the partition")
             async with asyncio.timeout(self._options["request_timeout_ms"] / 1000):
                 await consumer.commit({place: (offset, text)})
@@ -124,13 +126,17 @@ class Membership(ConsumerRebalanceListener):
             for place in assigned
             if all(TopicPartition(topic, place.partition) in assigned for topic in self._topics)
         )
+        self._held = self._owned
         await self._tell(self._assigned, self._owned)
         self._first.set()
 
     async def _give_up(self) -> None:
         owned, self._owned = self._owned, None
         if owned is not None:
-            await self._tell(self._revoked, owned)
+            try:
+                await self._tell(self._revoked, owned)
+            finally:
+                self._held = frozenset()
 
     async def _tell(self, told: Assigned, partitions: frozenset[int]) -> None:
         try:
