@@ -32,7 +32,7 @@ COMMAND = CommandEnvelope(
     causation="acme:7",
     correlation="talk",
     traceparent="00-ab-cd-01",
-    reply_to="here",
+    reply_to="3/here",
 )
 EVENT = EventEnvelope(
     tenant="acme",

@@ -143,8 +143,8 @@ class Epochs:
             raise Rejected(
                 "partitions_changed",
                 f"the log began with {began} partitions of {' and '.join(COVERED)} and has {now}"
-                " now, where each tenant would be looked for in another one: a log keeps its count; go"
-                " back to the count, or begin anew under another kafka.prefix",
+                " now, where each tenant would be looked for in another one: a log keeps its count;"
+                " go back to it, or begin anew under another kafka.prefix",
                 field="kafka.num_partitions",
             )
 
