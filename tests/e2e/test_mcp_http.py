@@ -124,7 +124,12 @@ async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY.queries))
 async def test_every_named_question_can_be_asked_over_mcp(name: str, tmp_path: Path) -> None:
-    values = {"ids": ["task-1"], "names": ["python"], "levels": {"python": 0.5}}
+    values = {
+        "ids": ["task-1"],
+        "names": ["python"],
+        "levels": {"python": 0.5},
+        "since": "2026-01-31T12:00:00Z",
+    }
     query = REGISTRY.queries[name]
     required = [one for one, default in query.parameters.items() if default is REQUIRED]
     params = {one: values.get(one, "task-1") for one in required}

@@ -95,7 +95,7 @@ BUGS = (
         PIPELINE + "loading:load_tenant",
         "if await graph_seq(graph, tenant) == state.seq:",
         "if True:",
-        {"pause": 8, "kill": 6, "slow": 6, "write_slow": 10, "append_refused": 0},
+        {"pause": 10, "kill": 3, "slow": 12, "write_slow": 6, "append_refused": 0, "restart": 4},
     ),
     Bug(
         "the checkpoint is not compared",
@@ -147,7 +147,11 @@ BUGS = (
         "== (command.agent_id, held.attempt)",
     ),
     Bug(
-        "a lease gets no time again after a pause", TIMER + "_forgiven", "blind > full / 3", "False"
+        "a lease gets no time again after a pause",
+        TIMER + "_forgiven",
+        "blind > full / 3",
+        "False",
+        {"pause": 6, "kill": 0.3, "worker_kill": 0, "worker_pause": 0, "log_outage": 4},
     ),
     Bug("heartbeats renew nothing", TIMER + "_until", "max(time, renewed, ", "max(time, "),
     Bug(
