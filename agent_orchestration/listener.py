@@ -11,7 +11,8 @@ logger = logging.getLogger(__name__)
 
 class Listener:
     """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened, to requests
-    that call it by one of `allowed_hosts`, where some are named.
+    that call it by one of `allowed_hosts`, where some are named. Without a `token` all callers are
+    who the server takes them for.
 
     Not reusable: after `close` it stays closed.
     """
@@ -21,7 +22,7 @@ class Listener:
         dispatcher: Dispatcher,
         address: tuple[str, int],
         toolsets: Toolsets,
-        token: str,
+        token: str | None,
         allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._dispatcher = dispatcher

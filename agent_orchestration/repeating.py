@@ -42,9 +42,9 @@ class SessionDispatcher(ABC):
     async def stop(self) -> None:
         """End, also after a failed `start`; calls under way are answered."""
 
-    @abstractmethod
     async def closed(self) -> None:
-        """Wait until the server has ended; raises what ended it."""
+        """Wait until the server has ended; raises what ended it. Without a server, for ever."""
+        await asyncio.Event().wait()
 
     @abstractmethod
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:

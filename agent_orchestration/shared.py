@@ -1,6 +1,5 @@
 """The dispatchers where processes share log and graph: one of them, or a client of theirs."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -8,11 +7,15 @@ from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import Forbidden, Unavailable
-from agent_orchestration.data_folder import new_token
 from agent_orchestration.listener import Listener
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from agent_orchestration.repeating import RepeatingDispatcher, SessionDispatcher
 from agent_orchestration.server.toolsets import DEFAULT_TOOLSETS, Toolsets
+
+
+def _token(config: Config) -> str | None:
+    token = config.server.token
+    return None if token is None else token.get_secret_value()
 
 
 class SharedDispatcher(SessionDispatcher):
@@ -31,12 +34,10 @@ class SharedDispatcher(SessionDispatcher):
         toolsets: Toolsets = DEFAULT_TOOLSETS,
     ) -> None:
         self._platform = Platform(open_backends(config), process=process_name(), decides=decides)
-        token = config.server.token
-        # Where none is set, nobody is told: callers are who the server takes them for.
-        secret = new_token() if token is None else token.get_secret_value()
-        hosts = config.server.allowed_hosts
         self._listener = (
-            None if address is None else Listener(self, address, toolsets, secret, hosts)
+            None
+            if address is None
+            else Listener(self, address, toolsets, _token(config), config.server.allowed_hosts)
         )
 
     @property
@@ -59,7 +60,7 @@ class SharedDispatcher(SessionDispatcher):
     async def closed(self) -> None:
         """Wait until the server has ended; without one, for ever."""
         if self._listener is None:
-            await asyncio.Event().wait()
+            await super().closed()
         else:
             await self._listener.closed()
 
@@ -85,10 +86,9 @@ class ServerDispatcher(RepeatingDispatcher):
 
     def __init__(self, config: Config) -> None:
         assert config.server.url is not None
-        token = config.server.token
         self._remote = RemoteDispatcher(
             config.server.url.rstrip("/"),
-            None if token is None else token.get_secret_value(),
+            _token(config),
             self.registry,
             config.server.timeout,
         )
@@ -104,10 +104,6 @@ class ServerDispatcher(RepeatingDispatcher):
     async def stop(self) -> None:
         """Close the connections."""
         await self._remote.close()
-
-    async def closed(self) -> None:
-        """Wait for ever: this process serves nobody."""
-        await asyncio.Event().wait()
 
     async def _resolve(self, _by: float) -> Dispatcher:
         return self._remote

@@ -88,6 +88,17 @@ def _live_task(number: int, agents: int) -> Task:
     return task
 
 
+def envelope_of(command: Command, number: int) -> CommandEnvelope:
+    """The command as a client sends it, with an id of its own for each number."""
+    return CommandEnvelope(
+        id=f"00000000-0000-4000-8000-{number:012d}",
+        tenant=TENANT,
+        type=type(command).__name__,
+        body=command_body(command),
+        principal=Principal("me", "admin"),
+    )
+
+
 class Desk:
     """Where a tenant's commands are numbered and decided, as a command processor does."""
 
@@ -101,15 +112,8 @@ class Desk:
     def asked(self, command: Command) -> Asked:
         """A command as it is read from the log."""
         self._offset += 1
-        name = type(command).__name__
-        envelope = CommandEnvelope(
-            id=f"00000000-0000-4000-8000-{self._offset:012d}",
-            tenant=TENANT,
-            type=name,
-            body=command_body(command),
-            principal=Principal("me", "admin"),
-        )
-        read = REGISTRY.decode_command(name, envelope.body)
+        envelope = envelope_of(command, self._offset)
+        read = REGISTRY.decode_command(envelope.type, envelope.body)
         return Asked(envelope, read, (1, self._offset), self.now)
 
     def decide(self, asked: Iterable[Asked]) -> list[Body]:

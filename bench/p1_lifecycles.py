@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bench.engines import PARTITIONS, Engines, engines
 from bench.lifecycles import CLIENTS
 from bench.processes import ROOT, answer
-from bench.results import Durability, Figure, Ours, Row, not_measured, ratio
+from bench.results import Durability, Figure, Ours, Row, at_least, compared, not_measured
 from bench.temporal import temporal
 from tests.services.jars import NotHere
 
@@ -80,12 +80,14 @@ def _beside_appends(
     )
     where = "1 tenant" if tenants == 1 else f"{tenants} tenants, {PARTITIONS} partitions"
     return [
-        _row(
+        compared(
+            "P1",
             f"lifecycles until {side.until}, {where}, beside a bare producer: {what}",
+            "1/s",
             (median(turns, lambda turn, name=side.name: turn["ours"][name]), beside),
-            BARE_SHARE,
-            durability,
-            quick,
+            at_least(BARE_SHARE),
+            quick=quick,
+            durability=durability,
         )
         for side in _SIDES
         for what, beside in appended
@@ -103,29 +105,16 @@ def _beside_temporal(
         like = "" if durability == "F" else " (which fsyncs: not like for like)"
         what = f"lifecycles until {side.until}, {TENANTS[-1]} tenants, beside Temporal{like}"
         ours = median(turns, lambda turn, name=side.name: turn["ours"][name])
+        goal = at_least(times)
         if isinstance(beside, str):
-            ours_only = Ours(ours, f"≥ {times}×", durability)
+            ours_only = Ours(ours, goal.text, durability)
             rows.append(not_measured("P1", what, "1/s", beside, ours_only))
         else:
-            rows.append(_row(what, (ours, beside["rate"]), times, durability, quick))
+            sides = (ours, beside["rate"])
+            rows.append(
+                compared("P1", what, "1/s", sides, goal, quick=quick, durability=durability)
+            )
     return rows
-
-
-def _row(
-    what: str, sides: tuple[float, float], times: float, durability: Durability, quick: bool
-) -> Row:
-    ours, beside = sides
-    return Row(
-        id="P1",
-        what=what,
-        unit="1/s",
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside),
-        goal=f"≥ {times:g}×",
-        met=None if quick else ours >= times * beside,
-        durability=durability,
-    )
 
 
 FIGURE = Figure("P1", "lifecycles a second on Kafka and Neo4j", measure)

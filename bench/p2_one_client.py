@@ -4,12 +4,12 @@ from typing import Any
 
 from bench.engines import engines
 from bench.p1_lifecycles import median, turns_on
-from bench.results import Durability, Figure, Ours, Row, not_measured, ratio
+from bench.results import Durability, Figure, Ours, Row, at_most, compared, not_measured
 from bench.temporal import temporal
 from tests.services.jars import NotHere
 
 #: Shares of what Temporal takes, by durability class.
-TEMPORAL = {"F": 8, "P": 15}
+TEMPORAL = {"F": at_most(1 / 8), "P": at_most(1 / 15)}
 _COUNT, _QUICK_COUNT = 300, 8
 
 
@@ -33,33 +33,13 @@ def _rows(
 ) -> list[Row]:
     ours = median(turns, lambda turn: turn["ours"]["p50"])
     appends = median(turns, lambda turn: turn["each"]["p50"])
-    bare = Row(
-        id="P2",
-        what="the four steps, p50, beside a bare producer's eight appends, one after the other",
-        unit="ms",
-        ours=ours,
-        beside=appends,
-        ratio=ratio(ours, appends),
-        goal="–",
-        met=None,
-        durability=durability,
-    )
-    share = TEMPORAL[durability]
-    what, goal = "the four steps, p50, beside a workflow with one activity", f"≤ 1/{share}"
+    what = "the four steps, p50, beside a bare producer's eight appends, one after the other"
+    bare = compared("P2", what, "ms", (ours, appends), durability=durability)
+    what, goal = "the four steps, p50, beside a workflow with one activity", TEMPORAL[durability]
     if isinstance(beside, str):
-        return [bare, not_measured("P2", what, "ms", beside, Ours(ours, goal, durability))]
-    temporal_row = Row(
-        id="P2",
-        what=what,
-        unit="ms",
-        ours=ours,
-        beside=beside["p50"],
-        ratio=ratio(ours, beside["p50"]),
-        goal=goal,
-        met=None if quick else ours * share <= beside["p50"],
-        durability=durability,
-    )
-    return [bare, temporal_row]
+        return [bare, not_measured("P2", what, "ms", beside, Ours(ours, goal.text, durability))]
+    sides = (ours, beside["p50"])
+    return [bare, compared("P2", what, "ms", sides, goal, quick=quick, durability=durability)]
 
 
 FIGURE = Figure("P2", "a lifecycle on Kafka and Neo4j, one client", measure)

@@ -8,7 +8,7 @@ import statistics
 
 from bench.engines import engines
 from bench.processes import ROOT, answer
-from bench.results import Figure, Row, not_measured, ratio
+from bench.results import Figure, Row, at_least, compared, not_measured
 from tests.services.jars import NotHere
 
 RAW_SHARE, SINGLE_TIMES = 0.8, 2
@@ -36,27 +36,15 @@ def measure(quick: bool) -> list[Row]:
     loaded = f"{what} a raw UNWIND loader of the same {found['rows']:,} rows and relationships"
     single = f"{what} a loader with a transaction for each event's row"
     return [
-        _row(loaded, (ours, raw), RAW_SHARE, quick),
-        _row(single, (ours, found["one_by_one"]), SINGLE_TIMES, quick),
+        compared("P3", what, "1/s", (ours, beside), at_least(times), quick=quick, durability="F")
+        for what, beside, times in (
+            (loaded, raw, RAW_SHARE),
+            (single, found["one_by_one"], SINGLE_TIMES),
+        )
     ]
 
 
 _SIDES = ("ours", "raw")
-
-
-def _row(what: str, sides: tuple[float, float], times: float, quick: bool) -> Row:
-    ours, beside = sides
-    return Row(
-        id="P3",
-        what=what,
-        unit="1/s",
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside),
-        goal=f"≥ {times:g}×",
-        met=None if quick else ours >= times * beside,
-        durability="F",
-    )
 
 
 FIGURE = Figure("P3", "events folded into Neo4j a second", measure)

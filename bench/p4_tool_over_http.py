@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.processes import first_line, folder, started
-from bench.results import Figure, Row, ratio
+from bench.results import Figure, Row, at_least, at_most, compared, within
 from bench.tool_calls import Arguments, Clients, Round
 
 CLIENTS = (1, 8)
@@ -74,27 +74,16 @@ def _compared(ours: str, beside: str, count: int, size: Size, *, quick: bool) ->
         ][1:]  # the first warms both up
     us, them = (_taken(side) for side in zip(*turns, strict=True))
 
-    goals: dict[str, tuple[str, str, bool | None]] = {
-        "p50": ("ms", f"≤ +{P50_MS:g} ms", us.p50 <= them.p50 + P50_MS),
-        "p99": ("ms", f"≤ +{P99_MS:g} ms", us.p99 <= them.p99 + P99_MS),
+    goals = {
+        "p50": ("ms", within(P50_MS, "ms")),
+        "p99": ("ms", within(P99_MS, "ms")),
         # A client that waits for each answer measures latency: no throughput with one.
-        "calls": ("1/s", f"≥ {SHARE:g}×", us.calls >= SHARE * them.calls)
-        if count > 1
-        else ("1/s", "none", None),
+        "calls": ("1/s", at_least(SHARE) if count > 1 else None),
     }
+    what = f"create_task beside echo, {count} client{'s' * (count > 1)}"
     return [
-        Row(
-            id="P4",
-            what=f"create_task beside echo, {count} client{'s' * (count > 1)}: {name}",
-            unit=unit,
-            ours=a,
-            beside=b,
-            ratio=ratio(a, b),
-            goal=goal,
-            met=None if quick else met,
-            durability="P",
-        )
-        for (name, (unit, goal, met)), a, b in zip(goals.items(), us, them, strict=True)
+        compared("P4", f"{what}: {name}", unit, (a, b), goal, quick=quick, durability="P")
+        for (name, (unit, goal)), a, b in zip(goals.items(), us, them, strict=True)
     ]
 
 
@@ -108,17 +97,9 @@ def _bulk(url: str, size: Size, *, quick: bool) -> Row:
             for _ in range(size.rounds + 1)
         ][1:]
     many, one = (_taken(side) for side in zip(*turns, strict=True))
-    return Row(
-        id="P4",
-        what=f"submit_plan with {BULK} tasks beside create_task, 1 client: p50",
-        unit="ms",
-        ours=many.p50,
-        beside=one.p50,
-        ratio=ratio(many.p50, one.p50),
-        goal=f"≤ {BULK_TIMES:g}×",
-        met=None if quick else many.p50 <= BULK_TIMES * one.p50,
-        durability="P",
-    )
+    what = f"submit_plan with {BULK} tasks beside create_task, 1 client: p50"
+    goal = at_most(BULK_TIMES)
+    return compared("P4", what, "ms", (many.p50, one.p50), goal, quick=quick, durability="P")
 
 
 @contextlib.contextmanager

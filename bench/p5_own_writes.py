@@ -6,7 +6,7 @@ import statistics
 from bench.engines import Engines, engines
 from bench.lifecycles import CLIENTS
 from bench.processes import ROOT, answer
-from bench.results import Figure, Row, not_measured, ratio
+from bench.results import Figure, Row, compared, not_measured, within
 from tests.services.jars import NotHere
 
 MORE_MS = 15.0
@@ -24,19 +24,8 @@ def measure(quick: bool) -> list[Row]:
         return [not_measured("P5", "read after own write, p50", "ms", str(error))]
     read, matched, rate = (statistics.median(turn[n] for turn in turns) for n in _NAMES)
     what = f"read after own write at {rate:.0f} lifecycles/s, p50, beside a bare MATCH by key"
-    return [
-        Row(
-            id="P5",
-            what=what,
-            unit="ms",
-            ours=read,
-            beside=matched,
-            ratio=ratio(read, matched),
-            goal=f"≤ +{MORE_MS:g} ms",
-            met=None if quick else read <= matched + MORE_MS,
-            durability="P",
-        )
-    ]
+    goal = within(MORE_MS, "ms")
+    return [compared("P5", what, "ms", (read, matched), goal, quick=quick, durability="P")]
 
 
 _NAMES = ("read", "match", "rate")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bench.engines import Engines, engines
 from bench.lifecycles import CLIENTS
 from bench.processes import answer, first_line, folder, started
-from bench.results import Figure, Row, ratio
+from bench.results import Figure, Row, at_least, compared, within
 from bench.tool_calls import ToolCaller
 from tests.services.jars import NotHere
 
@@ -28,17 +28,9 @@ def _start(quick: bool) -> Row:
     _first_answer()  # compiles what was not compiled yet
     turns = [(_first_answer(), _import()) for _ in range(_QUICK_TURNS if quick else _TURNS)]
     ours, beside = (statistics.median(side) for side in zip(*turns, strict=True))
-    return Row(
-        id="P7",
-        what="dev: from start to the first answered tool call, beside `import fastmcp`",
-        unit="s",
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside),
-        goal=f"≤ +{START_SECONDS:g} s",
-        met=None if quick else ours <= beside + START_SECONDS,
-        durability="P",
-    )
+    what = "dev: from start to the first answered tool call, beside `import fastmcp`"
+    goal = within(START_SECONDS, "s")
+    return compared("P7", what, "s", (ours, beside), goal, quick=quick, durability="P")
 
 
 def _first_answer() -> float:
@@ -86,19 +78,10 @@ def _row(
 ) -> Row:
     ours = statistics.median(embedded[name] for embedded, _ in turns)
     beside = None if note else statistics.median(shared[name] for _, shared in turns)
-    return Row(
-        id="P7",
-        what=f"embedded: lifecycles, {CLIENTS} clients on the command bus, {_UNTIL[name]}, beside"
-        " Kafka and Neo4j",
-        unit="1/s",
-        ours=ours,
-        beside=beside,
-        ratio=None if beside is None else ratio(ours, beside),
-        goal="≥ 1×",
-        met=None if quick or beside is None else ours >= beside,
-        durability="P",
-        note=note,
-    )
+    what = f"embedded: lifecycles, {CLIENTS} clients on the command bus, {_UNTIL[name]}, beside"
+    what = f"{what} Kafka and Neo4j"
+    goal = at_least(1)
+    return compared("P7", what, "1/s", (ours, beside), goal, quick=quick, note=note, durability="P")
 
 
 FIGURE = Figure("P7", "the embedded server: its start, and its lifecycles a second", measure)

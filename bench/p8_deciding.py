@@ -5,12 +5,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from agent_orchestration.core.messages import Body, Event
 from agent_orchestration.pipeline.deciding import Asked
 from bench.company import Desk, company
-from bench.results import Figure, Row, ratio
+from bench.results import Figure, Goal, Row, at_most, compared
 
 MOST_ROUNDS = 30
 MOST_GROWTH = 1.5
@@ -116,13 +114,13 @@ def _rows(
     many = f"{MANY:,} live tasks, {AGENTS:,} agents"
     whole = "a command decided, encoded, hashed, decoded, folded, its rows checked"
     beside = f"beside a round over {MANY:,} objects in no order"
-    goal = f"≤ {MOST_ROUNDS}×"
+    goal = at_most(MOST_ROUNDS)
     few = f"the same as the first, {FEW:,} live tasks, beside a round over 1,000 objects"
     growth = "the first beside the same with fewer live tasks"
     return [
         _row(f"{whole}; {many}; {beside}", large, scattered, goal, quick),
         _row(f"decide, evolve and indexes alone; {many}; {beside}", rules, scattered, goal, quick),
-        _row(growth, large, small, f"≤ {MOST_GROWTH}×", quick),
+        _row(growth, large, small, at_most(MOST_GROWTH), quick),
         _orientation(few, small, loop),
         _orientation("decide, evolve and indexes alone, beside the same round", rules, loop),
     ]
@@ -130,23 +128,11 @@ def _rows(
 
 def _orientation(what: str, ours: float, beside: float) -> Row:
     """Beside a loop that the processor's cache holds as a whole, as no tenant of any size is."""
-    row = _row(what, ours, beside, "–", quick=True)
-    return msgspec.structs.replace(row, note="proves no goal")
+    return compared("P8", what, "µs", (ours, beside), note="proves no goal", durability="–")
 
 
-def _row(what: str, ours: float, beside: float, goal: str, quick: bool) -> Row:
-    most = MOST_GROWTH if goal == f"≤ {MOST_GROWTH}×" else MOST_ROUNDS
-    return Row(
-        id="P8",
-        what=what,
-        unit="µs",
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside),
-        goal=goal,
-        met=None if quick else ours <= most * beside,
-        durability="–",
-    )
+def _row(what: str, ours: float, beside: float, goal: Goal, quick: bool) -> Row:
+    return compared("P8", what, "µs", (ours, beside), goal, quick=quick, durability="–")
 
 
 FIGURE = Figure("P8", "what deciding and folding a command costs, in rounds of a loop", measure)

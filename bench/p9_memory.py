@@ -15,18 +15,17 @@ from agent_orchestration.core.envelope import (
     EventEnvelope,
     Record,
     StoredRecord,
-    command_body,
 )
 from agent_orchestration.core.folding import fold
-from agent_orchestration.core.messages import Body, Command, Principal
+from agent_orchestration.core.messages import Body, Command
 from agent_orchestration.core.state import COMMAND_MEMORY_MS
 from agent_orchestration.domain.agents.commands import RegisterAgent
 from agent_orchestration.domain.agents.model import SkillClaim
 from agent_orchestration.domain.tasks.commands import ClaimTask, CompleteTask, CreateTask
 from agent_orchestration.domain.tasks.model import DependencySpec, RequirementSpec
 from agent_orchestration.pipeline.deciding import Asked, Decider
-from bench.company import START, TENANT, capabilities
-from bench.results import Figure, Row, ratio
+from bench.company import START, TENANT, capabilities, envelope_of
+from bench.results import Figure, Goal, Row, at_most, compared
 
 MOST_BYTES = 3 * 1024
 MOST_GROWTH = 1.05
@@ -56,16 +55,9 @@ class Processor:
     def ask(self, command: Command) -> Body:
         """Decide and fold a command; what its caller is told."""
         self._offset += 1
-        name = type(command).__name__
-        sent = CommandEnvelope(
-            id=f"00000000-0000-4000-8000-{self._offset:012d}",
-            tenant=TENANT,
-            type=name,
-            body=command_body(command),
-            principal=Principal("me", "admin"),
-        )
+        sent = envelope_of(command, self._offset)
         envelope = CommandEnvelope.from_record(self._stored(sent.to_record()))
-        read = REGISTRY.decode_command(name, envelope.body)
+        read = REGISTRY.decode_command(envelope.type, envelope.body)
         asked = Asked(envelope, read, (1, self._offset), self.now)
         outcome = self._decider.decide(self.decided, asked)
         assert outcome.folded is not None, outcome.result
@@ -154,19 +146,21 @@ def _live(quick: bool) -> list[Row]:
     text = sum(map(len, texts)) / count
     ours = (bare - before) / count
     return [
-        _row(
+        compared(
+            "P9",
             "live task with short texts in a processor, both copies, beside its texts alone",
-            ours,
-            text,
-            f"≤ {MOST_BYTES} B",
-            met=None if quick else ours <= MOST_BYTES,
+            "B",
+            (ours, text),
+            Goal(f"≤ {MOST_BYTES} B", lambda ours, _: ours <= MOST_BYTES),
+            quick=quick,
+            durability="–",
         ),
-        _row(
+        compared(
+            "P9",
             "command that is remembered for five minutes so that a repeat gets its answer",
-            (remembered - bare) / commands,
-            None,
-            "–",
-            met=None,
+            "B",
+            ((remembered - bare) / commands, None),
+            durability="–",
         ),
     ]
 
@@ -184,13 +178,9 @@ def _finished(quick: bool) -> Row:
             early = _resident()
         _lifecycle(processor, number)
     late = _resident()
-    return _row(
-        f"process with {backlog:,} live tasks after {total:,} finished, beside after 20 %",
-        late,
-        early,
-        f"≤ {MOST_GROWTH}×",
-        met=None if quick or not early else late <= MOST_GROWTH * early,
-    )
+    what = f"process with {backlog:,} live tasks after {total:,} finished, beside after 20 %"
+    sides = (late, early or None)
+    return compared("P9", what, "B", sides, at_most(MOST_GROWTH), quick=quick, durability="–")
 
 
 def _lifecycle(processor: Processor, number: int) -> None:
@@ -205,20 +195,6 @@ def _resident() -> float:
     """Bytes of memory that the process has, 0 where the system does not tell."""
     gc.collect()
     return int(_STATM.read_text().split()[1]) * _PAGE if _STATM.exists() else 0
-
-
-def _row(what: str, ours: float, beside: float | None, goal: str, *, met: bool | None) -> Row:
-    return Row(
-        id="P9",
-        what=what,
-        unit="B",
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside) if beside else None,
-        goal=goal,
-        met=met,
-        durability="–",
-    )
 
 
 FIGURE = Figure("P9", "the memory of live tasks, and what finished ones leave", measure)

@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -46,6 +47,59 @@ class Figure(NamedTuple):
 def ratio(ours: float, beside: float) -> float:
     """How many times `beside` is contained in `ours`."""
     return round(ours / beside, 3)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of a figure, and whether it holds, told both sides."""
+
+    text: str
+    holds: Callable[[float, float], bool]
+
+
+def at_least(times: float) -> Goal:
+    """So many times as much as the other side."""
+    return Goal(f"≥ {times:g}×", lambda ours, beside: ours >= times * beside)
+
+
+def at_most(times: float) -> Goal:
+    """No more than so many times the other side."""
+    return Goal(f"≤ {times:g}×", lambda ours, beside: ours <= times * beside)
+
+
+def within(more: float, unit: str) -> Goal:
+    """No more than the other side and so much."""
+    return Goal(f"≤ +{more:g} {unit}", lambda ours, beside: ours <= beside + more)
+
+
+def compared(
+    figure: str,
+    what: str,
+    unit: str,
+    sides: tuple[float, float | None],
+    goal: Goal | None = None,
+    *,
+    durability: Durability,
+    quick: bool = False,
+    note: str = "",
+) -> Row:
+    """A row of both sides, or of ours alone. Tiny counts (`quick`) prove no goal."""
+    ours, beside = sides
+    met = None
+    if goal is not None and beside is not None and not quick:
+        met = goal.holds(ours, beside)
+    return Row(
+        id=figure,
+        what=what,
+        unit=unit,
+        ours=ours,
+        beside=beside,
+        ratio=ratio(ours, beside) if beside else None,
+        goal=goal.text if goal else "–",
+        met=met,
+        durability=durability,
+        note=note,
+    )
 
 
 class Ours(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.engines import Engines, engines
 from bench.processes import ROOT, answer
-from bench.results import Figure, Row, not_measured, ratio
+from bench.results import Figure, Row, compared, not_measured
 from tests.services.jars import NotHere
 
 PROCESSORS, _QUICK_PROCESSORS = (1, 2, 4), (1,)
@@ -54,34 +54,16 @@ def _costs(servers: Engines, quick: bool) -> list[Row]:
     for name, seconds in servers.processor_seconds().items():
         costs[name] = 1000 * (seconds - before[name]) / count
     return [
-        Row(
-            id="SCALING",
-            what=f"processor time of a lifecycle: {name}",
-            unit="ms",
-            ours=cost,
-            beside=None,
-            ratio=None,
-            goal="–",
-            met=None,
-            durability="P",
+        compared(
+            "SCALING", f"processor time of a lifecycle: {name}", "ms", (cost, None), durability="P"
         )
         for name, cost in costs.items()
     ]
 
 
 def _row(what: str, unit: str, sides: tuple[float, float]) -> Row:
-    ours, beside = sides
-    return Row(
-        id="SCALING",
-        what=f"{what} (8 partitions, 64 tenants, 64 clients)",
-        unit=unit,
-        ours=ours,
-        beside=beside,
-        ratio=ratio(ours, beside),
-        goal="–",
-        met=None,
-        durability="P",
-    )
+    what = f"{what} (8 partitions, 64 tenants, 64 clients)"
+    return compared("SCALING", what, unit, sides, durability="P")
 
 
 FIGURE = Figure(

@@ -187,12 +187,11 @@ def _facts(dispatcher: "SessionDispatcher", config: "Config") -> dict[str, objec
 def _welcome(dispatcher: "SessionDispatcher", config: "Config") -> str:
     if config.backend == "embedded":
         role = "owned by this process" if dispatcher.owns else "joined to the process that owns it"
-        place, option = f"data folder   {config.data} ({role})", f'--data "{config.data}"'
+        place = f"data folder   {config.data} ({role})"
+        call, option = "agent-orchestration", f' --data "{config.data}"'
     else:
-        where = f"{config.kafka.bootstrap_servers} and {config.database.uri}"
-        place, option = f"Kafka, Neo4j  {where}", f"--server {dispatcher.url}"
-    before, behind = ("", f" {option}") if config.backend == "embedded" else (f" {option}", "")
-    call = f"agent-orchestration{before}"
+        place = f"Kafka, Neo4j  {config.kafka.bootstrap_servers} and {config.database.uri}"
+        call, option = f"agent-orchestration --server {dispatcher.url}", ""
     return f"""\
 agent-orchestration is running.
 
@@ -201,9 +200,9 @@ agent-orchestration is running.
   {place}
 
 Try in another terminal:
-  {call} call get_overview{behind}
-  {call} call create_task title="Say hello"{behind}
-  {call} events tail --follow{behind}
-  {call} install claude-desktop{behind}
+  {call} call get_overview{option}
+  {call} call create_task title="Say hello"{option}
+  {call} events tail --follow{option}
+  {call} install claude-desktop{option}
 
 Ctrl-C ends it."""

@@ -8,14 +8,13 @@ from zlib import crc32
 import pytest
 
 from agent_orchestration.app import REGISTRY, Platform
-from agent_orchestration.backends.blobs import FolderBlobs
-from agent_orchestration.backends.graph.kglite import KgliteGraph
-from agent_orchestration.backends.log import Stamp
+from agent_orchestration.backends.blobs import BlobStore
+from agent_orchestration.backends.log import Log, Stamp
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
-from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS, topics
+from tests.contracts.kafka_backends import KafkaBackends
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.integration.world import Gate, until_async
 from tests.services import kafka
@@ -26,7 +25,7 @@ FEEDS = sorted(set(REGISTRY.feeds.values()))
 class GatedLog(ClaimCheckLog):
     """Appends to feeds pass the gate."""
 
-    def __init__(self, log: KafkaLog, blobs: FolderBlobs) -> None:
+    def __init__(self, log: Log, blobs: BlobStore) -> None:
         super().__init__(log, blobs)
         self.gate = Gate()
 
@@ -34,23 +33,6 @@ class GatedLog(ClaimCheckLog):
         if topic in FEEDS:
             await self.gate.passage()
         return await super().append(topic, partition, records)
-
-
-class KafkaBackends:
-    """`Backends` with the log on Kafka."""
-
-    def __init__(self, log: KafkaLog, folder: Path) -> None:
-        self.blobs = FolderBlobs(folder / "blobs")
-        self.log = GatedLog(log, self.blobs)
-        self.graph = KgliteGraph(folder / "graph.kgl", REGISTRY.entities.values())
-
-    async def start(self) -> None:
-        await self.log.start()
-        await self.graph.start()
-
-    async def stop(self) -> None:
-        await self.graph.stop()
-        await self.log.stop()
 
 
 @pytest.fixture
@@ -61,7 +43,7 @@ async def cluster() -> AsyncIterator[KafkaTopics]:
 
 @asynccontextmanager
 async def running(cluster: KafkaTopics, folder: Path) -> AsyncGenerator[tuple[Platform, GatedLog]]:
-    backends = KafkaBackends(await cluster.log(topics(REGISTRY)), folder)
+    backends = KafkaBackends(await cluster.log(topics(REGISTRY)), folder, GatedLog)
     platform = Platform(backends)
     try:
         await platform.start()

@@ -21,6 +21,7 @@ from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
+from tests.running import running
 from tests.services import kafka
 
 COMMANDS = Topic("commands", "every command", 2, 7 * DAY_MS)
@@ -37,12 +38,8 @@ async def topics() -> AsyncIterator[KafkaTopics]:
 
 @asynccontextmanager
 async def opened(topics: KafkaTopics) -> AsyncGenerator[KafkaLog]:
-    log = await topics.log(TOPICS)
-    await log.start()
-    try:
+    async with running(await topics.log(TOPICS)) as log:
         yield log
-    finally:
-        await log.stop()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.core.errors import Rejected, Unavailable
 from tests.contracts.kafka_sender import PATIENCE, Sender, everything, records, values
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
+from tests.running import running
 from tests.services.kafka import Broker, free_port, own_broker
 from tests.services.proxy import Proxy
 
@@ -58,12 +59,8 @@ async def topics(network: Network, proxy: Proxy) -> AsyncIterator[KafkaTopics]:
 
 @asynccontextmanager
 async def opened(topics: KafkaTopics, seconds: float = PATIENCE) -> AsyncGenerator[KafkaLog]:
-    log = KafkaLog(topics.settings, TOPICS, seconds=seconds)
-    await log.start()
-    try:
+    async with running(KafkaLog(topics.settings, TOPICS, seconds=seconds)) as log:
         yield log
-    finally:
-        await log.stop()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from agent_orchestration.backends.log import LogLost, Topic
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
+from tests.running import running
 
 HOUR_MS = 60 * 60 * 1000
 NOON = 1_700_000_000_000
@@ -45,12 +46,8 @@ def path(tmp_path: Path) -> Path:
 async def opened(
     path: Path, clock: Clock, topics: Sequence[Topic] = TOPICS, *, fsync: bool = False
 ) -> AsyncGenerator[SqliteLog, None]:
-    log = SqliteLog(path, topics, clock, fsync=fsync)
-    await log.start()
-    try:
+    async with running(SqliteLog(path, topics, clock, fsync=fsync)) as log:
         yield log
-    finally:
-        await log.stop()
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import pytest
 from aiokafka.protocol.admin import DeleteRecordsRequest
 
 from agent_orchestration.app import REGISTRY, Platform
-from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph import GraphWrite
-from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
@@ -25,6 +23,7 @@ from agent_orchestration.pipeline.epoch_plan import EpochPlan, TenantLoss, plan_
 from agent_orchestration.pipeline.histories import batches
 from agent_orchestration.pipeline.new_epoch import begin_epoch
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
+from tests.contracts.kafka_backends import KafkaBackends
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.integration.world import until_async
 from tests.services import kafka
@@ -36,22 +35,11 @@ async def quiet() -> None:
     """Nobody else is there."""
 
 
-class Parts:
-    """A log on Kafka and a graph in a folder. A `Backends`."""
+Parts = KafkaBackends[ClaimCheckLog]
 
-    def __init__(self, cluster: KafkaTopics, folder: Path) -> None:
-        self.raw = KafkaLog(cluster.settings, TOPICS)
-        self.blobs = FolderBlobs(folder / "blobs")
-        self.log = ClaimCheckLog(self.raw, self.blobs)
-        self.graph = KgliteGraph(folder / "graph" / "graph.kgl", REGISTRY.entities.values())
 
-    async def start(self) -> None:
-        await self.log.start()
-        await self.graph.start()
-
-    async def stop(self) -> None:
-        await self.graph.stop()
-        await self.log.stop()
+def parts_of(cluster: KafkaTopics, folder: Path) -> Parts:
+    return Parts(KafkaLog(cluster.settings, TOPICS), folder, ClaimCheckLog)
 
 
 class Place:
@@ -65,7 +53,7 @@ class Place:
     @asynccontextmanager
     async def at_work(self) -> AsyncGenerator[Parts]:
         """The platform, when its partition works or has stopped."""
-        parts = Parts(self.cluster, self.folder)
+        parts = parts_of(self.cluster, self.folder)
         self.platform = Platform(parts)
 
         async def settled() -> bool:
@@ -90,7 +78,7 @@ class Place:
 
     @asynccontextmanager
     async def renewing(self) -> AsyncGenerator[tuple[Parts, EpochPlan]]:
-        parts = Parts(self.cluster, self.folder)
+        parts = parts_of(self.cluster, self.folder)
         await parts.graph.start()
         try:
             begun = await parts.raw.start_renewal()
@@ -301,10 +289,10 @@ async def test_one_that_was_interrupted_is_repeated(place: Place, writes: int) -
         with pytest.raises(Unavailable):
             await begin_epoch(plan, parts.raw, parts.graph, REGISTRY, quiet)
     with pytest.raises(Rejected, match=r"topics create --new-epoch` did not end.*repeat it"):
-        await Parts(place.cluster, place.folder).log.start()
+        await parts_of(place.cluster, place.folder).log.start()
     await place.cluster.make(TOPICS)
     with pytest.raises(Rejected, match="did not end"):
-        await Parts(place.cluster, place.folder).log.start()
+        await parts_of(place.cluster, place.folder).log.start()
     await place.renew()
     async with place.at_work() as parts:
         await place.task("b")

@@ -25,6 +25,7 @@ from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS, topics
 from tests.integration.test_rebuild import busy_history
 from tests.integration.world import Clock, Gate, World, until
+from tests.running import running
 
 TENANTS = ("default", "acme", "tenant-1", "tenant-2", "tenant-3")
 Told = dict[str, list[tuple[bytes, bytes, dict[str, str]]]]
@@ -84,27 +85,18 @@ class FailingLog(SqliteLog):
 async def copied(
     source: Side, target: Side, check: Callable[[], Awaitable[None]] = quiet
 ) -> LogCopied:
-    await source.raw.start()
-    try:
+    async with running(source.raw):
         return await copy_log(source.side, target.side, check)
-    finally:
-        await source.raw.stop()
 
 
 async def opened_histories(side: Side) -> Told:
-    await side.raw.start()
-    try:
+    async with running(side.raw):
         return await side.histories()
-    finally:
-        await side.raw.stop()
 
 
 async def opened_commands(side: Side) -> list[CommandEnvelope]:
-    await side.raw.start()
-    try:
+    async with running(side.raw):
         return await side.commands()
-    finally:
-        await side.raw.stop()
 
 
 def create(name: str, **more: Any) -> CommandEnvelope:
@@ -257,12 +249,11 @@ async def test_commands_that_were_decided_are_not_decided_again(tmp_path: Path) 
         await world.settled()
         assert await world.types() == ["AgentRegistered", "TaskCreated", "TaskCreated"]
     source = Side(tmp_path / "a")
-    await source.raw.start()
-    home = partition_of("default", PARTITIONS)
-    again = [create("a"), create("b", id="another", key="k"), create("c")]
-    await source.raw.append(COMMANDS, home, [one.to_record() for one in again])
-    await source.raw.commit(GROUP, COMMANDS, home, 0)
-    await source.raw.stop()
+    async with running(source.raw):
+        home = partition_of("default", PARTITIONS)
+        again = [create("a"), create("b", id="another", key="k"), create("c")]
+        await source.raw.append(COMMANDS, home, [one.to_record() for one in again])
+        await source.raw.commit(GROUP, COMMANDS, home, 0)
     target = Side(tmp_path / "b")
     assert (await copied(source, target)).commands == 1
     assert [one.id for one in await opened_commands(target)] == ["create-c"]
@@ -326,10 +317,9 @@ async def test_a_source_that_went_on_is_copied_on_or_refused(tmp_path: Path) -> 
     cut = Side(tmp_path / "b")
     cut.raw.fails_at = 2
     source = Side(tmp_path / "a")
-    await source.raw.start()
-    home = partition_of("default", PARTITIONS)
-    await source.raw.append(COMMANDS, home, [create("b").to_record(), create("c").to_record()])
-    await source.raw.stop()
+    async with running(source.raw):
+        home = partition_of("default", PARTITIONS)
+        await source.raw.append(COMMANDS, home, [create("b").to_record(), create("c").to_record()])
     cut.raw.after_writing = True
     with pytest.raises(Unavailable):
         await copied(source, cut)
@@ -423,10 +413,9 @@ async def test_a_history_that_cannot_be_folded_is_not_copied(tmp_path: Path) -> 
     }
     for number, (told, story) in enumerate(stories.items()):
         source = Side(tmp_path / f"s{number}")
-        await source.raw.start()
-        home = partition_of("default", PARTITIONS)
-        await source.raw.append(EVENTS, home, [event.to_record() for event in story])
-        await source.raw.stop()
+        async with running(source.raw):
+            home = partition_of("default", PARTITIONS)
+            await source.raw.append(EVENTS, home, [event.to_record() for event in story])
         with pytest.raises(Corrupt, match=told):
             await copied(source, Side(tmp_path / f"t{number}"))
 
@@ -440,9 +429,8 @@ async def test_repeats_and_what_is_unreadable_are_left_behind(tmp_path: Path) ->
         await world.log.append(EVENTS, home, [*repeats, Record(b"?", b"nonsense")])
         await world.settled()
     source, target = Side(tmp_path / "a"), Side(tmp_path / "b")
-    await source.raw.start()
-    await source.raw.append(COMMANDS, home, [Record(b"?", b"nonsense")])
-    await source.raw.stop()
+    async with running(source.raw):
+        await source.raw.append(COMMANDS, home, [Record(b"?", b"nonsense")])
     found = await copied(source, target)
     assert (found.events, found.repeated, found.unreadable) == (2, 2, 2)
     assert [len(its) for its in (await opened_histories(target)).values()] == [2]
