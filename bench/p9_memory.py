@@ -45,7 +45,7 @@ class Processor:
 
     def __init__(self) -> None:
         self.decided = REGISTRY.new_state(TENANT)
-        self.folded = REGISTRY.new_state(TENANT)
+        self.folded = REGISTRY.new_state(TENANT, decides=False)
         self.now = START
         self._decider = Decider(REGISTRY)
         self._offset = 0

@@ -5,6 +5,7 @@
 """
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -101,7 +102,8 @@ def _check_about(events: Iterable[type[Event]]) -> None:
 class Module:
     """What one domain module contributes.
 
-    `feed` is the published topic of its events; `indexes` are the questions its decisions ask.
+    `feed` is the published topic of its events. `indexes` are the questions that only decisions
+    ask; `evolve_indexes` those of `evolve` and of the timer, which a state that only folds has too.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Module:
         evolve: ModuleType,
         tools: ModuleType,
         indexes: Iterable[type[StateIndex[Any]]] = (),
+        evolve_indexes: Iterable[type[StateIndex[Any]]] = (),
     ) -> None:
         self.name = name
         self.feed = feed
@@ -126,7 +129,8 @@ class Module:
         self.tools: list[Tool] = [
             t for _, t in inspect.getmembers(tools, lambda value: isinstance(value, Tool))
         ]
-        self.indexes = tuple(indexes)
+        self.evolve_indexes = tuple(evolve_indexes)
+        self.indexes = (*indexes, *self.evolve_indexes)
         folder = str(tools.__package__)
         self.queries = parse_queries((files(folder) / "queries.cypher").read_text("utf-8"))
 
@@ -226,9 +230,11 @@ class Registry:
             raise TypeError(f"declared twice: {', '.join(twice)}")
         known.update(new)
 
-    def new_state(self, tenant: str) -> TenantState:
-        """An empty state with every module's indexes."""
-        return TenantState(tenant, [index for m in self.modules for index in m.indexes])
+    def new_state(self, tenant: str, *, decides: bool = True) -> TenantState:
+        """An empty state with every module's indexes; one on which nothing is decided has only
+        those that folding needs."""
+        parts = [m.indexes if decides else m.evolve_indexes for m in self.modules]
+        return TenantState(tenant, itertools.chain.from_iterable(parts))
 
     def decode_command(self, name: str, body: bytes) -> Command:
         """A command from its body; malformed bytes raise `msgspec.DecodeError`."""

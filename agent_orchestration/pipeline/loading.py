@@ -22,18 +22,22 @@ from agent_orchestration.core.types import json_value
 LOAD_SECONDS = 120.0
 
 
-async def load_tenant(graph: Graph, registry: Registry, tenant: str) -> TenantState:
-    """The tenant's live entities, clock and recent receipts, all as of one `seq`.
+async def load_tenant(
+    graph: Graph, registry: Registry, tenant: str, *, decides: bool = True
+) -> TenantState:
+    """The tenant's live entities, clock and recent receipts, all as of one `seq`; without receipts
+    and the indexes of decisions where it does not decide.
 
     Another writer may commit while we read: then the clock differs before and after, and we
     read again. Raises `Corrupt` if the tenant needs newer rules than this program has.
     """
     while True:
-        state = registry.new_state(tenant)
+        state = registry.new_state(tenant, decides=decides)
         await load_clock(graph, state)
         for entity in registry.entities.values():
             await _load_live(graph, state, entity)
-        await _load_receipts(graph, state)
+        if decides:
+            await _load_receipts(graph, state)
         if await graph_seq(graph, tenant) == state.seq:
             break
     check_rules(tenant, state.rules)

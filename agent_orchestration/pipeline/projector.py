@@ -219,7 +219,7 @@ class Projector:
     async def _state(self, tenant: str) -> TenantState:
         state = self._states.get(tenant)
         if state is None:
-            state = await load_tenant(self._graph, self._registry, tenant)
+            state = await load_tenant(self._graph, self._registry, tenant, decides=False)
             self._states[tenant] = state
             self._progress.advance(tenant, state.seq)
         return state

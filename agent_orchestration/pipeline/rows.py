@@ -14,6 +14,7 @@ class BatchRows:
 
     def __init__(self) -> None:
         self._nodes: defaultdict[str, list[Row]] = defaultdict(list)
+        self._new_nodes: defaultdict[str, list[Row]] = defaultdict(list)
         self._links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
         self._new_links: defaultdict[LinkKey, list[Row]] = defaultdict(list)
         self._unlinks: defaultdict[LinkKey, list[Row]] = defaultdict(list)
@@ -36,6 +37,7 @@ class BatchRows:
             held,
             following,
             nodes=dict(self._nodes),
+            new_nodes=dict(self._new_nodes),
             links=dict(self._links),
             new_links=dict(self._new_links),
             unlinks=dict(self._unlinks),
@@ -45,8 +47,8 @@ class BatchRows:
     def _add_entity(self, tenant: str, cls: type[Entity], touched: Touched) -> None:
         shape = shape_of(cls)
         row = shape.row(tenant, touched.entity)
-        self._nodes[cls.LABEL].append(row)
         before = touched.before
+        (self._new_nodes if before is None else self._nodes)[cls.LABEL].append(row)
         for index, relationship in enumerate(cls.RELATIONSHIPS):
             now = getattr(touched.entity, relationship.field)
             was = None if before is None else getattr(before, relationship.field)
@@ -67,7 +69,7 @@ class BatchRows:
 
     def _add_event(self, folded: Folded) -> None:
         row = event_row(folded)
-        self._nodes["Event"].append(row)
+        self._new_nodes["Event"].append(row)
         for cls, entity_id in folded.touched:
             target = node_id(folded.envelope.tenant, entity_id)
             self._new_links["ABOUT", "Event", cls.LABEL].append(

@@ -26,7 +26,7 @@ def refusing(poison: str) -> Callable[[GraphWrite], None]:
     """Refuses every write with that task."""
 
     def refuse(write: GraphWrite) -> None:
-        if any(row["id"] == poison for row in write.nodes.get("Task", ())):
+        if any(row["id"] == poison for row in write.new_nodes.get("Task", ())):
             raise WriteRefused("write_refused", "poisonous")
 
     return refuse

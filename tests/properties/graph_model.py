@@ -69,7 +69,9 @@ class GraphModel:
     async def write(self, write: GraphWrite) -> None:
         if self.positions.get(write.partition) != write.held:
             raise CheckpointMoved("moved", "another writer")
-        for label, rows in write.nodes.items():
+        for label, rows in write.new_nodes.items():
+            assert not self.nodes[label].keys() & {row["id"] for row in rows}
+        for label, rows in (*write.nodes.items(), *write.new_nodes.items()):
             self.nodes[label].update({row["id"]: dict(row) for row in rows})
         for key, rows in (*write.unlinks.items(), *write.unlinks_at_end.items()):
             for row in rows:

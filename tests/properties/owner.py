@@ -58,7 +58,7 @@ class Owner:
         folded: defaultdict[TenantName, list[Folded]] = defaultdict(list)
         for envelope in batch:
             if envelope.tenant not in self._folding:
-                loaded = await load_tenant(self.graph, REGISTRY, envelope.tenant)
+                loaded = await load_tenant(self.graph, REGISTRY, envelope.tenant, decides=False)
                 self._folding[envelope.tenant] = loaded
             state = self._folding[envelope.tenant]
             folded[envelope.tenant].append(fold(REGISTRY, state, envelope))

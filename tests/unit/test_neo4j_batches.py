@@ -46,11 +46,16 @@ def sent(**changes: Any) -> list[tuple[str, Row]]:
     return list(Batches([Book]).statements(GraphWrite(0, None, (1, 7), **changes)))
 
 
-def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent() -> None:
+@pytest.mark.parametrize(
+    ("field", "verb"), [("nodes", "MERGE (n:Book {id: row.id})"), ("new_nodes", "CREATE (n:Book)")]
+)
+def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent(
+    field: str, verb: str
+) -> None:
     rows = [{"id": "a", "bought": NOW, "other": NOW}, {"id": "b", "title": "B"}]
-    [(statement, parameters), _] = sent(nodes={"Book": rows})
+    [(statement, parameters), _] = sent(**{field: {"Book": rows}})
     assert statement == (
-        "UNWIND $rows AS row MERGE (n:Book {id: row.id})"
+        f"UNWIND $rows AS row {verb}"
         " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)}"
     )
     assert parameters["rows"] == [{"id": "a", "bought": TEXT, "other": NOW}, rows[1]]

@@ -39,6 +39,12 @@ def test_each_statement_by_name() -> None:
     assert statements.upsert_nodes("Box") == (
         "UNWIND $rows AS row MERGE (n:Box {id: row.id}) SET n = row"
     )
+    assert statements.create_nodes("Box", times=("at",)) == (
+        "UNWIND $rows AS row CREATE (n:Box) SET n = row {.*, at: datetime(row.at)}"
+    )
+    assert statements.create_nodes_with(("id", "size"), "Box") == (
+        "UNWIND $rows AS row CREATE (n:Box {id: row.id, size: row.size})"
+    )
     assert statements.remove_nodes("Box") == (
         "UNWIND $ids AS wanted MATCH (n:Box {id: wanted}) DETACH DELETE n"
     )
@@ -90,29 +96,32 @@ def test_a_batch_is_one_statement_in_order() -> None:
         next=(7, 42),
         published=(7, 40),
         nodes={"Box": [{"id": "b"}], "Thing": []},
+        new_nodes={"Thing": [{"id": "u"}, {"id": "v", "size": 1}]},
         removed={"Thing": ["t"]},
         links={HOLDS: [{"from": "b", "to": "u", "props": {}}]},
         new_links={HOLDS: [{"from": "b", "to": "v", "props": {}}]},
         unlinks={HOLDS: [{"from": "b", "to": "t"}]},
         unlinks_at_end={HOLDS: [{"from": "c", "to": "t"}]},
     )
-    text, parameters = statements.one_statement(write)
+    text, parameters = statements.one_statement(write, {"Thing": ("id", "size")})
     assert text.split("\nWITH count(*) AS done\n") == [
         statements.upsert_nodes("Box", "rows_0"),
-        statements.remove_nodes("Thing", "rows_1"),
-        statements.remove_links(HOLDS, "rows_2"),
-        statements.remove_links_at_end(HOLDS, "rows_3"),
-        statements.upsert_links(HOLDS, "rows_4"),
-        statements.create_links(HOLDS, "rows_5"),
+        statements.create_nodes_with(("id", "size"), "Thing", "rows_1"),
+        statements.remove_nodes("Thing", "rows_2"),
+        statements.remove_links(HOLDS, "rows_3"),
+        statements.remove_links_at_end(HOLDS, "rows_4"),
+        statements.upsert_links(HOLDS, "rows_5"),
+        statements.create_links(HOLDS, "rows_6"),
         statements.SET_CHECKPOINT_AND_PUBLISHED,
     ]
     assert parameters == {
         "rows_0": [{"id": "b"}],
-        "rows_1": ["t"],
-        "rows_2": [{"from": "b", "to": "t"}],
-        "rows_3": [{"from": "c", "to": "t"}],
-        "rows_4": [{"from": "b", "to": "u", "props": {}}],
-        "rows_5": [{"from": "b", "to": "v", "props": {}}],
+        "rows_1": [{"id": "u"}, {"id": "v", "size": 1}],
+        "rows_2": ["t"],
+        "rows_3": [{"from": "b", "to": "t"}],
+        "rows_4": [{"from": "c", "to": "t"}],
+        "rows_5": [{"from": "b", "to": "u", "props": {}}],
+        "rows_6": [{"from": "b", "to": "v", "props": {}}],
         "checkpoint": "events/3",
         "epoch": 7,
         "offset": 42,
@@ -145,6 +154,9 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
     for build in (
         lambda: statements.upsert_nodes(name),
         lambda: statements.upsert_nodes("Box", name),
+        lambda: statements.create_nodes(name),
+        lambda: statements.create_nodes_with(("id",), name),
+        lambda: statements.create_nodes_with((name,), "Box"),
         lambda: statements.remove_nodes(name),
         lambda: statements.upsert_links((name, "Box", "Thing")),
         lambda: statements.upsert_links(("HOLDS", name, "Thing")),
@@ -169,6 +181,7 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
     [
         {"nodes": {"Nobody": [{"id": "x"}]}},
         {"nodes": {"Checkpoint": [{"id": "events/0"}]}},
+        {"new_nodes": {"Nobody": [{"id": "x"}]}},
         {"removed": {"Nobody": ["x"]}},
         {"links": {("MADE_UP", "Box", "Thing"): []}},
         {"links": {("HOLDS", "Nobody", "Thing"): []}},

@@ -35,6 +35,7 @@ class GraphWrite(msgspec.Struct):
     """One batch of changes to one partition's part of the graph.
 
     `nodes`: label -> rows, each with its `id`; a row replaces all properties of its node.
+    `new_nodes`: the same for nodes that cannot exist yet: `WriteRefused` where one does.
     `removed`: label -> ids of nodes to delete with their relationships.
     `links`: key -> rows `{"from", "to", "props"}`; props replace those of the relationship.
     `new_links`: the same for relationships that cannot exist yet, which need not be looked for.
@@ -48,6 +49,7 @@ class GraphWrite(msgspec.Struct):
     held: Position | None
     next: Position
     nodes: dict[str, list[Row]] = msgspec.field(default_factory=dict[str, list[Row]])
+    new_nodes: dict[str, list[Row]] = msgspec.field(default_factory=dict[str, list[Row]])
     removed: dict[str, list[str]] = msgspec.field(default_factory=dict[str, list[str]])
     links: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
     new_links: dict[LinkKey, list[Row]] = msgspec.field(default_factory=dict[LinkKey, list[Row]])
@@ -92,7 +94,10 @@ class Graph(Protocol):
         limit: int | None = None,
     ) -> list[Row]:
         """Rows of a read-only statement, datetimes aware; nodes and relationships as maps. Raises
-        `Rejected` for a statement that fails or passes its limits, `Unavailable` without graph."""
+        `Rejected` for a statement that fails or passes its limits, `Unavailable` without graph.
+
+        What was committed before it began is there. Where the engine takes no snapshot (Neo4j), a
+        batch that is committed meanwhile may be seen in part."""
         ...
 
     async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ graph as it was before a write or after it. A write survives the death of the pr
 import asyncio
 import functools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +75,10 @@ class KgliteGraph:
         self._idle = asyncio.Event()
         self._idle.set()
         self._quick: set[str] = set()
+        # New nodes are written in half the time where their properties are named in the statement.
+        # kglite refuses a name that no node of the label ever had: those that some had, by label.
+        # And it invents a title for a node that is made without one.
+        self._known: defaultdict[str, set[str]] = defaultdict(set)
 
     async def start(self) -> None:
         """See `Graph`. `Unavailable` while another process has the file open."""
@@ -115,7 +120,7 @@ class KgliteGraph:
     async def write(self, write: GraphWrite) -> None:
         """See `Graph`. A relationship whose start or end does not exist is not made."""
         self._vocabulary.check(write)
-        for label, rows in write.nodes.items():
+        for label, rows in (*write.nodes.items(), *write.new_nodes.items()):
             self._values.check_rows(label, rows)
         size = sum(len(rows) for _, rows in statements.steps(write))
         async with self._lock:
@@ -129,12 +134,20 @@ class KgliteGraph:
                 work = functools.partial(_execute_in_pieces, opened.session, write)
                 await _in_thread(opened.writer, work)
                 return
-            statement, parameters = statements.one_statement(write)
+            found = {label: _properties(rows) for label, rows in write.new_nodes.items()}
+            known = {
+                label: names
+                for label, names in found.items()
+                if "title" in names and self._known[label].issuperset(names)
+            }
+            statement, parameters = statements.one_statement(write, known)
             work = functools.partial(_execute, opened.session, statement, parameters)
             if size <= INLINE_ROWS:
                 work()
             else:
                 await self._write_in_thread(opened, work)
+            for label, names in found.items():
+                self._known[label].update(names)
 
     async def _write_in_thread(self, opened: Opened, work: Callable[[], T]) -> T:
         self._idle.clear()
@@ -222,6 +235,7 @@ class KgliteGraph:
             self._opened = msgspec.structs.replace(opened, session=session)
 
     def _open_anew(self, session: kglite.Session) -> kglite.Session:
+        self._known.clear()
         with opening_errors(self._path):
             session.close()
             for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
@@ -232,6 +246,11 @@ class KgliteGraph:
         if self._opened is None:
             raise Unavailable("graph_closed", "the graph is not open: start it, or try again later")
         return self._opened
+
+
+def _properties(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The names of those that some row has."""
+    return tuple(sorted({name for row in rows for name, its in row.items() if its is not None}))
 
 
 def _execute(session: kglite.Session, statement: str, parameters: Row) -> None:

@@ -5,8 +5,9 @@ identifiers; values are always parameters.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from types import MappingProxyType
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused
 from agent_orchestration.core.entities import Entity, Row
@@ -59,6 +60,19 @@ def upsert_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) ->
         f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}})"
         f" SET n = {_timed('row', times)}"
     )
+
+
+@cache
+def create_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
+    """Like `upsert_nodes` where the nodes cannot exist yet."""
+    return f"UNWIND ${plain(rows)} AS row CREATE (n:{plain(label)}) SET n = {_timed('row', times)}"
+
+
+@cache
+def create_nodes_with(properties: tuple[str, ...], label: str, rows: str = "rows") -> str:
+    """The same for rows that have none but these properties."""
+    named = ", ".join(f"{plain(name)}: row.{name}" for name in properties)
+    return f"UNWIND ${plain(rows)} AS row CREATE (n:{plain(label)} {{{named}}})"
 
 
 @cache
@@ -185,7 +199,7 @@ class Vocabulary:
 
     def check(self, write: GraphWrite) -> None:
         """Raise `WriteRefused` for a label or relationship type that is not declared."""
-        for label in (*write.nodes, *write.removed):
+        for label in (*write.nodes, *write.new_nodes, *write.removed):
             self._check_label(label)
         for kind, start, end in (
             *(*write.links, *write.new_links),
@@ -210,6 +224,7 @@ class Vocabulary:
 Part = tuple[str, str | LinkKey]
 _PARTS: dict[str, Callable[..., str]] = {
     "nodes": upsert_nodes,
+    "new_nodes": create_nodes,
     "removed": remove_nodes,
     "unlinks": remove_links,
     "unlinks_at_end": remove_links_at_end,
@@ -222,6 +237,7 @@ def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
     """What a batch does, in order, without what is empty: nodes, removals, unlinks, links."""
     for kind, changes in (
         ("nodes", write.nodes),
+        ("new_nodes", write.new_nodes),
         ("removed", write.removed),
         ("unlinks", write.unlinks),
         ("unlinks_at_end", write.unlinks_at_end),
@@ -233,15 +249,20 @@ def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
                 yield (kind, name), rows
 
 
-def one_statement(write: GraphWrite) -> tuple[str, Row]:
-    """A whole batch with its new position as one statement, and its parameters.
+def one_statement(
+    write: GraphWrite, properties: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> tuple[str, Row]:
+    """A whole batch with its new position as one statement, and its parameters. New nodes of the
+    labels in `properties` are written with `create_nodes_with`.
 
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
-    parts: list[Part] = []
+    parts: list[tuple[Part, tuple[str, ...]]] = []
     last, parameters = next_position(write)
     for number, (part, rows) in enumerate(steps(write)):
-        parts.append(part)
+        kind, name = part
+        named = properties.get(str(name), ()) if kind == "new_nodes" else ()
+        parts.append((part, named))
         parameters[f"rows_{number}"] = rows
     return _joined(tuple(parts), last), parameters
 
@@ -272,8 +293,13 @@ def next_position(write: GraphWrite) -> tuple[str, Row]:
 
 
 @lru_cache(maxsize=1024)
-def _joined(parts: tuple[Part, ...], last: str) -> str:
-    texts = [_PARTS[kind](name, f"rows_{number}") for number, (kind, name) in enumerate(parts)]
+def _joined(parts: tuple[tuple[Part, tuple[str, ...]], ...], last: str) -> str:
+    texts = [
+        create_nodes_with(named, str(name), f"rows_{number}")
+        if named
+        else _PARTS[kind](name, f"rows_{number}")
+        for number, ((kind, name), named) in enumerate(parts)
+    ]
     # Counting makes exactly one row of any number of them, none included: the next part runs once.
     return "\nWITH count(*) AS done\n".join([*texts, last])
 

@@ -13,5 +13,6 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(AgentsByCapability, KnownAgents, Silence),
+    indexes=(AgentsByCapability, KnownAgents),
+    evolve_indexes=(Silence,),
 )

@@ -19,5 +19,6 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(ReadyTasks, Dependents, Children, TasksByAgent, TaskDeadlines),
+    indexes=(ReadyTasks, TasksByAgent),
+    evolve_indexes=(Dependents, Children, TaskDeadlines),
 )

@@ -40,8 +40,8 @@ class Batches:
         batches take their locks in one order.
         """
         for (kind, name), rows in statements.steps(write):
-            if kind == "nodes":
-                statement, sent = self._nodes(cast("str", name), cast("list[Row]", rows))
+            if kind in {"nodes", "new_nodes"}:
+                statement, sent = self._nodes(kind, cast("str", name), cast("list[Row]", rows))
             elif kind == "removed":
                 statement = statements.remove_nodes(cast("str", name), "rows")
                 sent = sorted(cast("list[str]", rows))
@@ -52,11 +52,12 @@ class Batches:
                 yield statement, {"rows": sent[start : start + PIECE_ROWS]}
         yield statements.next_position(write)
 
-    def _nodes(self, label: str, rows: list[Row]) -> tuple[str, list[Row]]:
+    def _nodes(self, kind: str, label: str, rows: list[Row]) -> tuple[str, list[Row]]:
         times = self._of_nodes.get(label, ())
         # Of several rows of one node the last wins, so their order is kept.
         sent = _as_text(sorted(rows, key=_id), times)
-        return statements.upsert_nodes(label, times=times), sent
+        make = statements.upsert_nodes if kind == "nodes" else statements.create_nodes
+        return make(label, times=times), sent
 
     def _links(self, kind: str, key: LinkKey, links: list[Row]) -> tuple[str, list[Row]]:
         if kind in {"unlinks", "unlinks_at_end"}:
