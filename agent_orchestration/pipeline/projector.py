@@ -26,7 +26,7 @@ from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
 BATCH = 1000
-BREATH = 50
+BREATH = 10
 """So many events are folded before others get their turn."""
 IDLE_SECONDS = 60.0
 CACHED_TENANTS = 1000

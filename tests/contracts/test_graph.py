@@ -23,7 +23,7 @@ from agent_orchestration.backends.graph import (
 )
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import INLINE_ROWS, KgliteGraph
-from agent_orchestration.backends.graph.neo4j import Neo4jGraph
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph, batches
 from agent_orchestration.backends.graph.read_only import run_read_only
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Entity, Index, Relationship, Row
@@ -55,8 +55,9 @@ NOW = datetime(2024, 2, 29, 12, 30, 15, 123000, tzinfo=UTC)
 
 OpenGraph = Callable[[], Awaitable[Graph]]
 #: The embedded graph as it writes very large batches.
-IN_PIECES = "kglite in pieces"
-GRAPHS = ["kglite", IN_PIECES, "neo4j"]
+#: Batches are written as very large ones are.
+IN_PIECES = ("kglite in pieces", "neo4j in pieces")
+GRAPHS = ["kglite", "neo4j", *IN_PIECES]
 
 
 @pytest.fixture(params=GRAPHS)
@@ -66,11 +67,13 @@ async def open_graph(
     """Opens one and the same graph; the one opened before is stopped first, as by a restart."""
     opened: list[Graph] = []
     database: Database | None = None
-    if request.param == "neo4j":
+    if request.param.startswith("neo4j"):
         database = request.getfixturevalue("neo4j_database")
-    if request.param == IN_PIECES:
+    if request.param in IN_PIECES:
         monkeypatch.setattr(kglite, "LARGE_ROWS", 0)
         monkeypatch.setattr(kglite, "PIECE_ROWS", 2)
+        monkeypatch.setattr(batches, "SMALL_ROWS", 0)
+        monkeypatch.setattr(batches, "PIECE_ROWS", 2)
 
     async def open_again() -> Graph:
         if opened:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from agent_orchestration.app import REGISTRY
-from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
+from agent_orchestration.backends.graph import GraphWrite, LinkKey
 from agent_orchestration.backends.graph.neo4j import batches
 from agent_orchestration.backends.graph.neo4j.batches import Batches
 from agent_orchestration.core.entities import Entity, Relationship, Row, Time
@@ -42,8 +42,48 @@ LENT_TO: LinkKey = ("LENT_TO", "Book", "Person")
 CITES: LinkKey = ("CITES", "Book", "Book")
 
 
+MOVING = """\
+MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint
+WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)
+AND coalesce(c.offset, -1) = coalesce($held_offset, -1)
+SET c.epoch = $epoch, c.offset = $offset
+WITH c
+"""
+POSITION = {"checkpoint": "events/0", "held_epoch": 1, "held_offset": 5, "epoch": 1, "offset": 7}
+END = "RETURN c.id AS id"
+
+
 def sent(**changes: Any) -> list[tuple[str, Row]]:
-    return list(Batches([Book]).statements(GraphWrite(0, None, (1, 7), **changes)))
+    return list(Batches([Book]).statements(GraphWrite(0, (1, 5), (1, 7), **changes)))
+
+
+@pytest.fixture(autouse=True)
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "SMALL_ROWS", 0)
+
+
+def test_a_small_batch_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "SMALL_ROWS", 3)
+    rows = [{"id": "b"}, {"id": "a", "bought": NOW}]
+    [(statement, parameters)] = sent(new_nodes={"Book": rows}, removed={"Book": ["z"]})
+    assert statement == (
+        f"{MOVING}CALL () {{ UNWIND $rows_0 AS row CREATE (n:Book)"
+        " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)} }\n"
+        "CALL () { UNWIND $rows_1 AS wanted MATCH (n:Book {id: wanted}) DETACH DELETE n }\n"
+        f"{END}"
+    )
+    sorted_rows = [{"id": "a", "bought": TEXT}, {"id": "b"}]
+    assert parameters == {**POSITION, "rows_0": sorted_rows, "rows_1": ["z"]}
+    assert len(sent(new_nodes={"Book": [*rows, {"id": "c"}]}, removed={"Book": ["z"]})) == 3
+
+
+def test_a_batch_moves_the_position_first_and_that_of_the_feeds_where_it_is_known() -> None:
+    assert sent() == [(f"{MOVING}{END}", POSITION)]
+    [(statement, parameters)] = sent(published=(1, 3))
+    assert "c.published_epoch = $published_epoch" in statement
+    assert parameters == {**POSITION, "published_epoch": 1, "published_offset": 3}
+    [(_, parameters)] = Batches([Book]).statements(GraphWrite(0, None, (1, 0)))
+    assert (parameters["held_epoch"], parameters["held_offset"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +93,7 @@ def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent(
     field: str, verb: str
 ) -> None:
     rows = [{"id": "a", "bought": NOW, "other": NOW}, {"id": "b", "title": "B"}]
-    [(statement, parameters), _] = sent(**{field: {"Book": rows}})
+    [_, (statement, parameters)] = sent(**{field: {"Book": rows}})
     assert statement == (
         f"UNWIND $rows AS row {verb}"
         " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)}"
@@ -65,7 +105,7 @@ def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent(
 @pytest.mark.parametrize(("field", "verb"), [("links", "MERGE"), ("new_links", "CREATE")])
 def test_times_of_relationships_travel_as_text(field: str, verb: str) -> None:
     link = {"from": "a", "to": "b", "props": {"since": NOW}}
-    [(statement, parameters), _] = sent(**{field: {LENT_TO: [link]}})
+    [_, (statement, parameters)] = sent(**{field: {LENT_TO: [link]}})
     assert statement.endswith(
         f" {verb} (a)-[r:LENT_TO]->(b) WITH r, row.props AS props"
         " SET r = props {.*, since: datetime(props.since)}"
@@ -83,21 +123,18 @@ def test_rows_come_in_order_and_the_last_of_a_node_stays_the_last() -> None:
         removed={"Book": ["z", "y"]},
         links={CITES: links},
     )
-    rows = [parameters.get("rows", []) for _, parameters in found]
+    rows = [parameters["rows"] for _, parameters in found[1:]]
     assert [(row["id"], row["title"]) for row in rows[0]] == [("a", "2"), ("b", "1"), ("b", "3")]
     assert rows[1] == ["y", "z"]
     assert [(row["from"], row["to"]) for row in rows[2]] == sorted(ends)
 
 
-def test_a_large_batch_is_cut_and_ends_with_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "PIECE_ROWS", 2)
     found = sent(nodes={"Book": [{"id": f"b{n}"} for n in range(5)]})
-    assert [len(parameters["rows"]) for _, parameters in found[:-1]] == [2, 2, 1]
-    assert len({statement for statement, _ in found[:-1]}) == 1
-    assert found[-1] == (
-        statements.SET_CHECKPOINT,
-        {"checkpoint": "events/0", "epoch": 1, "offset": 7},
-    )
+    assert found[0] == (f"{MOVING}{END}", POSITION)
+    assert [len(parameters["rows"]) for _, parameters in found[1:]] == [2, 2, 1]
+    assert len({statement for statement, _ in found[1:]}) == 1
 
 
 def test_no_time_of_the_platform_is_left_to_the_driver() -> None:

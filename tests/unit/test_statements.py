@@ -32,6 +32,7 @@ class Thing(Entity):
     title: str
 
 
+SET_POSITION = f"MERGE (c:Checkpoint {{id: $checkpoint}}) {statements.SET_POSITION}"
 HOLDS: LinkKey = ("HOLDS", "Box", "Thing")
 
 
@@ -112,7 +113,7 @@ def test_a_batch_is_one_statement_in_order() -> None:
         statements.remove_links_at_end(HOLDS, "rows_4"),
         statements.upsert_links(HOLDS, "rows_5"),
         statements.create_links(HOLDS, "rows_6"),
-        statements.SET_CHECKPOINT_AND_PUBLISHED,
+        f"MERGE (c:Checkpoint {{id: $checkpoint}}) {statements.SET_BOTH_POSITIONS}",
     ]
     assert parameters == {
         "rows_0": [{"id": "b"}],
@@ -140,13 +141,13 @@ def test_a_large_batch_is_cut_into_pieces_that_end_with_its_position() -> None:
         (statements.upsert_nodes("Box"), {"rows": boxes[2:4]}),
         (statements.upsert_nodes("Box"), {"rows": boxes[4:]}),
         (statements.remove_nodes("Thing", "rows"), {"rows": ["t"]}),
-        (statements.SET_CHECKPOINT, {"checkpoint": "events/0", "epoch": 1, "offset": 2}),
+        (SET_POSITION, {"checkpoint": "events/0", "epoch": 1, "offset": 2}),
     ]
 
 
 def test_an_empty_batch_moves_the_position_alone() -> None:
     text, _ = statements.one_statement(GraphWrite(partition=0, held=None, next=(1, 0)))
-    assert text == statements.SET_CHECKPOINT
+    assert text == SET_POSITION
 
 
 @given(st.text(max_size=30).filter(lambda text: not (text.isascii() and text.isidentifier())))

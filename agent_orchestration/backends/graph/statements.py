@@ -23,17 +23,12 @@ PLATFORM_TYPES = ("ABOUT", "CAUSED_BY")
 READ_CHECKPOINT = (
     "MATCH (c:Checkpoint {id: $checkpoint}) RETURN c.epoch AS epoch, c.offset AS offset"
 )
-#: Takes the node's write lock for the transaction; the position is null in a new node.
-LOCK_CHECKPOINT = (
-    "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint"
-    " RETURN c.epoch AS epoch, c.offset AS offset"
-)
 READ_PUBLISHED = (
     "MATCH (c:Checkpoint {id: $checkpoint}) WHERE c.published_offset IS NOT NULL"
     " RETURN c.published_epoch AS epoch, c.published_offset AS offset"
 )
-SET_CHECKPOINT = "MERGE (c:Checkpoint {id: $checkpoint}) SET c.epoch = $epoch, c.offset = $offset"
-SET_CHECKPOINT_AND_PUBLISHED = SET_CHECKPOINT + (
+SET_POSITION = "SET c.epoch = $epoch, c.offset = $offset"
+SET_BOTH_POSITIONS = SET_POSITION + (
     ", c.published_epoch = $published_epoch, c.published_offset = $published_offset"
 )
 
@@ -133,18 +128,6 @@ def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
     return (
         f"UNWIND ${plain(rows)} AS row"
         f" MATCH (b:{end} {{id: row.to}})<-[r:{kind}]-(a:{start} {{id: row.from}}) DELETE r"
-    )
-
-
-@cache
-def remove_links_between(key: LinkKey, rows: str = "rows") -> str:
-    """The same for an engine that chooses for itself where to begin, and would not see which end
-    has very many. It has to find both ends first: DISTINCT keeps it from beginning at one only."""
-    kind, start, end = (plain(part) for part in key)
-    return (
-        f"UNWIND ${plain(rows)} AS row"
-        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
-        f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
     )
 
 
@@ -258,7 +241,8 @@ def one_statement(
     For an engine where a statement is atomic by itself and a transaction is expensive.
     """
     parts: list[tuple[Part, tuple[str, ...]]] = []
-    last, parameters = next_position(write)
+    set_position, parameters = next_position(write)
+    last = f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}"
     for number, (part, rows) in enumerate(steps(write)):
         kind, name = part
         named = properties.get(str(name), ()) if kind == "new_nodes" else ()
@@ -274,11 +258,13 @@ def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
         statement = _PARTS[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
-    yield next_position(write)
+    set_position, parameters = next_position(write)
+    yield f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}", parameters
 
 
 def next_position(write: GraphWrite) -> tuple[str, Row]:
-    """The statement that stores the batch's positions, and its parameters."""
+    """The clause that stores the batch's positions in the Checkpoint node `c`, and its parameters,
+    with the node's `id`."""
     epoch, offset = write.next
     parameters: Row = {
         "checkpoint": checkpoint_id(write.partition),
@@ -286,10 +272,10 @@ def next_position(write: GraphWrite) -> tuple[str, Row]:
         "offset": offset,
     }
     if write.published is None:
-        return SET_CHECKPOINT, parameters
+        return SET_POSITION, parameters
     epoch, offset = write.published
     published = {"published_epoch": epoch, "published_offset": offset}
-    return SET_CHECKPOINT_AND_PUBLISHED, {**parameters, **published}
+    return SET_BOTH_POSITIONS, {**parameters, **published}
 
 
 @lru_cache(maxsize=1024)

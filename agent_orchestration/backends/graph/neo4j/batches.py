@@ -1,17 +1,22 @@
-"""A batch as statements for Neo4j: one for each kind of row, the same text every time, so that its
-plan is found in the server's cache."""
+"""A batch as statements for Neo4j, with few different texts, so that their plans are found in the
+server's cache: one for each kind of row, or one for all kinds in a small batch, where ways to the
+server and back would take most of the time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import cast
+from functools import cache, lru_cache, partial
+from typing import Any
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
 from agent_orchestration.core.entities import Entity, Row, shape_of
 
+#: A batch of so many rows is one statement.
+SMALL_ROWS = 300
 #: A statement gets at most so many rows, which bounds what it holds in memory.
 PIECE_ROWS = 10_000
 
 Times = tuple[str, ...]
+Text = Callable[[str], str]
 
 
 class Batches:
@@ -34,40 +39,74 @@ class Batches:
                 self._of_links[one.type] = tuple(sorted(times.union(known)))
 
     def statements(self, write: GraphWrite) -> Iterator[tuple[str, Row]]:
-        """The statements with their parameters, in order; the last one stores the position.
+        """The statements with their parameters, in order. The first moves the position and answers
+        a row; it does nothing, and answers none, where the position is not the one that is held.
 
         Rows come in the order of their keys: neighbours in an index are touched together, and two
         batches take their locks in one order.
         """
-        for (kind, name), rows in statements.steps(write):
-            if kind in {"nodes", "new_nodes"}:
-                statement, sent = self._nodes(kind, cast("str", name), cast("list[Row]", rows))
-            elif kind == "removed":
-                statement = statements.remove_nodes(cast("str", name), "rows")
-                sent = sorted(cast("list[str]", rows))
-            else:
-                links = sorted(cast("list[Row]", rows), key=_ends)
-                statement, sent = self._links(kind, cast("LinkKey", name), links)
-            for start in range(0, len(sent), PIECE_ROWS):
-                yield statement, {"rows": sent[start : start + PIECE_ROWS]}
-        yield statements.next_position(write)
+        changes = [self._change(kind, name, rows) for (kind, name), rows in statements.steps(write)]
+        set_position, parameters = statements.next_position(write)
+        epoch, offset = write.held or (None, None)
+        parameters |= {"held_epoch": epoch, "held_offset": offset}
+        if sum(len(rows) for _, rows in changes) <= SMALL_ROWS:
+            texts = tuple(text(f"rows_{number}") for number, (text, _) in enumerate(changes))
+            sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
+            yield _moving(set_position, texts), parameters | sent
+            return
+        yield _moving(set_position), parameters
+        for text, rows in changes:
+            for start in range(0, len(rows), PIECE_ROWS):
+                yield text("rows"), {"rows": rows[start : start + PIECE_ROWS]}
 
-    def _nodes(self, kind: str, label: str, rows: list[Row]) -> tuple[str, list[Row]]:
-        times = self._of_nodes.get(label, ())
-        # Of several rows of one node the last wins, so their order is kept.
-        sent = _as_text(sorted(rows, key=_id), times)
-        make = statements.upsert_nodes if kind == "nodes" else statements.create_nodes
-        return make(label, times=times), sent
-
-    def _links(self, kind: str, key: LinkKey, links: list[Row]) -> tuple[str, list[Row]]:
+    def _change(self, kind: str, name: Any, rows: list[Any]) -> tuple[Text, list[Any]]:
+        """What makes the text for a name of the parameter with the rows, and the rows."""
+        if kind == "removed":
+            return partial(statements.remove_nodes, name), sorted(rows)
+        if kind in {"nodes", "new_nodes"}:
+            times = self._of_nodes.get(name, ())
+            make = statements.upsert_nodes if kind == "nodes" else statements.create_nodes
+            # Of several rows of one node the last wins, so their order is kept.
+            return partial(make, name, times=times), _as_text(sorted(rows, key=_id), times)
+        links = sorted(rows, key=_ends)
         if kind in {"unlinks", "unlinks_at_end"}:
-            return statements.remove_links_between(key), links
-        times = self._of_links.get(key[0], ())
+            return partial(_remove_links, name), links
+        times = self._of_links.get(name[0], ())
         if times:
             props = _as_text([row["props"] for row in links], times)
             links = [{**row, "props": its} for row, its in zip(links, props, strict=True)]
         make = statements.upsert_links if kind == "links" else statements.create_links
-        return make(key, times=times), links
+        return partial(make, name, times=times), links
+
+
+@lru_cache(maxsize=1024)
+def _moving(set_position: str, texts: tuple[str, ...] = ()) -> str:
+    """The statement that moves the position, and does this where it did."""
+    return "\n".join(
+        [
+            # Setting a property takes the node's lock: what another writer committed before is
+            # seen, and none can follow until this transaction ends.
+            "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint",
+            "WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)",
+            "AND coalesce(c.offset, -1) = coalesce($held_offset, -1)",
+            set_position,
+            "WITH c",
+            *(f"CALL () {{ {text} }}" for text in texts),
+            "RETURN c.id AS id",
+        ]
+    )
+
+
+@cache
+def _remove_links(key: LinkKey, rows: str) -> str:
+    """Neo4j chooses for itself where to begin, and does not see which end has very many. Here it
+    has to find both ends first: DISTINCT keeps it from beginning at one only."""
+    kind, start, end = (statements.plain(part) for part in key)
+    return (
+        f"UNWIND ${statements.plain(rows)} AS row"
+        f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
+        f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
+    )
 
 
 def _id(row: Row) -> str:
