@@ -73,7 +73,7 @@ async def open_graph(
         monkeypatch.setattr(kglite, "LARGE_ROWS", 0)
         monkeypatch.setattr(kglite, "PIECE_ROWS", 2)
         monkeypatch.setattr(batches, "SMALL_ROWS", 0)
-        monkeypatch.setattr(batches, "PIECE_ROWS", 2)
+        monkeypatch.setattr(batches, "PIECE_ROWS", 100)
 
     async def open_again() -> Graph:
         if opened:
