@@ -16,6 +16,8 @@ BUILDERS = {
     "agent_orchestration/backends/graph/statements.py",
     "agent_orchestration/backends/graph/load_statements.py",
     "agent_orchestration/backends/graph/schema_statements.py",
+    "agent_orchestration/backends/graph/kglite_statements.py",
+    "agent_orchestration/backends/graph/neo4j/batches.py",
 }
 CYPHER = re.compile(r"\b(MATCH \(|MERGE \(|CREATE \(|UNWIND |DETACH DELETE|RETURN )")
 

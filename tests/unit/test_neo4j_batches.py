@@ -67,21 +67,21 @@ def test_a_small_batch_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None
     rows = [{"id": "b"}, {"id": "a", "bought": NOW}]
     [(statement, parameters)] = sent(new_nodes={"Book": rows}, removed={"Book": ["z"]})
     assert statement == (
-        f"{MOVING}CALL () {{ UNWIND $rows_0 AS row CREATE (n:Book)"
+        f"{MOVING}CALL () {{ UNWIND $batch.rows_0 AS row CREATE (n:Book)"
         " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)} }\n"
-        "CALL () { UNWIND $rows_1 AS wanted MATCH (n:Book {id: wanted}) DETACH DELETE n }\n"
+        "CALL () { UNWIND $batch.rows_1 AS id MATCH (n:Book {id: id}) DETACH DELETE n }\n"
         f"{END}"
     )
     sorted_rows = [{"id": "a", "bought": TEXT}, {"id": "b"}]
-    assert parameters == {**POSITION, "rows_0": sorted_rows, "rows_1": ["z"]}
+    assert parameters == {**POSITION, "batch": {"rows_0": sorted_rows, "rows_1": ["z"]}}
     assert len(sent(new_nodes={"Book": [*rows, {"id": "c"}]}, removed={"Book": ["z"]})) == 3
 
 
 def test_a_batch_moves_the_position_first_and_that_of_the_feeds_where_it_is_known() -> None:
-    assert sent() == [(f"{MOVING}{END}", POSITION)]
+    assert sent() == [(f"{MOVING}{END}", {**POSITION, "batch": {}})]
     [(statement, parameters)] = sent(published=(1, 3))
     assert "c.published_epoch = $published_epoch" in statement
-    assert parameters == {**POSITION, "published_epoch": 1, "published_offset": 3}
+    assert parameters == {**POSITION, "batch": {}, "published_epoch": 1, "published_offset": 3}
     [(_, parameters)] = Batches([Book]).statements(GraphWrite(0, None, (1, 0)))
     assert (parameters["held_epoch"], parameters["held_offset"]) == (None, None)
 
@@ -95,10 +95,10 @@ def test_times_of_nodes_travel_as_text_and_what_is_absent_stays_absent(
     rows = [{"id": "a", "bought": NOW, "other": NOW}, {"id": "b", "title": "B"}]
     [_, (statement, parameters)] = sent(**{field: {"Book": rows}})
     assert statement == (
-        f"UNWIND $rows AS row {verb}"
+        f"UNWIND $batch.rows AS row {verb}"
         " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)}"
     )
-    assert parameters["rows"] == [{"id": "a", "bought": TEXT, "other": NOW}, rows[1]]
+    assert parameters["batch"]["rows"] == [{"id": "a", "bought": TEXT, "other": NOW}, rows[1]]
     assert rows[0]["bought"] == NOW
 
 
@@ -110,7 +110,7 @@ def test_times_of_relationships_travel_as_text(field: str, verb: str) -> None:
         f" {verb} (a)-[r:LENT_TO]->(b) WITH r, row.props AS props"
         " SET r = props {.*, since: datetime(props.since)}"
     )
-    assert parameters["rows"] == [{"from": "a", "to": "b", "props": {"since": TEXT}}]
+    assert parameters["batch"]["rows"] == [{"from": "a", "to": "b", "props": {"since": TEXT}}]
     assert link["props"] == {"since": NOW}
 
 
@@ -123,7 +123,7 @@ def test_rows_come_in_order_and_the_last_of_a_node_stays_the_last() -> None:
         removed={"Book": ["z", "y"]},
         links={CITES: links},
     )
-    rows = [parameters["rows"] for _, parameters in found[1:]]
+    rows = [parameters["batch"]["rows"] for _, parameters in found[1:]]
     assert [(row["id"], row["title"]) for row in rows[0]] == [("a", "2"), ("b", "1"), ("b", "3")]
     assert rows[1] == ["y", "z"]
     assert [(row["from"], row["to"]) for row in rows[2]] == sorted(ends)
@@ -133,7 +133,7 @@ def test_a_large_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "PIECE_ROWS", 2)
     found = sent(nodes={"Book": [{"id": f"b{n}"} for n in range(5)]})
     assert found[0] == (f"{MOVING}{END}", POSITION)
-    assert [len(parameters["rows"]) for _, parameters in found[1:]] == [2, 2, 1]
+    assert [len(parameters["batch"]["rows"]) for _, parameters in found[1:]] == [2, 2, 1]
     assert len({statement for statement, _ in found[1:]}) == 1
 
 

@@ -10,6 +10,7 @@ from agent_orchestration.backends.graph import (
     GraphWrite,
     LinkKey,
     WriteRefused,
+    kglite_statements,
     schema_statements,
     statements,
 )
@@ -43,11 +44,11 @@ def test_each_statement_by_name() -> None:
     assert statements.create_nodes("Box", times=("at",)) == (
         "UNWIND $rows AS row CREATE (n:Box) SET n = row {.*, at: datetime(row.at)}"
     )
-    assert statements.create_nodes_with(("id", "size"), "Box") == (
+    assert kglite_statements.create_nodes_with(("id", "size"), "Box") == (
         "UNWIND $rows AS row CREATE (n:Box {id: row.id, size: row.size})"
     )
     assert statements.remove_nodes("Box") == (
-        "UNWIND $ids AS wanted MATCH (n:Box {id: wanted}) DETACH DELETE n"
+        "UNWIND $ids AS id MATCH (n:Box {id: id}) DETACH DELETE n"
     )
     assert statements.upsert_links(HOLDS) == (
         "UNWIND $rows AS row MATCH (a:Box {id: row.from}) MATCH (b:Thing {id: row.to})"
@@ -104,10 +105,10 @@ def test_a_batch_is_one_statement_in_order() -> None:
         unlinks={HOLDS: [{"from": "b", "to": "t"}]},
         unlinks_at_end={HOLDS: [{"from": "c", "to": "t"}]},
     )
-    text, parameters = statements.one_statement(write, {"Thing": ("id", "size")})
+    text, parameters = kglite_statements.one_statement(write, {"Thing": ("id", "size")})
     assert text.split("\nWITH count(*) AS done\n") == [
         statements.upsert_nodes("Box", "rows_0"),
-        statements.create_nodes_with(("id", "size"), "Thing", "rows_1"),
+        kglite_statements.create_nodes_with(("id", "size"), "Thing", "rows_1"),
         statements.remove_nodes("Thing", "rows_2"),
         statements.remove_links(HOLDS, "rows_3"),
         statements.remove_links_at_end(HOLDS, "rows_4"),
@@ -136,7 +137,7 @@ def test_a_large_batch_is_cut_into_pieces_that_end_with_its_position() -> None:
     write = GraphWrite(
         partition=0, held=None, next=(1, 2), nodes={"Box": boxes}, removed={"Thing": ["t"]}
     )
-    assert list(statements.pieces(write, 2)) == [
+    assert list(kglite_statements.pieces(write, 2)) == [
         (statements.upsert_nodes("Box"), {"rows": boxes[:2]}),
         (statements.upsert_nodes("Box"), {"rows": boxes[2:4]}),
         (statements.upsert_nodes("Box"), {"rows": boxes[4:]}),
@@ -146,7 +147,7 @@ def test_a_large_batch_is_cut_into_pieces_that_end_with_its_position() -> None:
 
 
 def test_an_empty_batch_moves_the_position_alone() -> None:
-    text, _ = statements.one_statement(GraphWrite(partition=0, held=None, next=(1, 0)))
+    text, _ = kglite_statements.one_statement(GraphWrite(partition=0, held=None, next=(1, 0)), {})
     assert text == SET_POSITION
 
 
@@ -156,8 +157,8 @@ def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
         lambda: statements.upsert_nodes(name),
         lambda: statements.upsert_nodes("Box", name),
         lambda: statements.create_nodes(name),
-        lambda: statements.create_nodes_with(("id",), name),
-        lambda: statements.create_nodes_with((name,), "Box"),
+        lambda: kglite_statements.create_nodes_with(("id",), name),
+        lambda: kglite_statements.create_nodes_with((name,), "Box"),
         lambda: statements.remove_nodes(name),
         lambda: statements.upsert_links((name, "Box", "Thing")),
         lambda: statements.upsert_links(("HOLDS", name, "Thing")),

@@ -22,6 +22,7 @@ from agent_orchestration.backends.graph import (
     CheckpointMoved,
     GraphWrite,
     Position,
+    kglite_statements,
     schema_statements,
     statements,
 )
@@ -140,7 +141,7 @@ class KgliteGraph:
                 for label, names in found.items()
                 if "title" in names and self._known[label].issuperset(names)
             }
-            statement, parameters = statements.one_statement(write, known)
+            statement, parameters = kglite_statements.one_statement(write, known)
             work = functools.partial(_execute, opened.session, statement, parameters)
             if size <= INLINE_ROWS:
                 work()
@@ -260,7 +261,7 @@ def _execute(session: kglite.Session, statement: str, parameters: Row) -> None:
 
 def _execute_in_pieces(session: kglite.Session, write: GraphWrite) -> None:
     with writing_errors(), session.begin() as transaction:
-        for statement, parameters in statements.pieces(write, PIECE_ROWS):
+        for statement, parameters in kglite_statements.pieces(write, PIECE_ROWS):
             transaction.cypher(statement, params=parameters, timeout_ms=0)
 
 

@@ -5,9 +5,8 @@ identifiers; values are always parameters.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator
+from functools import cache
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, WriteRefused
 from agent_orchestration.core.entities import Entity, Row
@@ -52,7 +51,7 @@ def upsert_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) ->
     `times` names properties that come as ISO 8601 text and are stored as datetimes.
     """
     return (
-        f"UNWIND ${plain(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}})"
+        f"UNWIND {parameter(rows)} AS row MERGE (n:{plain(label)} {{id: row.id}})"
         f" SET n = {_timed('row', times)}"
     )
 
@@ -60,20 +59,15 @@ def upsert_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) ->
 @cache
 def create_nodes(label: str, rows: str = "rows", times: tuple[str, ...] = ()) -> str:
     """Like `upsert_nodes` where the nodes cannot exist yet."""
-    return f"UNWIND ${plain(rows)} AS row CREATE (n:{plain(label)}) SET n = {_timed('row', times)}"
-
-
-@cache
-def create_nodes_with(properties: tuple[str, ...], label: str, rows: str = "rows") -> str:
-    """The same for rows that have none but these properties."""
-    named = ", ".join(f"{plain(name)}: row.{name}" for name in properties)
-    return f"UNWIND ${plain(rows)} AS row CREATE (n:{plain(label)} {{{named}}})"
+    node = f"(n:{plain(label)})"
+    return f"UNWIND {parameter(rows)} AS row CREATE {node} SET n = {_timed('row', times)}"
 
 
 @cache
 def remove_nodes(label: str, ids: str = "ids") -> str:
     """Delete the nodes with these ids and their relationships."""
-    return f"UNWIND ${plain(ids)} AS wanted MATCH (n:{plain(label)} {{id: wanted}}) DETACH DELETE n"
+    node = f"(n:{plain(label)} {{id: id}})"
+    return f"UNWIND {parameter(ids)} AS id MATCH {node} DETACH DELETE n"
 
 
 @cache
@@ -99,7 +93,7 @@ def _links(key: LinkKey, rows: str, times: tuple[str, ...], verb: str) -> str:
     if times:
         props, found = _timed("props", times), " WITH r, row.props AS props"
     return (
-        f"UNWIND ${plain(rows)} AS row"
+        f"UNWIND {parameter(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" {verb} (a)-[r:{kind}]->(b){found} SET r = {props}"
     )
@@ -116,7 +110,7 @@ def remove_links(key: LinkKey, rows: str = "rows") -> str:
     """Delete the relationships between the two nodes of each row `{from, to}`."""
     kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${plain(rows)} AS row"
+        f"UNWIND {parameter(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}})-[r:{kind}]->(b:{end} {{id: row.to}}) DELETE r"
     )
 
@@ -126,7 +120,7 @@ def remove_links_at_end(key: LinkKey, rows: str = "rows") -> str:
     """The same, looking at the relationships of the end instead of those of the start."""
     kind, start, end = (plain(part) for part in key)
     return (
-        f"UNWIND ${plain(rows)} AS row"
+        f"UNWIND {parameter(rows)} AS row"
         f" MATCH (b:{end} {{id: row.to}})<-[r:{kind}]-(a:{start} {{id: row.from}}) DELETE r"
     )
 
@@ -205,19 +199,11 @@ class Vocabulary:
 
 
 Part = tuple[str, str | LinkKey]
-_PARTS: dict[str, Callable[..., str]] = {
-    "nodes": upsert_nodes,
-    "new_nodes": create_nodes,
-    "removed": remove_nodes,
-    "unlinks": remove_links,
-    "unlinks_at_end": remove_links_at_end,
-    "links": upsert_links,
-    "new_links": create_links,
-}
 
 
 def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
-    """What a batch does, in order, without what is empty: nodes, removals, unlinks, links."""
+    """What a batch does, always in one order, without what is empty: nodes, removals, unlinks,
+    links. The same kinds of changes make the same text, whose plan an engine keeps."""
     for kind, changes in (
         ("nodes", write.nodes),
         ("new_nodes", write.new_nodes),
@@ -227,39 +213,9 @@ def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
         ("links", write.links),
         ("new_links", write.new_links),
     ):
-        for name, rows in changes.items():
+        for name, rows in sorted(changes.items()):
             if rows:
                 yield (kind, name), rows
-
-
-def one_statement(
-    write: GraphWrite, properties: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-) -> tuple[str, Row]:
-    """A whole batch with its new position as one statement, and its parameters. New nodes of the
-    labels in `properties` are written with `create_nodes_with`.
-
-    For an engine where a statement is atomic by itself and a transaction is expensive.
-    """
-    parts: list[tuple[Part, tuple[str, ...]]] = []
-    set_position, parameters = next_position(write)
-    last = f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}"
-    for number, (part, rows) in enumerate(steps(write)):
-        kind, name = part
-        named = properties.get(str(name), ()) if kind == "new_nodes" else ()
-        parts.append((part, named))
-        parameters[f"rows_{number}"] = rows
-    return _joined(tuple(parts), last), parameters
-
-
-def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
-    """A whole batch with its new position as statements of at most `size` rows each, with their
-    parameters: for one transaction."""
-    for (kind, name), rows in steps(write):
-        statement = _PARTS[kind](name, "rows")
-        for start in range(0, len(rows), size):
-            yield statement, {"rows": rows[start : start + size]}
-    set_position, parameters = next_position(write)
-    yield f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}", parameters
 
 
 def next_position(write: GraphWrite) -> tuple[str, Row]:
@@ -278,16 +234,9 @@ def next_position(write: GraphWrite) -> tuple[str, Row]:
     return SET_BOTH_POSITIONS, {**parameters, **published}
 
 
-@lru_cache(maxsize=1024)
-def _joined(parts: tuple[tuple[Part, tuple[str, ...]], ...], last: str) -> str:
-    texts = [
-        create_nodes_with(named, str(name), f"rows_{number}")
-        if named
-        else _PARTS[kind](name, f"rows_{number}")
-        for number, ((kind, name), named) in enumerate(parts)
-    ]
-    # Counting makes exactly one row of any number of them, none included: the next part runs once.
-    return "\nWITH count(*) AS done\n".join([*texts, last])
+def parameter(name: str) -> str:
+    """A parameter as it stands in a statement; `batch.rows` is in the map `batch`."""
+    return f"${'.'.join(map(plain, name.split('.')))}"
 
 
 def plain(text: str) -> str:

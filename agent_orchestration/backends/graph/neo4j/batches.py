@@ -43,21 +43,22 @@ class Batches:
         a row; it does nothing, and answers none, where the position is not the one that is held.
 
         Rows come in the order of their keys: neighbours in an index are touched together, and two
-        batches take their locks in one order.
+        batches take their locks in one order. They are in a map, whose type is always the same: for
+        lists as parameters the server would make a plan for each order of magnitude of each.
         """
         changes = [self._change(kind, name, rows) for (kind, name), rows in statements.steps(write)]
         set_position, parameters = statements.next_position(write)
         epoch, offset = write.held or (None, None)
         parameters |= {"held_epoch": epoch, "held_offset": offset}
         if sum(len(rows) for _, rows in changes) <= SMALL_ROWS:
-            texts = tuple(text(f"rows_{number}") for number, (text, _) in enumerate(changes))
+            texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
             sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
-            yield _moving(set_position, texts), parameters | sent
+            yield _moving(set_position, texts), {**parameters, "batch": sent}
             return
         yield _moving(set_position), parameters
         for text, rows in changes:
             for start in range(0, len(rows), PIECE_ROWS):
-                yield text("rows"), {"rows": rows[start : start + PIECE_ROWS]}
+                yield text("batch.rows"), {"batch": {"rows": rows[start : start + PIECE_ROWS]}}
 
     def _change(self, kind: str, name: Any, rows: list[Any]) -> tuple[Text, list[Any]]:
         """What makes the text for a name of the parameter with the rows, and the rows."""
@@ -103,7 +104,7 @@ def _remove_links(key: LinkKey, rows: str) -> str:
     has to find both ends first: DISTINCT keeps it from beginning at one only."""
     kind, start, end = (statements.plain(part) for part in key)
     return (
-        f"UNWIND ${statements.plain(rows)} AS row"
+        f"UNWIND {statements.parameter(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
     )
