@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.engines import engines
 from bench.processes import first_line, folder, started
-from bench.results import Figure, Row, at_least, at_most, compared, within
+from bench.results import Figure, Row, at_least, at_most, compared, not_measured, within
 from bench.tool_calls import Arguments, Clients, Round
+from tests.services.jars import NotHere
 
 CLIENTS = (1, 8)
 BULK = 100
@@ -36,23 +38,28 @@ class Taken(NamedTuple):
 
 
 def measure(quick: bool) -> list[Row]:
-    """Latency and throughput of both sides with one client and with eight; then the bulk tool."""
+    """Latency and throughput of both sides with one client and with eight; then the bulk tool, also
+    on Kafka and Neo4j."""
     size = (
         Size(_QUICK_ROUNDS, _QUICK_CALLS, _QUICK_BULK_CALLS)
         if quick
         else Size(_ROUNDS, _CALLS, _BULK_CALLS)
     )
     rows: list[Row] = []
-    with folder() as home, _platform(home) as ours, _echo(home) as beside:
+    with (
+        folder() as home,
+        _platform(home, "--data", str(home / "data")) as ours,
+        _echo(home) as beside,
+    ):
         for count in CLIENTS:
             rows += _compared(ours, beside, count, size, quick=quick)
-        rows.append(_bulk(ours, size, quick=quick))
-    return rows
+        rows.append(_bulk(f"{_BULK}, embedded", ours, size, quick=quick))
+    return [*rows, _bulk_deployed(size, quick)]
 
 
 @contextlib.contextmanager
-def _platform(home: Path) -> Generator[str]:
-    words = ("dev", "--json", "--port", "0", "--data", str(home / "data"))
+def _platform(home: Path, *words: str) -> Generator[str]:
+    words = ("dev", "--json", "--port", "0", "--data", str(home / "data"), *words)
     with started(home, "-m", "agent_orchestration", *words) as process:
         yield first_line(process)["url"]
 
@@ -87,7 +94,21 @@ def _compared(ours: str, beside: str, count: int, size: Size, *, quick: bool) ->
     ]
 
 
-def _bulk(url: str, size: Size, *, quick: bool) -> Row:
+_BULK = f"submit_plan with {BULK} tasks beside create_task, 1 client, p50"
+
+
+def _bulk_deployed(size: Size, quick: bool) -> Row:
+    what = f"{_BULK}, Kafka and Neo4j"
+    try:
+        with folder() as home, engines(quick=quick) as servers:
+            file = servers.installation()
+            with _platform(home, "--config", str(file)) as url:
+                return _bulk(what, url, size, quick=quick)
+    except NotHere as error:
+        return not_measured("P4", what, "ms", str(error))
+
+
+def _bulk(what: str, url: str, size: Size, *, quick: bool) -> Row:
     with _clients(url, 1) as clients:
         turns = [
             (
@@ -97,7 +118,6 @@ def _bulk(url: str, size: Size, *, quick: bool) -> Row:
             for _ in range(size.rounds + 1)
         ][1:]
     many, one = (_taken(side) for side in zip(*turns, strict=True))
-    what = f"submit_plan with {BULK} tasks beside create_task, 1 client: p50"
     goal = at_most(BULK_TIMES)
     return compared("P4", what, "ms", (many.p50, one.p50), goal, quick=quick, durability="P")
 

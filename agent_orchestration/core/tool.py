@@ -16,6 +16,7 @@ import pydantic
 
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import Command, CommandResult, Principal
+from agent_orchestration.core.torn_reads import read_whole
 
 
 class Role(enum.StrEnum):
@@ -166,7 +167,8 @@ class Tool:
     ) -> None:
         if unknown := set(toolsets) - set(TOOLSETS):
             raise TypeError(f"unknown toolsets {unknown}")
-        self.function = function
+        # One that only reads may be run as often as it takes.
+        self.function = read_whole(function) if read_only else function
         self.name = function.__name__
         self.title = title
         self.description = inspect.cleandoc(function.__doc__ or "")

@@ -139,7 +139,8 @@ class KgliteGraph:
             known = {
                 label: names
                 for label, names in found.items()
-                if "title" in names and self._known[label].issuperset(names)
+                if self._known[label].issuperset(names)
+                if all("title" in row for row in write.new_nodes[label])
             }
             statement, parameters = kglite_statements.one_statement(write, known)
             work = functools.partial(_execute, opened.session, statement, parameters)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Gateway, Output
+from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.domain.agents.model import Agent
 
 
@@ -73,6 +74,7 @@ class HeartbeatAnswer(Output):
     leases: list[Verdict]
 
 
+@read_whole
 async def agent_answer(gateway: Gateway, agent_id: str, seq: int) -> dict[str, Any]:
     """The fields of an `AgentAnswer`; `NotFound` where there is no such agent."""
     rows = await gateway.ask("agent", at_least=seq, agent_id=agent_id)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Gateway, Output
+from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import json_value
 from agent_orchestration.domain.tasks.model import EdgePolicy, Task
 
@@ -172,6 +173,7 @@ def event_view(row: dict[str, Any]) -> EventView:
     return EventView.model_validate({**row, "data": json_value(row["data"])})
 
 
+@read_whole
 async def task_answer(
     gateway: Gateway, task_id: str, seq: int, patience: float | None = None
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Arguments, Gateway, Output, Role, tool
+from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit, Title
 from agent_orchestration.domain.tasks.arguments import RequirementArgument, requirement_specs
 from agent_orchestration.domain.tasks.views import RequirementView
@@ -162,6 +163,7 @@ async def list_teams(
     return Teams(teams=found, next_cursor=more, stale=rows.stale or None)
 
 
+@read_whole
 async def team_answer(gateway: Gateway, team_id: str, seq: int) -> dict[str, Any]:
     """The fields of a `TeamAnswer`; `NotFound` where there is no such team."""
     rows = await gateway.ask("team", at_least=seq, team_id=team_id)
