@@ -91,7 +91,7 @@ class CallerGateway:
                 seq=at_least,
             )
         rows = Rows(self._bare(row) for row in found)
-        rows.seq, rows.stale = seq, not reached
+        rows.seq, rows.stale = seq, not reached and not 0 < at_least <= seq
         return rows
 
     async def ask_named(self, name: str, parameters: Mapping[str, Any]) -> Rows:
@@ -182,7 +182,7 @@ class CallerGateway:
         if not seq or not (told or self._owns(self.tenant)):
             rows = await self._graph.query(load_statements.TENANT_SEQ, {"tenant": self.tenant})
             seq = rows[0]["seq"] if rows else 0
-            self._progress.advance(self.tenant, seq)
+            self._progress.seen(self.tenant, seq)
         return seq
 
     def _bare(self, row: Mapping[str, Any]) -> dict[str, Any]:

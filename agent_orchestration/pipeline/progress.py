@@ -4,12 +4,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
+#: So long after a reader saw an event its transaction is over.
+SETTLED_SECONDS = 1.0
+
 
 class Progress:
     """The `seq` that the graph has reached, by tenant; wakes who waits for more."""
 
     def __init__(self) -> None:
         self._seq: dict[str, int] = {}
+        self._beginnings = 0
         self._watchers: list[Callable[[str, int], None]] = []
         self._waiting: defaultdict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
@@ -35,9 +39,22 @@ class Progress:
             elif not future.done():
                 future.set_result(None)
 
+    def seen(self, tenant: str, seq: int) -> None:
+        """A reader saw that the graph has `seq`, which was not told by who wrote it: that counts
+        after a while. An engine without snapshots (Neo4j) shows parts of a transaction before its
+        commit has ended: the tenant's `seq`, and not yet the task."""
+        if seq > self.seq(tenant):
+            loop = asyncio.get_running_loop()
+            loop.call_later(SETTLED_SECONDS, self._settled, tenant, seq, self._beginnings)
+
+    def _settled(self, tenant: str, seq: int, beginning: int) -> None:
+        if beginning == self._beginnings:
+            self.advance(tenant, seq)
+
     def reset(self) -> None:
         """The graph begins anew."""
         self._seq.clear()
+        self._beginnings += 1
 
     async def reached(self, tenant: str, seq: int, seconds: float) -> bool:
         """Wait until the graph has reached `seq`; False on time-out."""
