@@ -102,9 +102,14 @@ class Timer:
                     self._renewed[key] = at + task.lease_seconds * 1000
         if outcome.folded is not None:
             due = next_of(state, outcome.folded)
-            if due is not None and due < self._tenants.get(state.tenant, due + 1):
-                self._tenants[state.tenant] = due
-                self._wake.set()
+        elif state.tenant not in self._tenants:
+            # An owner before us may have decided this command after we looked for deadlines.
+            due = next_due(state)
+        else:
+            return
+        if due is not None and due < self._tenants.get(state.tenant, due + 1):
+            self._tenants[state.tenant] = due
+            self._wake.set()
 
     def _now(self) -> int:
         """The log's time, in milliseconds since the epoch."""
