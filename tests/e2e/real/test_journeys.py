@@ -115,13 +115,33 @@ async def test_a_client_does_the_whole_journey_over_stdio(
 # --- the log, as others see it -------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def written(running: Server) -> None:
+    """Whatever other tests did here: a task was completed, and a command refused."""
+    work = TenantServer(running.folder, running.pid, running.url, "written")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("register_agent", {"id": "ann", "name": "Ann", "kind": "human", "capabilities": []}),
+        ("create_task", {"id": "one", "title": "One"}),
+        ("claim_task", {"agent_id": "ann"}),
+        ("start_task", {"task_id": "one", "agent_id": "ann", "attempt": 1}),
+        ("complete_task", {"task_id": "one", "agent_id": "ann", "attempt": 1}),
+    ]
+    with work.http() as http:
+        for tool, arguments in calls:
+            status, answer = post(http, tool, arguments)
+            assert status == 200, (tool, answer)
+        status, answer = post(http, "create_task", {"id": "one", "title": "Another"})
+        assert status == 422, answer
+
+
 def record_of(installation: Installation, record: Record) -> Record:
     """The record with what is kept beside the log."""
     record.value = kept_value(record, installation.folder / "data" / "blobs")
     return record
 
 
-def test_the_log_keeps_every_promise(installation: Installation, running: Server) -> None:
+@pytest.mark.usefixtures("written")
+def test_the_log_keeps_every_promise(installation: Installation) -> None:
     events, commands = (
         [
             record_of(installation, record)
@@ -134,10 +154,9 @@ def test_the_log_keeps_every_promise(installation: Installation, running: Server
     assert summary["events"]["TaskCompleted"] > 0
 
 
+@pytest.mark.usefixtures("written")
 @pytest.mark.parametrize("topic", TOPICS)
-def test_other_programs_read_cloud_events(
-    installation: Installation, running: Server, topic: str
-) -> None:
+def test_other_programs_read_cloud_events(installation: Installation, topic: str) -> None:
     """CloudEvents 1.0 in Kafka's binary mode: attributes in headers, the data as the value."""
     ids: set[tuple[str, str]] = set()
     for message in messages(installation.bootstrap_servers, installation.prefix + topic):
