@@ -4,12 +4,12 @@ from typing import Any
 
 from bench.engines import engines
 from bench.p1_lifecycles import median, turns_on
-from bench.results import Durability, Figure, Ours, Row, at_most, compared, not_measured
+from bench.results import Durability, Figure, Ours, Row, compared, not_measured, part
 from bench.temporal import temporal
 from tests.services.jars import NotHere
 
 #: Shares of what Temporal takes, by durability class.
-TEMPORAL = {"F": at_most(1 / 8), "P": at_most(1 / 15)}
+TEMPORAL = {"F": part(8), "P": part(15)}
 _COUNT, _QUICK_COUNT = 300, 8
 
 

@@ -46,11 +46,7 @@ def measure(quick: bool) -> list[Row]:
         else Size(_ROUNDS, _CALLS, _BULK_CALLS)
     )
     rows: list[Row] = []
-    with (
-        folder() as home,
-        _platform(home, "--data", str(home / "data")) as ours,
-        _echo(home) as beside,
-    ):
+    with folder() as home, _platform(home) as ours, _echo(home) as beside:
         for count in CLIENTS:
             rows += _compared(ours, beside, count, size, quick=quick)
         rows.append(_bulk(f"{_BULK}, embedded", ours, size, quick=quick))

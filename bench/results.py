@@ -67,6 +67,11 @@ def at_most(times: float) -> Goal:
     return Goal(f"≤ {times:g}×", lambda ours, beside: ours <= times * beside)
 
 
+def part(parts: int) -> Goal:
+    """No more than one of so many parts of the other side."""
+    return Goal(f"≤ 1/{parts}", lambda ours, beside: ours * parts <= beside)
+
+
 def within(more: float, unit: str) -> Goal:
     """No more than the other side and so much."""
     return Goal(f"≤ +{more:g} {unit}", lambda ours, beside: ours <= beside + more)

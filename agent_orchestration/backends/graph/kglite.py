@@ -135,12 +135,15 @@ class KgliteGraph:
                 work = functools.partial(_execute_in_pieces, opened.session, write)
                 await _in_thread(opened.writer, work)
                 return
-            found = {label: _properties(rows) for label, rows in write.new_nodes.items()}
+            found = {
+                label: _properties(rows)
+                for label, rows in write.new_nodes.items()
+                if all("title" in row for row in rows)
+            }
             known = {
                 label: names
                 for label, names in found.items()
                 if self._known[label].issuperset(names)
-                if all("title" in row for row in write.new_nodes[label])
             }
             statement, parameters = kglite_statements.one_statement(write, known)
             work = functools.partial(_execute, opened.session, statement, parameters)

@@ -4,7 +4,7 @@ There a statement is atomic by itself, and a transaction is expensive.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from agent_orchestration.backends.graph import GraphWrite, statements
 from agent_orchestration.backends.graph.statements import Part, parameter, plain
@@ -25,8 +25,7 @@ def one_statement(write: GraphWrite, properties: Mapping[str, tuple[str, ...]]) 
     """A whole batch with its new position as one statement, and its parameters. New nodes of the
     labels in `properties` are written with `create_nodes_with`."""
     parts: list[tuple[Part, tuple[str, ...]]] = []
-    set_position, parameters = statements.next_position(write)
-    last = f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}"
+    last, parameters = _last(write)
     for number, (part, rows) in enumerate(statements.steps(write)):
         kind, name = part
         named = properties.get(str(name), ()) if kind == "new_nodes" else ()
@@ -42,11 +41,15 @@ def pieces(write: GraphWrite, size: int) -> Iterator[tuple[str, Row]]:
         statement = _PARTS[kind](name, "rows")
         for start in range(0, len(rows), size):
             yield statement, {"rows": rows[start : start + size]}
+    yield _last(write)
+
+
+def _last(write: GraphWrite) -> tuple[str, Row]:
+    """What stores the batch's new position, and its parameters."""
     set_position, parameters = statements.next_position(write)
-    yield f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}", parameters
+    return f"MERGE (c:Checkpoint {{id: $checkpoint}}) {set_position}", parameters
 
 
-@cache
 def create_nodes_with(properties: tuple[str, ...], label: str, rows: str = "rows") -> str:
     """The same for rows that have none but these properties."""
     named = ", ".join(f"{plain(name)}: row.{name}" for name in properties)

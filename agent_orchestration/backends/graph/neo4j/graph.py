@@ -78,14 +78,15 @@ class Neo4jGraph:
 
     async def _change(self, transaction: AsyncTransaction, write: GraphWrite) -> None:
         """Everything that a batch does, if its position is the one that is held."""
-        moved = False
-        for statement, parameters in self._batches.statements(write):
+        batch = self._batches.statements(write)
+        statement, parameters = next(batch)
+        result = await transaction.run(cast("Any", statement), parameters)
+        if not [record async for record in result]:
+            reason = f"partition {write.partition}: the graph is not at {write.held}"
+            raise CheckpointMoved("checkpoint_moved", reason)
+        for statement, parameters in batch:
             result = await transaction.run(cast("Any", statement), parameters)
-            if moved:
-                await result.consume()
-            elif not (moved := bool([record async for record in result])):
-                reason = f"partition {write.partition}: the graph is not at {write.held}"
-                raise CheckpointMoved("checkpoint_moved", reason)
+            await result.consume()
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`. Asked of the server that writes: others may be behind."""
