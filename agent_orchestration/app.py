@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import time
@@ -36,14 +37,15 @@ from agent_orchestration.domain import (
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
+from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.gateway import CallerGateway
-from agent_orchestration.pipeline.partition import Partition
+from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.rebuilding import rebuild
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
-from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, topics
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 
 REGISTRY = Registry(
     [
@@ -112,9 +114,6 @@ class Platform:
         self._graph = backends.graph
         self._blobs = backends.blobs
         self._progress = Progress()
-        self._partitions: dict[int, Partition] = {}
-        #: The partitions that this process has been given, whether it works on them now or not.
-        self._mine: frozenset[int] = frozenset()
         self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
@@ -132,7 +131,7 @@ class Platform:
         self._replies = Replies(
             self._log, process, delivered=self.bus.delivered, hints=hints, progress=self._progress
         )
-        self._services = Services(
+        services = Services(
             self._log,
             self._graph,
             REGISTRY,
@@ -141,8 +140,9 @@ class Platform:
             hints,
             self._replies,
             clock,
-            RULES,
         )
+        self._services = services
+        self._owned = Ownership(services, shared=self._shared)
         self._cypher = ReadOnlyRunner(self._graph)
 
     async def start(self) -> None:
@@ -150,12 +150,11 @@ class Platform:
         await self._backends.start()
         self._replies.start()
         if self._decides:
-            await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
+            await self._owned.join()
 
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
-        await self._log.leave(GROUP)
-        await self._revoked(frozenset(self._partitions))
+        await self._owned.leave()
         await self._replies.stop()
         await self._backends.stop()
 
@@ -180,8 +179,10 @@ class Platform:
                 "ok": partition.failure is None and partition.working,
                 "detail": partition.failure.reason if partition.failure else partition.describe(),
             }
-            for number, partition in sorted(self._partitions.items())
+            for number, partition in sorted(self._owned.working.items())
         }
+        if self._owned.outdated is not None:
+            checks["rules"] = {"ok": False, "detail": self._owned.outdated.reason}
         if self._shared:
             checks["log"] = await _answers(self._log.bounds(COMMANDS, 0))
             checks["graph"] = await _answers(self._graph.position(0))
@@ -197,20 +198,20 @@ class Platform:
                 yield step
 
     async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
-        numbers = self._mine
+        numbers = self._owned.given
         if len(numbers) < self._log.topics()[EVENTS].partitions:
             raise Unavailable(
                 "not_alone",
                 "other processes write to the graph: stop them, then run rebuild again",
             )
-        await self._end(numbers)
+        await self._owned.rest()
         try:
             async for step in rebuild(self._services, numbers):
                 yield step
-                if self._mine != numbers:
+                if self._owned.given != numbers:
                     raise Unavailable("not_alone", "another process came: stop it, and repeat")
         finally:
-            self._begin(self._mine)
+            self._owned.resume()
 
     def _refuse_while_rebuilding(self) -> None:
         if self._rebuilding.locked():
@@ -227,6 +228,7 @@ class Platform:
             read_cypher=self._read_cypher,
             caught_up=self._caught_up,
             owns=self._owns,
+            common_rules=functools.partial(common_rules, self._log),
         )
 
     async def _read_cypher(
@@ -240,15 +242,15 @@ class Platform:
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
         """See `CallerGateway`; a call that was under way when a rebuild began waits for its end."""
         number = self._partition(tenant)
-        if self._shared and number not in self._partitions:
+        if self._shared and number not in self._owned.working:
             return True  # another process folds; what we wait for we are told
-        if number not in self._partitions:
+        if number not in self._owned.working:
             try:
                 async with asyncio.timeout(seconds), self._rebuilding:
                     pass
             except TimeoutError:
                 return False
-        partition = self._partitions.get(number)
+        partition = self._owned.working.get(number)
         return partition is not None and await partition.caught_up(seconds)
 
     def _partition(self, tenant: str) -> int:
@@ -256,29 +258,11 @@ class Platform:
 
     def _owns(self, tenant: str) -> bool:
         """Whether this process itself knows how far the tenant's graph is."""
-        return self._partition(tenant) in self._partitions
+        return self._partition(tenant) in self._owned.working
 
     def _failure(self, partition: int) -> PlatformError | None:
-        found = self._partitions.get(partition)
+        found = self._owned.working.get(partition)
         return found.failure if found else None
-
-    async def _assigned(self, numbers: frozenset[int]) -> None:
-        self._mine |= numbers
-        if not self._rebuilding.locked():
-            self._begin(numbers)
-
-    def _begin(self, numbers: frozenset[int]) -> None:
-        for number in numbers:
-            self._partitions[number] = Partition(self._services, number)
-            self._partitions[number].start()
-
-    async def _revoked(self, numbers: frozenset[int]) -> None:
-        self._mine -= numbers
-        await self._end(numbers)
-
-    async def _end(self, numbers: frozenset[int]) -> None:
-        gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
-        await asyncio.gather(*(partition.stop() for partition in gone))
 
 
 async def _answers(question: Awaitable[object]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from agent_orchestration.backends import Backends
 from agent_orchestration.cli.session import collect_rarely, run
 from agent_orchestration.cli.text import print_json
 from agent_orchestration.config import Config, load_config
-from agent_orchestration.core.folding import RULES
 from agent_orchestration.domain.agents.commands import RegisterAgent
 from agent_orchestration.domain.agents.model import SkillClaim
 from agent_orchestration.domain.capabilities.commands import DefineCapability
@@ -86,9 +85,7 @@ async def fold(backends: Backends, partition: int) -> float:
     hints, progress, log = ReadyHints(), Progress(), backends.log
     bus = CommandBus(log, backends.blobs, REGISTRY, Answers(), hints, new_id=random_id)
     replies = Replies(log, None, delivered=bus.delivered, hints=hints, progress=progress)
-    services = Services(
-        log, backends.graph, REGISTRY, progress, bus, hints, replies, wall_clock, RULES
-    )
+    services = Services(log, backends.graph, REGISTRY, progress, bus, hints, replies, wall_clock)
     projector = Projector(services, partition)
     began = time.perf_counter()
     await projector.seek()

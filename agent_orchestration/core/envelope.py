@@ -41,7 +41,8 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
 class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A command on its way: who asked, under which key, caused by what, to be answered where.
 
-    `waits_ms` is how long the caller waits for work to turn up where there is nothing to do.
+    `waits_ms` is how long the caller waits for work to turn up where there is nothing to do;
+    `copy` how often the same command was sent before, because no answer came.
     """
 
     id: str
@@ -55,6 +56,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     traceparent: str | None = None
     reply_to: str | None = None
     waits_ms: int = 0
+    copy: int = 0
 
     @property
     def receipt_key(self) -> str:
@@ -81,6 +83,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "ce_key": self.key,
             "ce_replyto": self.reply_to,
             "ce_waits": str(self.waits_ms) if self.waits_ms else None,
+            "ce_copy": str(self.copy) if self.copy else None,
         }
 
     @classmethod
@@ -100,6 +103,7 @@ class CommandEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             traceparent=headers.get("ce_traceparent"),
             reply_to=_address(headers.get("ce_replyto")),
             waits_ms=int(headers.get("ce_waits", "0")),
+            copy=int(headers.get("ce_copy", "0")),
         )
 
 

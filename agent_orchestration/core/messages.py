@@ -116,7 +116,8 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `status` is accepted, nothing or failed; `seq` is the tenant's sequence number that a later
     read should wait for; `data` the event's reply; `error` a `PlatformError.to_dict()`;
-    `lag` the commands still waiting behind this one in its partition.
+    `lag` the commands still waiting behind this one in its partition; `copy` says which copy of
+    the command was decided, from 0.
     """
 
     command_id: str
@@ -127,3 +128,4 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: Body | None = None
     repeated: bool = False
     lag: int = 0
+    copy: int = 0

@@ -92,6 +92,10 @@ class Gateway(Protocol):
         """A field that was too large for the log; `NotFound` where there is none."""
         ...
 
+    async def common_rules(self) -> int:
+        """The newest version of the rules that every process knows that may decide."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """The graph's schema and the named questions, from the declarations."""
         ...

@@ -17,18 +17,20 @@ K = TypeVar("K")
 
 
 class Answers:
-    """The commands of this process that wait for their outcome, by command id."""
+    """The commands of this process that wait for their outcome, by command id, with the number of
+    the last copy that was sent."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[CommandResult]] = {}
+        self._waiting: dict[str, tuple[asyncio.Future[CommandResult], int]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def expect(self, command_id: str) -> asyncio.Future[CommandResult]:
-        """A future of the outcome; `forget` it when done."""
-        future: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        self._waiting[command_id] = future
+    def expect(self, command_id: str, copy: int = 0) -> asyncio.Future[CommandResult]:
+        """A future of the outcome, the same for every copy; `forget` it when done."""
+        known = self._waiting.get(command_id)
+        future = known[0] if known else asyncio.get_running_loop().create_future()
+        self._waiting[command_id] = future, copy
         return future
 
     def forget(self, command_id: str) -> None:
@@ -36,14 +38,19 @@ class Answers:
         self._waiting.pop(command_id, None)
 
     def deliver(self, result: CommandResult) -> None:
-        """The outcome is known; one that nobody here waits for is dropped."""
-        future = self._waiting.get(result.command_id)
-        if future is not None and not future.done():
+        """The outcome is known; one that nobody here waits for is dropped.
+
+        What is refused, or finds nothing, is decided anew when its next copy comes, which may be
+        accepted: only the last copy's answer says that nothing was done.
+        """
+        future, last = self._waiting.get(result.command_id, (None, 0))
+        final = result.status == "accepted" or result.copy >= last
+        if final and future is not None and not future.done():
             future.set_result(result)
 
     def fail(self, command_id: str, error: PlatformError) -> None:
         """There will be no outcome."""
-        future = self._waiting.get(command_id)
+        future, _ = self._waiting.get(command_id, (None, 0))
         if future is not None and not future.done():
             future.set_exception(error)
 

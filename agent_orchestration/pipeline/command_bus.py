@@ -1,8 +1,9 @@
 """The command bus: from an intention to its outcome, for callers in this process."""
 
 import asyncio
+import itertools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -60,7 +61,8 @@ class CommandBus:
         self._new_id = new_id
         self._reply_to = reply_to
         self._failed = failed
-        self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
+        #: Records by partition; with the command's id where it fails with its append.
+        self._outbox: defaultdict[int, list[tuple[str | None, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
         #: By partition, how many commands waited, and until when that counts.
         self._lag: dict[int, tuple[int, float]] = {}
@@ -77,8 +79,9 @@ class CommandBus:
         )
         partition = self._partition(envelope.tenant)
         self._admit(partition, command)
+        copies = itertools.count()
         while True:
-            result = await self._outcome(envelope, partition)
+            result = await self._outcome(envelope, partition, copies)
             if result.status != "unsettled":
                 break
         if result.error is not None:
@@ -188,24 +191,30 @@ class CommandBus:
         """Put a large field into the blob store; the reference that takes its place."""
         return canonical({BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}).decode()
 
-    async def _outcome(self, envelope: CommandEnvelope, partition: int) -> CommandResult:
-        future = self._answers.expect(envelope.id)
-        record = envelope.to_record()
+    async def _outcome(
+        self, envelope: CommandEnvelope, partition: int, copies: Iterator[int]
+    ) -> CommandResult:
         try:
-            for patience in PATIENCE_SECONDS:
+            for number, patience in enumerate(PATIENCE_SECONDS):
                 self._refuse_stopped(partition)
-                self._post(partition, envelope.id, record)
+                copy = next(copies)
+                future = self._answers.expect(envelope.id, copy)
+                record = msgspec.structs.replace(envelope, copy=copy).to_record()
+                # Where the append of a further copy fails, the first one is still in the log.
+                self._post(partition, None if number else envelope.id, record)
                 await asyncio.wait([future], timeout=patience)
                 if future.done():
                     return future.result()
         finally:
             self._answers.forget(envelope.id)
-        raise Unavailable(
-            "outcome_unknown",
-            "there was no answer in time; repeat the call with the same idempotency_key",
+        remedy = (
+            "repeat the call with the same idempotency_key"
+            if envelope.key is not None
+            else "look whether it was carried out before you repeat it, with an idempotency_key"
         )
+        raise Unavailable("outcome_unknown", f"there was no answer in time; {remedy}")
 
-    def _post(self, partition: int, command_id: str, record: Record) -> None:
+    def _post(self, partition: int, command_id: str | None, record: Record) -> None:
         self._outbox[partition].append((command_id, record))
         sender = self._senders.get(partition)
         if sender is None or sender.done():
@@ -218,7 +227,8 @@ class CommandBus:
                 await self._log.append(COMMANDS, partition, [record for _, record in posted])
             except PlatformError as error:
                 for command_id, _ in posted:
-                    self._answers.fail(command_id, error)
+                    if command_id is not None:
+                        self._answers.fail(command_id, error)
 
 
 def _large_fields(command: Command) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.committed import CommittedPosition
+from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.loading import (
@@ -66,7 +67,6 @@ class CommandProcessor:
         self._progress = services.progress
         self._bus = services.bus
         self._replies = services.replies
-        self._new_tenant_rules = services.new_tenant_rules
         self._projector = projector
         self._partition = partition
         self._partitions = services.log.topics()[COMMANDS].partitions
@@ -136,7 +136,7 @@ class CommandProcessor:
         await self._projector.passed(appended)
         state = await load_tenant(self._graph, self._registry, tenant)
         if not state.seq:
-            state.rules = self._new_tenant_rules
+            state.rules = await common_rules(self._log)
         return state
 
     def forget(self, tenant: str) -> None:

@@ -154,6 +154,7 @@ class Decider:
             status=status,
             seq=state.seq,
             data=data or {},
+            copy=asked.envelope.copy,
         )
 
 

@@ -38,6 +38,7 @@ class CallerGateway:
         read_cypher: ReadCypher,
         caught_up: CaughtUp,
         owns: Callable[[str], bool],
+        common_rules: Callable[[], Awaitable[int]],
     ) -> None:
         self.tenant = caller.tenant
         self.principal = caller.principal
@@ -50,6 +51,7 @@ class CallerGateway:
         self._read_cypher = read_cypher
         self._caught_up = caught_up
         self._owns = owns
+        self._common_rules = common_rules
 
     async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
         """See `core.tool.Gateway`."""
@@ -128,6 +130,10 @@ class CallerGateway:
     async def read_blob(self, digest: str) -> bytes:
         """See `core.tool.Gateway`."""
         return await self._blobs.get(digest)
+
+    async def common_rules(self) -> int:
+        """See `core.tool.Gateway`."""
+        return await self._common_rules()
 
     def describe(self) -> dict[str, Any]:
         """See `core.tool.Gateway`."""

@@ -4,7 +4,7 @@ end."""
 import asyncio
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from agent_orchestration.core.envelope import CommandEnvelope
@@ -70,12 +70,15 @@ class HintGiver:
 
 class Partition:
     """Runs until stopped. Passing failures are retried here, and only here; `failure` says why
-    the partition had to stop, where going on would have been wrong."""
+    the partition had to stop, where going on would have been wrong; `gave_up` is told, too."""
 
-    def __init__(self, services: Services, number: int) -> None:
+    def __init__(
+        self, services: Services, number: int, gave_up: Callable[[PlatformError], None]
+    ) -> None:
         self.number = number
         self.failure: PlatformError | None = None
         self._services = services
+        self._gave_up = gave_up
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._caught_up = asyncio.Event()
@@ -143,6 +146,7 @@ class Partition:
         self.failure = error
         self._caught_up.set()
         logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
+        self._gave_up(error)
 
     async def _run(self) -> None:
         services = self._services

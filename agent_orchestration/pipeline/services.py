@@ -19,8 +19,7 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class Services(msgspec.Struct, frozen=True):
     """Backends and the parts that are one per process.
 
-    `clock`: milliseconds since the epoch. `new_tenant_rules`: the version of the rules that a
-    tenant begins with, known to every process that may decide for it.
+    `clock`: milliseconds since the epoch.
     """
 
     log: Log
@@ -31,4 +30,3 @@ class Services(msgspec.Struct, frozen=True):
     hints: ReadyHints
     replies: Replies
     clock: Callable[[], int]
-    new_tenant_rules: int

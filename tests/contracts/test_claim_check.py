@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.app import wall_clock
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.log import OutcomeUnknown, Topic, claim_check
 from agent_orchestration.backends.log.claim_check import HEADER, ClaimCheckLog
@@ -39,7 +40,7 @@ def kept(folder: Path) -> list[bytes]:
 
 @pytest.fixture
 async def inner(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    log = SqliteLog(tmp_path / "log.sqlite", TOPICS)
+    log = SqliteLog(tmp_path / "log.sqlite", TOPICS, wall_clock)
     await log.start()
     yield log
     await log.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.app import wall_clock
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.log import DAY_MS, Log, LogLost, Stamp, Topic, claim_check
 from agent_orchestration.backends.log.sqlite import SqliteLog
@@ -49,7 +50,7 @@ async def open_log(
         if kafka_topics is not None:
             log: Log = await kafka_topics.log(topics)
         else:
-            log = SqliteLog(tmp_path / "data" / "log.db", topics)
+            log = SqliteLog(tmp_path / "data" / "log.db", topics, wall_clock)
         if "claim check" in request.param:
             log = claim_check.ClaimCheckLog(log, FolderBlobs(tmp_path / "blobs"))
         await log.start()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.app import wall_clock
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record
@@ -15,12 +16,13 @@ EVENTS = Topic("events", "the truth", 2, None)
 
 APPENDER = """
 import asyncio, pathlib, sys
+from agent_orchestration.app import wall_clock
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record
 
 async def main():
-    log = SqliteLog(pathlib.Path(sys.argv[1]), [Topic("events", "the truth", 2, None)])
+    log = SqliteLog(pathlib.Path(sys.argv[1]), [Topic("events", "the truth", 2, None)], wall_clock)
     await log.start()
     number = 0
     while True:
@@ -55,7 +57,7 @@ async def test_a_killed_process_loses_nothing_acknowledged(
 ) -> None:
     told = await killed_after(tmp_path / "log.db", acknowledged)
     assert len(told) >= acknowledged
-    log = SqliteLog(tmp_path / "log.db", [EVENTS])
+    log = SqliteLog(tmp_path / "log.db", [EVENTS], wall_clock)
     await log.start()
     try:
         found = await log.read("events", 0, 0, 10 * len(told))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.app import wall_clock
 from agent_orchestration.backends.log import LogLost, Topic
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.envelope import Record, StoredRecord
@@ -71,7 +72,7 @@ def refused(path: Path, reason: str) -> None:
     """Starting on the file says why not, and leaves the file as it is."""
     before = path.read_bytes()
     with pytest.raises(Corrupt, match=reason):
-        asyncio.run(SqliteLog(path, TOPICS).start())
+        asyncio.run(SqliteLog(path, TOPICS, wall_clock).start())
     assert path.read_bytes() == before
 
 
@@ -258,7 +259,7 @@ async def test_a_view_takes_partitions_and_retention_from_its_base(log: SqliteLo
 
 def test_a_view_needs_a_plain_topic(path: Path) -> None:
     with pytest.raises(ValueError, match="team_events is a view of events"):
-        SqliteLog(path, [TEAM_EVENTS])
+        SqliteLog(path, [TEAM_EVENTS], wall_clock)
 
 
 async def test_what_a_group_has_still_to_read_is_kept_whatever_its_age(

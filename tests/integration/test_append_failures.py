@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from agent_orchestration.backends.log import OutcomeUnknown
+from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import PlatformError, Unavailable
-from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, SYSTEM_EVENTS
-from tests.integration.world import World
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS, SYSTEM_EVENTS
+from tests.integration.world import Gate, World, until, until_async
 
 Fault = Callable[[int], Exception | None]
 
@@ -136,3 +138,30 @@ async def test_a_log_that_refuses_for_long_is_asked_with_pauses(
         world.log.faults.clear()
         assert (await call)["task"]["id"] == "b"
         await world.is_fold_of_log()
+
+
+async def test_only_the_last_copy_of_a_command_says_that_nothing_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first copy is refused, the second is not: between them, somebody made it possible."""
+    async with World(tmp_path) as world:
+        gate = world.log.gates[EVENTS] = Gate()
+        gate.close()
+        stuck = asyncio.create_task(world.agent("ann"))
+        await until(lambda: gate.waiting == 1, "the processor waits for its append")
+        monkeypatch.setattr("agent_orchestration.pipeline.command_bus.PATIENCE_SECONDS", (0, 50))
+        sent = (await world.log.bounds(COMMANDS, partition_of(DEFAULT_TENANT, PARTITIONS)))[1]
+        cancelled = asyncio.create_task(world.call("cancel_task", task_id="t1"))
+        created = asyncio.create_task(world.task("t1"))
+
+        async def all_sent() -> bool:
+            records = await world.records(COMMANDS, partition_of(DEFAULT_TENANT, PARTITIONS))
+            names = [record.headers["ce_type"] for record in records[sent:]]
+            assert names[:2] == ["CancelTask", "CreateTask"]
+            return names.count("CancelTask") == 2
+
+        await until_async(all_sent, "both copies are there")
+        gate.open()
+        assert (await cancelled)["task"]["status"] == "cancelled"
+        await asyncio.gather(stuck, created)
+        assert [one.type for one in await world.events()][-1] == "TaskCancelled"

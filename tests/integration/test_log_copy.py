@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_orchestration.app import REGISTRY, open_backends
+from agent_orchestration.app import REGISTRY, open_backends, wall_clock
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.log import Stamp
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
@@ -42,7 +42,7 @@ class Side:
     def __init__(self, folder: Path, partitions: int = PARTITIONS) -> None:
         self.folder = folder
         blobs = FolderBlobs(folder / "blobs")
-        self.raw = FailingLog(folder / "log.sqlite", topics(REGISTRY, partitions))
+        self.raw = FailingLog(folder / "log.sqlite", topics(REGISTRY, partitions), wall_clock)
         self.side = CopySide(ClaimCheckLog(self.raw, blobs), blobs)
 
     async def histories(self) -> Told:
@@ -289,7 +289,7 @@ async def test_an_interrupted_copy_goes_on(tmp_path: Path, after_writing: bool) 
         # Until it is whole nobody can take it for the log.
         for _ in range(2):
             with pytest.raises(Rejected, match=r"copy-log` did not end.*repeat it") as refused:
-                await SqliteLog(folder / "log.sqlite", topics(REGISTRY, 3)).start()
+                await SqliteLog(folder / "log.sqlite", topics(REGISTRY, 3), wall_clock).start()
             assert refused.value.code == "log_unfinished"
         again = Side(folder, 3)
         found = await copied(source, again)

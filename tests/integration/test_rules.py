@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import Forbidden, Unavailable
+from agent_orchestration.core.errors import Forbidden, Rejected, Unavailable
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.domain.tenants.commands import RaiseRules
@@ -105,12 +105,15 @@ async def test_a_new_tenant_begins_with_the_newest_rules(tmp_path: Path) -> None
         await world.rebuilt_equal()
 
 
-async def test_a_new_tenant_begins_with_rules_that_every_process_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agent_orchestration.app.RULES", 1)
+async def test_a_new_tenant_begins_with_rules_that_every_process_knows(tmp_path: Path) -> None:
+    """They are raised once nobody is left who does not know the newer ones."""
     async with World(tmp_path) as world:
+        world.log.lowest = 1
         await world.task("a")
+        with pytest.raises(Rejected, match="knows rules 1 only") as refused:
+            await world.call("raise_rules")
+        assert refused.value.code == "older_programs"
+        world.log.lowest = RULES
         assert (await world.call("raise_rules"))["raised"]
         await world.task("b")
         assert [event.rules for event in await world.events()] == [1, 1, RULES]
@@ -131,7 +134,7 @@ async def test_a_program_that_does_not_know_the_rules_gives_the_partition_up(
         await world.task("a")
     with monkeypatch.context() as older:
         older.setattr("agent_orchestration.core.folding.RULES", 1)
-        older.setattr("agent_orchestration.app.RULES", 1)
+        older.setattr("agent_orchestration.pipeline.common_rules.RULES", 1)
         for lost in (False, True):
             if lost:  # and has to fold the log instead of loading
                 lose_graph(tmp_path)

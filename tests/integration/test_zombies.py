@@ -9,7 +9,6 @@ import pytest
 from agent_orchestration.app import REGISTRY, random_id
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.folding import RULES
 from agent_orchestration.pipeline import projector
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -33,7 +32,7 @@ def other_process(world: World, clock: Clock) -> Services:
     bus = CommandBus(world.log, blobs, REGISTRY, answers, hints, new_id=random_id)
     progress = Progress()
     replies = Replies(world.log, None, delivered=bus.delivered, hints=hints, progress=progress)
-    return Services(world.log, world.graph, REGISTRY, progress, bus, hints, replies, clock, RULES)
+    return Services(world.log, world.graph, REGISTRY, progress, bus, hints, replies, clock)
 
 
 async def one_history(world: World) -> None:
@@ -71,7 +70,7 @@ async def test_two_owners_write_one_history(tmp_path: Path, seed: int) -> None:
         day = asyncio.gather(*(work(world, f"w{n}") for n in range(4)))
         zombies: list[Partition] = []
         while not day.done():
-            zombies.append(Partition(other_process(world, clock), HOME))
+            zombies.append(Partition(other_process(world, clock), HOME, print))
             zombies[-1].start()
             appended = world.log.appends[EVENTS] + chance.randrange(10, 60)
             await until(lambda n=appended: day.done() or world.log.appends[EVENTS] >= n, "work")

@@ -36,6 +36,7 @@ def gateway_of(graph: Graph, tenant: str) -> CallerGateway:
         read_cypher=nobody,
         caught_up=caught_up,
         owns=lambda _tenant: False,
+        common_rules=nobody,
     )
 
 

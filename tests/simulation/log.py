@@ -200,6 +200,9 @@ class SimulatedLog:
     async def leave(self, group: str) -> None:
         await self._members.leave(self._process)
 
+    async def lowest_rules(self, group: str) -> int | None:
+        return None
+
 
 class Member:
     """A process's membership: what it was told that it owns."""

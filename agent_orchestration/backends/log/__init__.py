@@ -138,3 +138,8 @@ class Log(Protocol):
     async def leave(self, group: str) -> None:
         """End the membership; `revoked` is told first."""
         ...
+
+    async def lowest_rules(self, group: str) -> int | None:
+        """The lowest version of the rules that a member of the group knows, 0 for one that does
+        not say; None where there is none, or never another one. Raises `Unavailable`."""
+        ...

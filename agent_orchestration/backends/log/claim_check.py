@@ -91,6 +91,10 @@ class ClaimCheckLog:
         """As the wrapped log."""
         await self._log.leave(group)
 
+    async def lowest_rules(self, group: str) -> int | None:
+        """As the wrapped log."""
+        return await self._log.lowest_rules(group)
+
     async def _in(self, record: Record) -> Record:
         if len(record.value) <= BLOB_THRESHOLD:
             return record

@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,12 +30,12 @@ class Process:
     same files."""
 
     def __init__(
-        self, name: str, words: list[str], folder: Path, variables: dict[str, str]
+        self, name: str, command: list[str], folder: Path, variables: dict[str, str]
     ) -> None:
         self.name = name
         self.said = folder / f"{name}.out"
         self.log = folder / f"{name}.log"
-        self._words = words
+        self._command = command
         self._folder = folder
         self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,7 +44,7 @@ class Process:
         """Start it, and don't wait until it is ready."""
         with self.said.open("wb") as said, self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, *self._words],
+                self._command,
                 cwd=self._folder,
                 env=environment(self._folder, self._variables),
                 stdin=subprocess.DEVNULL,
@@ -97,7 +97,7 @@ class Server(Process):
         port = kafka.free_port()
         self.url = f"http://127.0.0.1:{port}"
         words = ["serve", "--json", "--port", str(port), "--tools", "all"]
-        super().__init__(name, words, folder, variables)
+        super().__init__(name, [*PROGRAM, *words], folder, variables)
 
     def ready(self) -> bool:
         """Whether it answers that it is."""
@@ -154,9 +154,10 @@ class Installation:
         self.program("topics", "create")
         self.program("schema", "migrate")
 
-    def processor(self, name: str) -> Process:
-        """A `processor`, started."""
-        return self._added(Process(name, ["processor", "--json"], self.folder, self._variables))
+    def processor(self, name: str, program: Sequence[str] = PROGRAM) -> Process:
+        """A `processor`, of this program or of another version of it, started."""
+        command = [*program, "processor", "--json"]
+        return self._added(Process(name, command, self.folder, self._variables))
 
     def server(self, name: str) -> Server:
         """A `serve`, started."""

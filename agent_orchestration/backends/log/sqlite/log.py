@@ -6,7 +6,6 @@ loop: an append takes tens of microseconds, less than handing it to a thread wou
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,6 @@ _EXPIRE_AT_ONCE = 1000
 _EXPIRE_EVERY_MS = 60_000
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
-
-
-def wall_clock() -> int:
-    """The time of day in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def _json(value: Any) -> str:
@@ -76,7 +70,7 @@ class SqliteLog:
         self,
         path: Path,
         topics: Iterable[Topic],
-        clock: Callable[[], int] = wall_clock,
+        clock: Callable[[], int],
         *,
         fsync: bool = False,
     ) -> None:
@@ -248,6 +242,9 @@ class SqliteLog:
             owned, revoked = self._members[group]
             await revoked(owned)
             self._members.pop(group, None)
+
+    async def lowest_rules(self, group: str) -> int | None:
+        """None: there are no other members."""
 
     async def expire(self, now: int) -> None:
         """Delete the records that at `now` (milliseconds) are older than their topic's retention;

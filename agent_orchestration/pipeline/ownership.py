@@ -1,0 +1,77 @@
+"""Which partitions this process has been given, and whether it works on them."""
+
+import asyncio
+import logging
+
+from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.pipeline.partition import Partition
+from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
+
+logger = logging.getLogger(__name__)
+#: What a newer program could go on with.
+OUTDATED = frozenset({"newer_rules", "unknown_event"})
+
+
+class Ownership:
+    """This process's share of the partitions, as a member of the group that decides; `shared`:
+    there may be other members.
+
+    `working` has those that it works on, `given` those that it owns, also while it rests.
+    `outdated` says why it left the group for good: others may know what this program does not.
+    """
+
+    def __init__(self, services: Services, *, shared: bool) -> None:
+        self._services = services
+        self._shared = shared
+        self._log = services.log
+        self._resting = False
+        self._leaving: asyncio.Task[None] | None = None
+        self.given: frozenset[int] = frozenset()
+        self.working: dict[int, Partition] = {}
+        self.outdated: PlatformError | None = None
+
+    async def join(self) -> None:
+        """Become a member; work begins with what is assigned."""
+        await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
+
+    async def leave(self) -> None:
+        """End the membership and all work; may be called whatever `join` did."""
+        await self._log.leave(GROUP)
+        await self._revoked(self.given | self.working.keys())
+        if self._leaving is not None:
+            await asyncio.gather(self._leaving, return_exceptions=True)
+
+    async def rest(self) -> None:
+        """End the work on all partitions, and keep them."""
+        self._resting = True
+        await self._end(self.given)
+
+    def resume(self) -> None:
+        """Work again."""
+        self._resting = False
+        self._begin(self.given)
+
+    async def _assigned(self, numbers: frozenset[int]) -> None:
+        self.given |= numbers
+        if not self._resting:
+            self._begin(numbers)
+
+    async def _revoked(self, numbers: frozenset[int]) -> None:
+        self.given -= numbers
+        await self._end(numbers)
+
+    def _begin(self, numbers: frozenset[int]) -> None:
+        for number in numbers:
+            self.working[number] = Partition(self._services, number, self._gave_up)
+            self.working[number].start()
+
+    async def _end(self, numbers: frozenset[int]) -> None:
+        gone = [self.working.pop(number) for number in numbers if number in self.working]
+        await asyncio.gather(*(partition.stop() for partition in gone))
+
+    def _gave_up(self, error: PlatformError) -> None:
+        """Where this program is too old, the partitions are for those who are not."""
+        if self._shared and error.code in OUTDATED and self._leaving is None:
+            self.outdated = error
+            self._leaving = asyncio.create_task(self._log.leave(GROUP), name="leaving")
