@@ -16,7 +16,8 @@ from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS, topics
 from tests.contracts.kafka_backends import KafkaBackends
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
-from tests.integration.world import Gate, until_async
+from tests.integration.watched import Gate
+from tests.integration.world import until_async
 from tests.services import kafka
 
 FEEDS = sorted(set(REGISTRY.feeds.values()))

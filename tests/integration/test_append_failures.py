@@ -13,7 +13,8 @@ from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import PlatformError, Unavailable
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS, SYSTEM_EVENTS
-from tests.integration.world import Gate, World, until, until_async
+from tests.integration.watched import Gate
+from tests.integration.world import World, until, until_async
 
 Fault = Callable[[int], Exception | None]
 

@@ -7,7 +7,8 @@ import pytest
 
 from agent_orchestration.core.errors import Busy
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS
-from tests.integration.world import Gate, World, until, until_async
+from tests.integration.watched import Gate
+from tests.integration.world import World, until, until_async
 
 BUS = "agent_orchestration.pipeline.command_bus"
 

@@ -15,7 +15,8 @@ from agent_orchestration.backends.log.claim_check import HEADER
 from agent_orchestration.core.envelope import EventEnvelope, Record, StoredRecord
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
-from tests.integration.world import Clock, Gate, WatchedLog, World, until, until_async
+from tests.integration.watched import Gate, WatchedLog
+from tests.integration.world import Clock, World, until, until_async
 
 FEEDS = sorted(set(REGISTRY.feeds.values()))
 HOME = partition_of("default", PARTITIONS)

@@ -24,7 +24,8 @@ from agent_orchestration.pipeline.log_copy import CopySide, LogCopied, copy_log
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS, topics
 from tests.integration.test_rebuild import busy_history
-from tests.integration.world import Clock, Gate, World, until
+from tests.integration.watched import Gate
+from tests.integration.world import Clock, World, until
 from tests.running import running
 
 TENANTS = ("default", "acme", "tenant-1", "tenant-2", "tenant-3")

@@ -14,7 +14,8 @@ from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.domain.tasks.index import ReadyTasks
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, SYSTEM_EVENTS
-from tests.integration.world import Clock, Gate, World, others_go_on, until, until_async
+from tests.integration.watched import Gate
+from tests.integration.world import Clock, World, others_go_on, until, until_async
 
 LONG = 50
 

@@ -14,7 +14,8 @@ from agent_orchestration.core.envelope import EventEnvelope
 from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import DEAD_LETTERS, EVENTS, PARTITIONS
-from tests.integration.world import Gate, WatchedGraph, World, tenant_on, until, until_async
+from tests.integration.watched import Gate, WatchedGraph
+from tests.integration.world import World, tenant_on, until, until_async
 
 HOME = partition_of("default", PARTITIONS)
 ELSEWHERE = tenant_on((HOME + 1) % PARTITIONS)

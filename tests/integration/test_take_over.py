@@ -11,7 +11,8 @@ from agent_orchestration.core.messages import Principal
 from agent_orchestration.domain.tasks.commands import CancelTask, ClaimTask, CreateTask
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS
-from tests.integration.world import Gate, World, others_go_on, until, until_async
+from tests.integration.watched import Gate
+from tests.integration.world import World, others_go_on, until, until_async
 
 HOME = partition_of("default", PARTITIONS)
 

@@ -19,7 +19,8 @@ from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
-from tests.integration.world import Clock, Gate, World, live, until
+from tests.integration.watched import Gate
+from tests.integration.world import Clock, World, live, until
 from tests.unit.domain import replay
 
 HOME = partition_of("default", PARTITIONS)

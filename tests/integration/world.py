@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,21 +11,18 @@ import pytest
 
 from agent_orchestration.app import REGISTRY, Platform, open_backends, wall_clock
 from agent_orchestration.backends.blobs import FolderBlobs
-from agent_orchestration.backends.graph import GraphWrite
 from agent_orchestration.backends.graph.fingerprint import fingerprint
-from agent_orchestration.backends.graph.kglite import KgliteGraph
-from agent_orchestration.backends.log import Stamp
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
-from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
-from agent_orchestration.core.entities import DEFAULT_TENANT, Row
-from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, StoredRecord
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, StoredRecord
 from agent_orchestration.core.messages import Command, canonical
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.loading import load_tenant
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, PARTITIONS
+from tests.integration.watched import WatchedGraph, WatchedLog
 from tests.unit.domain import replay, snapshot
 
 PATIENCE = 20.0
@@ -51,81 +47,6 @@ async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") 
     while not await condition():
         assert time.monotonic() < ends, f"waited in vain: {what}"
         await asyncio.sleep(POLL)
-
-
-class Gate:
-    """Open, or closed for whoever comes along; counts who waits."""
-
-    def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
-        self.waiting = 0
-
-    def close(self) -> None:
-        self._open.clear()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def passage(self) -> None:
-        self.waiting += 1
-        try:
-            await self._open.wait()
-        finally:
-            self.waiting -= 1
-
-
-class WatchedLog(SqliteLog):
-    """The embedded log. `faults[topic]` is awaited with the number of the append to that topic;
-    it may raise instead of appending, or answer an error to raise after the append. `lowest` is
-    what it says of the other members."""
-
-    def __init__(self, path: Path, topics: Any, clock: Callable[[], int] = wall_clock) -> None:
-        super().__init__(path, topics, clock)
-        self.faults: dict[str, Callable[[int], Exception | None]] = {}
-        self.gates: dict[str, Gate] = {}
-        self.appends = Counter[str]()
-        self.lowest: int | None = None
-
-    async def lowest_rules(self, group: str) -> int | None:
-        return self.lowest
-
-    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
-        self.appends[topic] += 1
-        number = self.appends[topic]
-        if topic in self.gates:
-            await self.gates[topic].passage()
-        error = self.faults[topic](number) if topic in self.faults else None
-        stamps = await super().append(topic, partition, records)
-        if error is not None:
-            raise error
-        return stamps
-
-
-class WatchedGraph(KgliteGraph):
-    """The embedded graph. Writes pass `gate`; `refuse` may raise for a write; counts questions."""
-
-    def __init__(self, path: Path, entities: Any) -> None:
-        super().__init__(path, entities)
-        self.gate = Gate()
-        self.refuse: Callable[[GraphWrite], None] = lambda _: None
-        self.queries = 0
-
-    async def write(self, write: GraphWrite) -> None:
-        await self.gate.passage()
-        self.refuse(write)
-        await super().write(write)
-
-    async def query(
-        self,
-        statement: str,
-        parameters: Mapping[str, Any],
-        *,
-        seconds: float = 5.0,
-        limit: int | None = None,
-    ) -> list[Row]:
-        self.queries += 1
-        return await super().query(statement, parameters, seconds=seconds, limit=limit)
 
 
 class World:
