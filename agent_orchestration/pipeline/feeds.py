@@ -17,6 +17,9 @@ from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
 BATCH = 500
+TOGETHER_SECONDS = 0.1
+"""What comes within so long after a publication is published together: a few records cost the
+broker, and this process, as much as one."""
 Place = tuple[str, int]
 """(topic, partition)."""
 
@@ -53,8 +56,12 @@ class Publisher:
         if not self._feeds:
             return
         await self._patiently(self._seek)
+        now = asyncio.get_running_loop().time
+        following = now()
         while True:
             await self._projector.passed(self._next + 1)
+            await asyncio.sleep(following - now())
+            following = now() + TOGETHER_SECONDS
             await self._patiently(self._publish)
 
     async def _seek(self) -> None:

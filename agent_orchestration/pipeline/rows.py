@@ -1,12 +1,12 @@
 """From what a batch touched to the rows of one graph transaction, coalesced per entity."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, Position
 from agent_orchestration.core.entities import Entity, Relationship, Row, node_id, shape_of
 from agent_orchestration.core.folding import Folded, TouchedKey, event_row
-from agent_orchestration.core.state import TenantState, Touched
+from agent_orchestration.core.state import Touched
 
 
 class BatchRows:
@@ -20,15 +20,16 @@ class BatchRows:
         self._unlinks: defaultdict[LinkKey, list[Row]] = defaultdict(list)
         self._unlinks_at_end: defaultdict[LinkKey, list[Row]] = defaultdict(list)
 
-    def add(self, state: TenantState, folded: Iterable[Folded]) -> None:
-        """What these events of one tenant changed, compared to before the first of them."""
+    def add(self, tenant: str, folded: Iterable[Folded]) -> Iterator[None]:
+        """What these events of one tenant changed, compared to before the first of them: a step for
+        each event and each entity, so that others get their turn meanwhile."""
         first: dict[TouchedKey, Touched] = {}
         for one in folded:
-            self._add_event(one)
+            yield self._add_event(one)
             for key, touched in one.touched.items():
                 first.setdefault(key, touched)
         for (cls, _), touched in first.items():
-            self._add_entity(state.tenant, cls, touched)
+            yield self._add_entity(tenant, cls, touched)
 
     def write(self, partition: int, held: Position | None, following: Position) -> GraphWrite:
         """The transaction."""

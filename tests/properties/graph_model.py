@@ -188,7 +188,7 @@ class Reader:
             fold(REGISTRY, state, envelope) for envelope in events if envelope.seq > state.seq
         ]
         rows = BatchRows()
-        rows.add(state, folded)
+        list(rows.add(state.tenant, folded))
         held = await self._graph.position(0)
         write = rows.write(0, held, (1, (held or (1, 0))[1] + len(events)))
         write.nodes["Tenant"] = [tenant_row(state, next_due(state))]

@@ -73,7 +73,7 @@ class Owner:
     async def _write(self, folded: dict[TenantName, list[Folded]], position: int) -> None:
         rows = BatchRows()
         for tenant, its in folded.items():
-            rows.add(self._folding[tenant], its)
+            list(rows.add(tenant, its))
         held = await self.graph.position(0)
         write = rows.write(0, held, (1, position))
         states = [self._folding[tenant] for tenant in folded]

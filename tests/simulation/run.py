@@ -81,7 +81,7 @@ def simulate(seed: int, bug: Bug | None = None) -> Result:
 def _batches(*, small: bool) -> Generator[None]:
     """Small ones of the projector, which forgets tenants as soon as it may; or as they are."""
     with contextlib.ExitStack() as stack:
-        for name, value in (("BATCH", 2), ("BREATH", 1), ("CACHED_TENANTS", 1)):
+        for name, value in (("BATCH", 2), ("BREATH", 1), ("ROWS_BREATH", 1), ("CACHED_TENANTS", 1)):
             if small:
                 stack.enter_context(patch.object(projector, name, value))
         yield
@@ -170,7 +170,7 @@ async def _fold_into(graph: KgliteGraph, reference: Reference) -> None:
         folded: list[Folded] = [
             fold(REGISTRY, state, envelope) for envelope in reference.events[tenant]
         ]
-        rows.add(state, folded)
+        list(rows.add(tenant, folded))
         write = rows.write(0, held, (EPOCH, number + 1))
         write.nodes["Tenant"] = [tenant_row(state, next_due(state))]
         await graph.write(write)

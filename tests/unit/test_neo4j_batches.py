@@ -43,7 +43,7 @@ CITES: LinkKey = ("CITES", "Book", "Book")
 
 
 MOVING = """\
-MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint
+MATCH (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint
 WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)
 AND coalesce(c.offset, -1) = coalesce($held_offset, -1)
 SET c.epoch = $epoch, c.offset = $offset
@@ -82,7 +82,8 @@ def test_a_batch_moves_the_position_first_and_that_of_the_feeds_where_it_is_know
     [(statement, parameters)] = sent(published=(1, 3))
     assert "c.published_epoch = $published_epoch" in statement
     assert parameters == {**POSITION, "batch": {}, "published_epoch": 1, "published_offset": 3}
-    [(_, parameters)] = Batches([Book]).statements(GraphWrite(0, None, (1, 0)))
+    [(first, parameters)] = Batches([Book]).statements(GraphWrite(0, None, (1, 0)))
+    assert first.startswith("MERGE (c:Checkpoint ")
     assert (parameters["held_epoch"], parameters["held_offset"]) == (None, None)
 
 
@@ -140,7 +141,7 @@ def test_a_large_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
     history = History().play(OPENING)
     rows = BatchRows()
-    rows.add(history.state, history.folded)
+    list(rows.add(history.state.tenant, history.folded))
     write = rows.write(0, None, (1, 1))
     write.nodes["Tenant"] = [tenant_row(history.state, 1)]
     for statement, parameters in Batches(REGISTRY.entities.values()).statements(write):

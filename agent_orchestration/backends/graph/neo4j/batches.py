@@ -49,13 +49,14 @@ class Batches:
         changes = [self._change(kind, name, rows) for (kind, name), rows in statements.steps(write)]
         set_position, parameters = statements.next_position(write)
         epoch, offset = write.held or (None, None)
+        find = "MERGE" if write.held is None else "MATCH"
         parameters |= {"held_epoch": epoch, "held_offset": offset}
         if sum(len(rows) for _, rows in changes) <= SMALL_ROWS:
             texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
             sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
-            yield _moving(set_position, texts), {**parameters, "batch": sent}
+            yield _moving(find, set_position, texts), {**parameters, "batch": sent}
             return
-        yield _moving(set_position), parameters
+        yield _moving(find, set_position), parameters
         for text, rows in changes:
             for start in range(0, len(rows), PIECE_ROWS):
                 yield text("batch.rows"), {"batch": {"rows": rows[start : start + PIECE_ROWS]}}
@@ -81,13 +82,13 @@ class Batches:
 
 
 @lru_cache(maxsize=1024)
-def _moving(set_position: str, texts: tuple[str, ...] = ()) -> str:
+def _moving(find: str, set_position: str, texts: tuple[str, ...] = ()) -> str:
     """The statement that moves the position, and does this where it did."""
     return "\n".join(
         [
             # Setting a property takes the node's lock: what another writer committed before is
             # seen, and none can follow until this transaction ends.
-            "MERGE (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint",
+            f"{find} (c:Checkpoint {{id: $checkpoint}}) SET c.id = $checkpoint",
             "WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)",
             "AND coalesce(c.offset, -1) = coalesce($held_offset, -1)",
             set_position,

@@ -1,11 +1,11 @@
-"""The `Graph` on Neo4j: one explicit transaction per batch, reading in READ access mode."""
+"""The `Graph` on Neo4j: one transaction per batch, reading in READ access mode."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import neo4j
-from neo4j import AsyncTransaction
+from neo4j import AsyncResult, AsyncSession, Query, Record
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
@@ -25,10 +25,16 @@ from agent_orchestration.core.entities import Entity, Row
 #: How long the statements of a batch may take, and how long its commit.
 WRITE_SECONDS = 60.0
 COMMIT_SECONDS = 30.0
+#: How long a write that is cancelled, and may be committed by now, is waited for.
+END_SECONDS = 10.0
 POSITION_SECONDS = 5.0
 #: How much of a graph is deleted in one transaction.
 CLEAR_ROWS = 20_000
 INDEX_SECONDS = 600
+
+
+T = TypeVar("T")
+Statement = tuple[Any, Row]
 
 
 class Neo4jGraph:
@@ -36,7 +42,7 @@ class Neo4jGraph:
     constraints and indexes. Values are as `values` describes.
 
     `neo4j://` routes writes to the leader and reads to any member of a cluster, `bolt://` uses one
-    server. Cancelling a write rolls it back, or waits for its end once it is being committed.
+    server. Cancelling a write rolls it back, or waits for its end where it may be committed by now.
     """
 
     def __init__(self, settings: Database, entities: Iterable[type[Entity]]) -> None:
@@ -67,26 +73,16 @@ class Neo4jGraph:
         `Unavailable` may mean that it was written: the position tells.
         """
         self._vocabulary.check(write)
+        first, *others = self._batches.statements(write)
+        moved = CheckpointMoved(
+            "checkpoint_moved", f"partition {write.partition}: the graph is not at {write.held}"
+        )
         with writing_errors():
             async with self._connection.session() as session:
-                async with asyncio.timeout(WRITE_SECONDS):
-                    transaction = await session.begin_transaction(timeout=WRITE_SECONDS)
-                async with transaction:
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        await self._change(transaction, write)
-                    await _to_its_end(_commit(transaction))
-
-    async def _change(self, transaction: AsyncTransaction, write: GraphWrite) -> None:
-        """Everything that a batch does, if its position is the one that is held."""
-        batch = self._batches.statements(write)
-        statement, parameters = next(batch)
-        result = await transaction.run(cast("Any", statement), parameters)
-        if not [record async for record in result]:
-            reason = f"partition {write.partition}: the graph is not at {write.held}"
-            raise CheckpointMoved("checkpoint_moved", reason)
-        for statement, parameters in batch:
-            result = await transaction.run(cast("Any", statement), parameters)
-            await result.consume()
+                if others:
+                    await _in_transaction(session, first, others, moved)
+                elif not await _to_its_end(_at_once(session, first), WRITE_SECONDS):
+                    raise moved
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`. Asked of the server that writes: others may be behind."""
@@ -154,17 +150,47 @@ class Neo4jGraph:
             await run(schema_statements.AWAIT_INDEXES, {"seconds": INDEX_SECONDS})
 
 
-async def _commit(transaction: AsyncTransaction) -> None:
-    async with asyncio.timeout(COMMIT_SECONDS):
-        await transaction.commit()
+async def _in_transaction(
+    session: AsyncSession, first: Statement, others: Iterable[Statement], moved: CheckpointMoved
+) -> None:
+    """All of it. Raises `moved`, and does nothing, where the first one does not move the
+    position."""
+    async with asyncio.timeout(WRITE_SECONDS):
+        transaction = await session.begin_transaction(timeout=WRITE_SECONDS)
+    async with transaction:
+        async with asyncio.timeout(WRITE_SECONDS):
+            if not await _rows(await transaction.run(*first)):
+                raise moved
+            for statement in others:
+                await (await transaction.run(*statement)).consume()
+        await _to_its_end(transaction.commit(), COMMIT_SECONDS)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end even when cancelled, so that whoever comes next finds nothing under way."""
-    task = asyncio.ensure_future(work)
+async def _at_once(session: AsyncSession, only: Statement) -> bool:
+    """One statement in a transaction that the server itself begins and commits, two ways there and
+    back less; whether it moved the position."""
+    text, parameters = only
+    query = Query(text, timeout=WRITE_SECONDS)
+    return bool(await _rows(await session.run(query, parameters)))
+
+
+async def _rows(result: AsyncResult) -> list[Record]:
+    return [record async for record in result]
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Go on for a while when cancelled, so that whoever comes next finds nothing under way; the
+    server ends what then loses its connection."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(seconds):
+            return await work
+
+    task = asyncio.ensure_future(bounded())
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
-        task.exception()
+        await asyncio.wait([task], timeout=END_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         raise
