@@ -52,7 +52,8 @@ async def every(seconds: float, until: float, work: Callable[[], Coroutine[Any, 
 async def own_writes(
     config: Config, names: Sequence[str], rate: float, seconds: float
 ) -> OwnWrites:
-    """Read what was just written, and by key what is there, while lifecycles come at this rate."""
+    """Read what was just written, and by key what is there, for so long while lifecycles come at
+    this rate; they do so for half as long before, until what the start brought is worked off."""
     platform = Platform(open_backends(config), process=process_name())
     driver = _driver(config.database)
     found = OwnWrites([], [], 0.0)
@@ -72,9 +73,11 @@ async def own_writes(
         async def probe() -> None:
             await _probe(platform, driver, clients[0], found)
 
+        settles = seconds / 2
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            others = group.create_task(every(1 / rate, seconds, arrival))
+            others = group.create_task(every(1 / rate, settles + seconds, arrival))
+            await asyncio.sleep(settles)
             group.create_task(every(1 / PROBES, seconds, probe))
         found.rate = others.result() / (time.perf_counter() - began)
     finally:

@@ -11,7 +11,7 @@ from tests.services.jars import NotHere
 
 MORE_MS = 15.0
 _COUNT, _QUICK_COUNT = 2000, 64
-_SECONDS, _QUICK_SECONDS = 15.0, 0.5
+_SECONDS, _QUICK_SECONDS = 20.0, 0.5
 _TURNS, _QUICK_TURNS = 3, 1
 
 
