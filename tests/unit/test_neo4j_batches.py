@@ -148,3 +148,36 @@ def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
         for row in parameters.get("rows", ()):
             values = (*row.values(), *row.get("props", {}).values())
             assert not [v for v in values if isinstance(v, datetime)], statement
+
+
+def test_new_events_are_written_with_what_they_are_about() -> None:
+    found = sent(
+        new_nodes={"Event": [{"id": "2", "at": NOW}, {"id": "1"}], "Book": [{"id": "a"}]},
+        new_links={
+            ("ABOUT", "Event", "Book"): [
+                {"from": "1", "to": "a", "props": {}},
+                {"from": "1", "to": "b", "props": {}},
+            ],
+            # One that was there before, and one of another type.
+            ("ABOUT", "Event", "Person"): [{"from": "0", "to": "p", "props": {}}],
+            ("CAUSED_BY", "Event", "Event"): [{"from": "2", "to": "1", "props": {}}],
+        },
+    )
+    books, (events, parameters), about, cause = found[1:]
+    assert "CREATE (n:Book)" in books[0]
+    assert events == (
+        "UNWIND $batch.rows AS row CREATE (n:Event) SET n = row.node"
+        " SET n.at = datetime(row.node.at) WITH n, row CALL (n, row)"
+        " { UNWIND row.Book AS about MATCH (o:Book {id: about}) CREATE (n)-[:ABOUT]->(o) }"
+    )
+    assert parameters["batch"]["rows"] == [
+        {"node": {"id": "1"}, "Book": ["a", "b"]},
+        {"node": {"id": "2", "at": TEXT}},
+    ]
+    assert "MATCH (b:Person {id: row.to})" in about[0]
+    assert "[r:CAUSED_BY]" in cause[0]
+
+
+def test_events_that_cannot_all_be_new_are_left_to_the_server() -> None:
+    found = sent(new_nodes={"Event": [{"id": "1"}, {"id": "1"}]})
+    assert len(found[1][1]["batch"]["rows"]) == 2

@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import cache, lru_cache, partial
 from typing import Any
 
+import msgspec
+
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
 from agent_orchestration.core.entities import Entity, Row, shape_of
 
@@ -46,20 +48,38 @@ class Batches:
         batches take their locks in one order. They are in a map, whose type is always the same: for
         lists as parameters the server would make a plan for each order of magnitude of each.
         """
-        changes = [self._change(kind, name, rows) for (kind, name), rows in statements.steps(write)]
         set_position, parameters = statements.next_position(write)
         epoch, offset = write.held or (None, None)
         find = "MERGE" if write.held is None else "MATCH"
         parameters |= {"held_epoch": epoch, "held_offset": offset}
-        if sum(len(rows) for _, rows in changes) <= SMALL_ROWS:
+        if sum(len(rows) for _, rows in statements.steps(write)) <= SMALL_ROWS:
+            changes = list(self._changes(write))
             texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
             sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
             yield _moving(find, set_position, texts), {**parameters, "batch": sent}
             return
         yield _moving(find, set_position), parameters
-        for text, rows in changes:
+        for text, rows in self._changes(write):
             for start in range(0, len(rows), PIECE_ROWS):
                 yield text("batch.rows"), {"batch": {"rows": rows[start : start + PIECE_ROWS]}}
+
+    def _changes(self, write: GraphWrite) -> Iterator[tuple[Text, list[Any]]]:
+        write, ends, events = _events_apart(write)
+        for (kind, name), rows in statements.steps(write):
+            if events and kind == "new_links":
+                yield self._linked(ends, events)
+                events = []
+            yield self._change(kind, name, rows)
+        if events:
+            yield self._linked(ends, events)
+
+    def _linked(self, ends: tuple[str, ...], events: list[Row]) -> tuple[Text, list[Row]]:
+        """Events with what they are about: looking for each new event again, once for each of its
+        relationships, would take half as long as writing it."""
+        times = self._of_nodes["Event"]
+        nodes = _as_text([event["node"] for event in events], times)
+        rows = [{**event, "node": node} for event, node in zip(events, nodes, strict=True)]
+        return partial(_create_events, ends, times), rows
 
     def _change(self, kind: str, name: Any, rows: list[Any]) -> tuple[Text, list[Any]]:
         """What makes the text for a name of the parameter with the rows, and the rows."""
@@ -108,6 +128,41 @@ def _remove_links(key: LinkKey, rows: str) -> str:
         f"UNWIND {statements.parameter(rows)} AS row"
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
+    )
+
+
+def _events_apart(write: GraphWrite) -> tuple[GraphWrite, tuple[str, ...], list[Row]]:
+    """The batch without its new events and what they are about; the labels of that; the events as
+    `{node, <label>: [ids]}`."""
+    rows = write.new_nodes.get("Event", [])
+    events: dict[str, Row] = {row["id"]: {"node": row} for row in rows if "id" in row}
+    if len(events) < len(rows):
+        return write, (), []  # the server refuses it
+    new_links: dict[LinkKey, list[Row]] = {}
+    ends: list[str] = []
+    for (kind, start, end), rows in sorted(write.new_links.items()):
+        if (kind, start) != ("ABOUT", "Event") or any(r["from"] not in events for r in rows):
+            new_links[kind, start, end] = rows
+            continue
+        ends.append(end)
+        for row in rows:
+            events[row["from"]].setdefault(end, []).append(row["to"])
+    new_nodes = {label: rows for label, rows in write.new_nodes.items() if label != "Event"}
+    rest = msgspec.structs.replace(write, new_nodes=new_nodes, new_links=new_links)
+    return rest, tuple(ends), [events[key] for key in sorted(events)]
+
+
+@cache
+def _create_events(ends: tuple[str, ...], times: Times, rows: str) -> str:
+    made = "".join(f" SET n.{name} = datetime(row.node.{name})" for name in times)
+    links = "".join(
+        f" CALL (n, row) {{ UNWIND row.{end} AS about MATCH (o:{end} {{id: about}})"
+        " CREATE (n)-[:ABOUT]->(o) }"
+        for end in map(statements.plain, ends)
+    )
+    return (
+        f"UNWIND {statements.parameter(rows)} AS row CREATE (n:Event) SET n = row.node{made}"
+        f"{' WITH n, row' if links else ''}{links}"
     )
 
 

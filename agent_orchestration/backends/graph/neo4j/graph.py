@@ -1,11 +1,12 @@
 """The `Graph` on Neo4j: one transaction per batch, reading in READ access mode."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import neo4j
-from neo4j import AsyncResult, AsyncSession, Query, Record
+from neo4j import AsyncResult, AsyncSession, AsyncTransaction, Query, Record
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
@@ -73,13 +74,15 @@ class Neo4jGraph:
         `Unavailable` may mean that it was written: the position tells.
         """
         self._vocabulary.check(write)
-        first, *others = self._batches.statements(write)
+        batch = self._batches.statements(write)
+        first, second = next(batch), next(batch, None)
         moved = CheckpointMoved(
             "checkpoint_moved", f"partition {write.partition}: the graph is not at {write.held}"
         )
         with writing_errors():
             async with self._connection.session() as session:
-                if others:
+                if second is not None:
+                    others = itertools.chain([second], batch)
                     await _in_transaction(session, first, others, moved)
                 elif not await _to_its_end(_at_once(session, first), WRITE_SECONDS):
                     raise moved
@@ -161,9 +164,31 @@ async def _in_transaction(
         async with asyncio.timeout(WRITE_SECONDS):
             if not await _rows(await transaction.run(*first)):
                 raise moved
-            for statement in others:
-                await (await transaction.run(*statement)).consume()
+            await _one_ahead(transaction, others)
         await _to_its_end(transaction.commit(), COMMIT_SECONDS)
+
+
+async def _one_ahead(transaction: AsyncTransaction, statements: Iterable[Statement]) -> None:
+    """Run them one after the other; each is made ready while the server is at work on the one
+    before."""
+    running: asyncio.Future[None] | None = None
+    try:
+        for statement in statements:
+            if running is not None:
+                await running
+            running = asyncio.ensure_future(_consumed(transaction, *statement))
+            await asyncio.sleep(0)
+        if running is not None:
+            await running
+    except BaseException:
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+async def _consumed(transaction: AsyncTransaction, statement: Any, parameters: Row) -> None:
+    await (await transaction.run(statement, parameters)).consume()
 
 
 async def _at_once(session: AsyncSession, only: Statement) -> bool:
