@@ -479,6 +479,26 @@ async def test_partitions_and_tenants_do_not_hinder_each_other(graph: Graph) -> 
     assert rows == [{"tenant": tenant, "n": 40} for tenant in ("one", "three", "two")]
 
 
+async def test_of_writes_that_come_together_each_has_its_own_outcome(graph: Graph) -> None:
+    def write(partition: int, held: Position | None, **more: Any) -> GraphWrite:
+        nodes = {"Person": [person(f"of-{partition}", **more)]}
+        return GraphWrite(partition=partition, held=held, next=(1, 2), nodes=nodes)
+
+    for partition in range(6):
+        await put(graph, partition, nodes={})
+    held = await graph.position(0)
+    moved, poisoned, new = write(2, (1, 77)), write(4, held, age=2**63), write(6, None)
+    others = [write(partition, held) for partition in (0, 1, 3, 5)]
+    writes = [others[0], others[1], moved, others[2], poisoned, others[3], new]
+    found = await asyncio.gather(*map(graph.write, writes), return_exceptions=True)
+    kinds = [type(one) for one in found if one is not None]
+    assert kinds == [CheckpointMoved, WriteRefused]
+    rows = await graph.query("MATCH (n:Person) RETURN n.id AS id ORDER BY id", {})
+    assert [row["id"] for row in rows] == [f"of-{partition}" for partition in (0, 1, 3, 5, 6)]
+    stored = [await graph.position(partition) for partition in range(7)]
+    assert stored == [(1, 2), (1, 2), held, (1, 2), held, (1, 2), (1, 2)]
+
+
 POISON: dict[str, dict[str, Any]] = {
     "an integer beyond 64 bits": {"nodes": {"Job": [{"id": "j", "title": "j", "x": 2**63}]}},
     "a lone surrogate": {"nodes": {"Job": [{"id": "j", "title": "\ud800"}]}},

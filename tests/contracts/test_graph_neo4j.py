@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
-from agent_orchestration.backends.graph.neo4j import Neo4jGraph, batches
+from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.graph.neo4j import graph as module
 from agent_orchestration.backends.graph.neo4j.batches import Batches
 from agent_orchestration.config import Database
@@ -256,24 +256,24 @@ async def test_parameters_may_be_in_any_time_zone(graph: Neo4jGraph) -> None:
         assert rows == [{"id": "ada"}]
 
 
-@pytest.mark.parametrize("small_rows", [0, 300])
+@pytest.mark.parametrize("small", [True, False])
 async def test_every_statement_of_a_batch_begins_at_an_index(
-    graph: Neo4jGraph, other: AsyncSession, monkeypatch: pytest.MonkeyPatch, small_rows: int
+    graph: Neo4jGraph, other: AsyncSession, small: bool
 ) -> None:
-    monkeypatch.setattr(batches, "SMALL_ROWS", small_rows)
     links: dict[LinkKey, list[Row]] = {KNOWS: [{"from": "", "to": "", "props": {}}]}
     write = GraphWrite(
-        *(0, None, (1, 1)),
+        *(0, (1, 0), (1, 1)),
         nodes={"Person": [Row()]},
-        new_nodes={"Person": [Row()]},
+        new_nodes={"Person": [Row()], "Event": [{"id": "e"}]},
         removed={"Person": [""]},
         links=links,
-        new_links=links,
+        new_links={**links, ("ABOUT", "Event", "Person"): [{"from": "e", "to": "", "props": {}}]},
         unlinks=links,
         unlinks_at_end=links,
     )
-    found = dict(Batches(ENTITIES).statements(write))
-    assert len(found) == (1 if small_rows else 7)
+    made = Batches(ENTITIES)
+    found = dict([made.together([write])] if small else made.pieces(write))
+    assert len(found) == (1 if small else 8)
     for text, parameters in {**found, statements.READ_CHECKPOINT: {"checkpoint": ""}}.items():
         result = await other.run(cast("Any", f"EXPLAIN {text}"), parameters)
         summary: Any = await result.consume()

@@ -9,7 +9,7 @@ import pytest
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.graph import GraphWrite, LinkKey
 from agent_orchestration.backends.graph.neo4j import batches
-from agent_orchestration.backends.graph.neo4j.batches import Batches
+from agent_orchestration.backends.graph.neo4j.batches import Batches, is_small
 from agent_orchestration.core.entities import Entity, Relationship, Row, Time
 from agent_orchestration.core.folding import tenant_row
 from agent_orchestration.pipeline.rows import BatchRows
@@ -43,48 +43,64 @@ CITES: LinkKey = ("CITES", "Book", "Book")
 
 
 MOVING = """\
-MATCH (c:Checkpoint {id: $checkpoint}) SET c.id = $checkpoint
-WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)
-AND coalesce(c.offset, -1) = coalesce($held_offset, -1)
-SET c.epoch = $epoch, c.offset = $offset
-WITH c
+UNWIND $batch.positions AS p
+MATCH (c:Checkpoint {id: p.checkpoint}) SET c.id = p.checkpoint
+WITH p, c WHERE coalesce(c.epoch, -1) = coalesce(p.held_epoch, -1)
+AND coalesce(c.offset, -1) = coalesce(p.held_offset, -1)
+WITH collect(p) AS held WHERE size(held) = size($batch.positions)
+UNWIND held AS p MATCH (c:Checkpoint {id: p.checkpoint})
+SET c.epoch = p.epoch, c.offset = p.offset,
+c.published_epoch = coalesce(p.published_epoch, c.published_epoch),
+c.published_offset = coalesce(p.published_offset, c.published_offset)
+WITH count(*) AS moved WHERE moved > 0
 """
-POSITION = {"checkpoint": "events/0", "held_epoch": 1, "held_offset": 5, "epoch": 1, "offset": 7}
-END = "RETURN c.id AS id"
+POSITION = {
+    "checkpoint": "events/0",
+    "held_epoch": 1,
+    "held_offset": 5,
+    "epoch": 1,
+    "offset": 7,
+    "published_epoch": None,
+    "published_offset": None,
+}
+END = "RETURN moved"
+
+
+def written(**changes: Any) -> GraphWrite:
+    return GraphWrite(0, (1, 5), (1, 7), **changes)
 
 
 def sent(**changes: Any) -> list[tuple[str, Row]]:
-    return list(Batches([Book]).statements(GraphWrite(0, (1, 5), (1, 7), **changes)))
+    return list(Batches([Book]).pieces(written(**changes)))
 
 
-@pytest.fixture(autouse=True)
-def _large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "SMALL_ROWS", 0)
-
-
-def test_a_small_batch_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "SMALL_ROWS", 3)
+def test_small_batches_are_one_statement() -> None:
     rows = [{"id": "b"}, {"id": "a", "bought": NOW}]
-    [(statement, parameters)] = sent(new_nodes={"Book": rows}, removed={"Book": ["z"]})
+    first = written(new_nodes={"Book": rows}, removed={"Book": ["z"]})
+    new = {"Book": [{"id": "aa"}]}
+    second = GraphWrite(1, (1, 3), (1, 4), new_nodes=new, published=(1, 2))
+    statement, parameters = Batches([Book]).together([second, first])
     assert statement == (
         f"{MOVING}CALL () {{ UNWIND $batch.rows_0 AS row CREATE (n:Book)"
         " SET n = row {.*, bought: datetime(row.bought), sold: datetime(row.sold)} }\n"
         "CALL () { UNWIND $batch.rows_1 AS id MATCH (n:Book {id: id}) DETACH DELETE n }\n"
         f"{END}"
     )
-    sorted_rows = [{"id": "a", "bought": TEXT}, {"id": "b"}]
-    assert parameters == {**POSITION, "batch": {"rows_0": sorted_rows, "rows_1": ["z"]}}
-    assert len(sent(new_nodes={"Book": [*rows, {"id": "c"}]}, removed={"Book": ["z"]})) == 3
+    other = {"checkpoint": "events/1", "held_offset": 3, "offset": 4}
+    published = {"published_epoch": 1, "published_offset": 2}
+    assert parameters["batch"] == {
+        "positions": [POSITION, {**POSITION, **other, **published}],
+        "rows_0": [{"id": "a", "bought": TEXT}, {"id": "aa"}, {"id": "b"}],
+        "rows_1": ["z"],
+    }
+    assert is_small(first)
+    assert not is_small(written(removed={"Book": [str(n) for n in range(301)]}))
 
 
-def test_a_batch_moves_the_position_first_and_that_of_the_feeds_where_it_is_known() -> None:
-    assert sent() == [(f"{MOVING}{END}", {**POSITION, "batch": {}})]
-    [(statement, parameters)] = sent(published=(1, 3))
-    assert "c.published_epoch = $published_epoch" in statement
-    assert parameters == {**POSITION, "batch": {}, "published_epoch": 1, "published_offset": 3}
-    [(first, parameters)] = Batches([Book]).statements(GraphWrite(0, None, (1, 0)))
-    assert first.startswith("MERGE (c:Checkpoint ")
-    assert (parameters["held_epoch"], parameters["held_offset"]) == (None, None)
+def test_a_batch_moves_the_position_first() -> None:
+    assert sent() == [(f"{MOVING}{END}", {"batch": {"positions": [POSITION]}})]
+    first, _ = Batches([Book]).together([GraphWrite(0, None, (1, 0))])
+    assert "MERGE (c:Checkpoint " in first
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,7 @@ def test_rows_come_in_order_and_the_last_of_a_node_stays_the_last() -> None:
 def test_a_large_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "PIECE_ROWS", 2)
     found = sent(nodes={"Book": [{"id": f"b{n}"} for n in range(5)]})
-    assert found[0] == (f"{MOVING}{END}", POSITION)
+    assert found[0] == (f"{MOVING}{END}", {"batch": {"positions": [POSITION]}})
     assert [len(parameters["batch"]["rows"]) for _, parameters in found[1:]] == [2, 2, 1]
     assert len({statement for statement, _ in found[1:]}) == 1
 
@@ -144,7 +160,7 @@ def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
     list(rows.add(history.state.tenant, history.folded))
     write = rows.write(0, None, (1, 1))
     write.nodes["Tenant"] = [tenant_row(history.state, 1)]
-    for statement, parameters in Batches(REGISTRY.entities.values()).statements(write):
+    for statement, parameters in Batches(REGISTRY.entities.values()).pieces(write):
         for row in parameters.get("rows", ()):
             values = (*row.values(), *row.get("props", {}).values())
             assert not [v for v in values if isinstance(v, datetime)], statement

@@ -2,7 +2,7 @@
 server's cache: one for each kind of row, or one for all kinds in a small batch, where ways to the
 server and back would take most of the time."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -17,6 +17,10 @@ SMALL_ROWS = 300
 #: A statement gets at most so many rows, which bounds what it holds in memory.
 PIECE_ROWS = 10_000
 
+#: What a batch changes, as it is named in a `GraphWrite`.
+CHANGES = ("nodes", "new_nodes", "removed", "links", "new_links", "unlinks", "unlinks_at_end")
+
+Statement = tuple[Any, Row]
 Times = tuple[str, ...]
 Text = Callable[[str], str]
 
@@ -40,28 +44,33 @@ class Batches:
                 known = self._of_links.get(one.type, ())
                 self._of_links[one.type] = tuple(sorted(times.union(known)))
 
-    def statements(self, write: GraphWrite) -> Iterator[tuple[str, Row]]:
-        """The statements with their parameters, in order. The first moves the position and answers
-        a row; it does nothing, and answers none, where the position is not the one that is held.
+    def together(self, writes: Sequence[GraphWrite]) -> Statement:
+        """All of it as one statement. It answers a row; where one of the positions is not the one
+        that is held it does nothing, and answers none.
 
         Rows come in the order of their keys: neighbours in an index are touched together, and two
         batches take their locks in one order. They are in a map, whose type is always the same: for
         lists as parameters the server would make a plan for each order of magnitude of each.
         """
-        set_position, parameters = statements.next_position(write)
-        epoch, offset = write.held or (None, None)
-        find = "MERGE" if write.held is None else "MATCH"
-        parameters |= {"held_epoch": epoch, "held_offset": offset}
-        if sum(len(rows) for _, rows in statements.steps(write)) <= SMALL_ROWS:
-            changes = list(self._changes(write))
-            texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
-            sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
-            yield _moving(find, set_position, texts), {**parameters, "batch": sent}
-            return
-        yield _moving(find, set_position), parameters
+        changes = list(self._changes(_joined(writes)))
+        texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
+        sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
+        return self._moving(writes, texts, sent)
+
+    def pieces(self, write: GraphWrite) -> Iterator[Statement]:
+        """A large batch as statements for one transaction, each made when it is asked for. The
+        first moves the position alone, and answers as above."""
+        yield self._moving([write], (), {})
         for text, rows in self._changes(write):
             for start in range(0, len(rows), PIECE_ROWS):
                 yield text("batch.rows"), {"batch": {"rows": rows[start : start + PIECE_ROWS]}}
+
+    @staticmethod
+    def _moving(writes: Sequence[GraphWrite], texts: tuple[str, ...], rows: Row) -> Statement:
+        positions = sorted(map(_positions, writes), key=lambda one: one["checkpoint"])
+        # What is held cannot be where there is nothing yet.
+        find = "MERGE" if any(write.held is None for write in writes) else "MATCH"
+        return _moving_text(find, texts), {"batch": {"positions": positions, **rows}}
 
     def _changes(self, write: GraphWrite) -> Iterator[tuple[Text, list[Any]]]:
         write, ends, events = _events_apart(write)
@@ -102,21 +111,54 @@ class Batches:
 
 
 @lru_cache(maxsize=1024)
-def _moving(find: str, set_position: str, texts: tuple[str, ...] = ()) -> str:
-    """The statement that moves the position, and does this where it did."""
+def _moving_text(find: str, texts: tuple[str, ...]) -> str:
+    """The statement that moves the positions, and does this where it did."""
     return "\n".join(
         [
             # Setting a property takes the node's lock: what another writer committed before is
             # seen, and none can follow until this transaction ends.
-            f"{find} (c:Checkpoint {{id: $checkpoint}}) SET c.id = $checkpoint",
-            "WITH c WHERE coalesce(c.epoch, -1) = coalesce($held_epoch, -1)",
-            "AND coalesce(c.offset, -1) = coalesce($held_offset, -1)",
-            set_position,
-            "WITH c",
+            "UNWIND $batch.positions AS p",
+            f"{find} (c:Checkpoint {{id: p.checkpoint}}) SET c.id = p.checkpoint",
+            "WITH p, c WHERE coalesce(c.epoch, -1) = coalesce(p.held_epoch, -1)",
+            "AND coalesce(c.offset, -1) = coalesce(p.held_offset, -1)",
+            "WITH collect(p) AS held WHERE size(held) = size($batch.positions)",
+            "UNWIND held AS p MATCH (c:Checkpoint {id: p.checkpoint})",
+            "SET c.epoch = p.epoch, c.offset = p.offset,",
+            "c.published_epoch = coalesce(p.published_epoch, c.published_epoch),",
+            "c.published_offset = coalesce(p.published_offset, c.published_offset)",
+            "WITH count(*) AS moved WHERE moved > 0",
             *(f"CALL () {{ {text} }}" for text in texts),
-            "RETURN c.id AS id",
+            "RETURN moved",
         ]
     )
+
+
+def _positions(write: GraphWrite) -> Row:
+    """The position to compare, and those to store."""
+    held_epoch, held_offset = write.held or (None, None)
+    published_epoch, published_offset = write.published or (None, None)
+    return {
+        "checkpoint": statements.checkpoint_id(write.partition),
+        "held_epoch": held_epoch,
+        "held_offset": held_offset,
+        "epoch": write.next[0],
+        "offset": write.next[1],
+        "published_epoch": published_epoch,
+        "published_offset": published_offset,
+    }
+
+
+def _joined(writes: Sequence[GraphWrite]) -> GraphWrite:
+    """The changes of all of them as one; its positions are the first one's."""
+    if len(writes) == 1:
+        return writes[0]
+    fields: dict[str, dict[Any, list[Any]]] = {}
+    for name in CHANGES:
+        found = fields[name] = {}
+        for write in writes:
+            for key, rows in getattr(write, name).items():
+                found.setdefault(key, []).extend(rows)
+    return msgspec.structs.replace(writes[0], **fields)
 
 
 @cache
@@ -129,6 +171,11 @@ def _remove_links(key: LinkKey, rows: str) -> str:
         f" MATCH (a:{start} {{id: row.from}}) MATCH (b:{end} {{id: row.to}})"
         f" WITH DISTINCT a, b MATCH (a)-[r:{kind}]->(b) DELETE r"
     )
+
+
+def is_small(write: GraphWrite) -> bool:
+    """Whether it is one statement, which may be shared with others."""
+    return sum(len(rows) for _, rows in statements.steps(write)) <= SMALL_ROWS
 
 
 def _events_apart(write: GraphWrite) -> tuple[GraphWrite, tuple[str, ...], list[Row]]:

@@ -1,12 +1,11 @@
 """The `Graph` on Neo4j: one transaction per batch, reading in READ access mode."""
 
 import asyncio
-import itertools
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import neo4j
-from neo4j import AsyncResult, AsyncSession, AsyncTransaction, Query, Record
+from neo4j import AsyncResult, AsyncTransaction, Query, Record
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
@@ -15,7 +14,8 @@ from agent_orchestration.backends.graph import (
     schema_statements,
     statements,
 )
-from agent_orchestration.backends.graph.neo4j.batches import Batches
+from agent_orchestration.backends.graph.neo4j.batches import Batches, Statement, is_small
+from agent_orchestration.backends.graph.neo4j.combining import Combined
 from agent_orchestration.backends.graph.neo4j.connection import Connection
 from agent_orchestration.backends.graph.neo4j.errors import writing_errors
 from agent_orchestration.backends.graph.neo4j.plans import only_reads
@@ -26,16 +26,10 @@ from agent_orchestration.core.entities import Entity, Row
 #: How long the statements of a batch may take, and how long its commit.
 WRITE_SECONDS = 60.0
 COMMIT_SECONDS = 30.0
-#: How long a write that is cancelled, and may be committed by now, is waited for.
-END_SECONDS = 10.0
 POSITION_SECONDS = 5.0
 #: How much of a graph is deleted in one transaction.
 CLEAR_ROWS = 20_000
 INDEX_SECONDS = 600
-
-
-T = TypeVar("T")
-Statement = tuple[Any, Row]
 
 
 class Neo4jGraph:
@@ -51,6 +45,7 @@ class Neo4jGraph:
         self._vocabulary = statements.Vocabulary(self._entities)
         self._batches = Batches(self._entities)
         self._connection = Connection(settings)
+        self._small = Combined(self._write_together)
 
     async def start(self) -> None:
         """See `Graph`. Ends what an interrupted `clear` left undone."""
@@ -74,18 +69,35 @@ class Neo4jGraph:
         `Unavailable` may mean that it was written: the position tells.
         """
         self._vocabulary.check(write)
-        batch = self._batches.statements(write)
-        first, second = next(batch), next(batch, None)
-        moved = CheckpointMoved(
-            "checkpoint_moved", f"partition {write.partition}: the graph is not at {write.held}"
-        )
+        if is_small(write):
+            await self._small.write(write)
+        else:
+            await self._write_pieces(write)
+
+    async def _write_together(self, writes: Sequence[GraphWrite]) -> None:
+        """In a transaction that the server itself begins and commits: two ways there and back
+        less."""
+        text, parameters = self._batches.together(writes)
         with writing_errors():
             async with self._connection.session() as session:
-                if second is not None:
-                    others = itertools.chain([second], batch)
-                    await _in_transaction(session, first, others, moved)
-                elif not await _to_its_end(_at_once(session, first), WRITE_SECONDS):
-                    raise moved
+                query = Query(text, timeout=WRITE_SECONDS)
+                async with asyncio.timeout(WRITE_SECONDS):
+                    moved = await _rows(await session.run(query, parameters))
+        if not moved:
+            raise _moved(writes)
+
+    async def _write_pieces(self, write: GraphWrite) -> None:
+        batch = self._batches.pieces(write)
+        with writing_errors():
+            async with self._connection.session() as session:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    transaction = await session.begin_transaction(timeout=WRITE_SECONDS)
+                async with transaction:
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        if not await _rows(await transaction.run(*next(batch))):
+                            raise _moved([write])
+                        await _one_ahead(transaction, batch)
+                    await _to_its_end(_commit(transaction))
 
     async def position(self, partition: int) -> Position | None:
         """See `Graph`. Asked of the server that writes: others may be behind."""
@@ -102,7 +114,9 @@ class Neo4jGraph:
             seconds=POSITION_SECONDS,
             access=neo4j.WRITE_ACCESS,
         )
-        return (rows[0]["epoch"], rows[0]["offset"]) if rows else None
+        # A write that was refused may leave a node without a position.
+        stored = [(row["epoch"], row["offset"]) for row in rows if row["epoch"] is not None]
+        return stored[0] if stored else None
 
     async def query(
         self,
@@ -153,19 +167,9 @@ class Neo4jGraph:
             await run(schema_statements.AWAIT_INDEXES, {"seconds": INDEX_SECONDS})
 
 
-async def _in_transaction(
-    session: AsyncSession, first: Statement, others: Iterable[Statement], moved: CheckpointMoved
-) -> None:
-    """All of it. Raises `moved`, and does nothing, where the first one does not move the
-    position."""
-    async with asyncio.timeout(WRITE_SECONDS):
-        transaction = await session.begin_transaction(timeout=WRITE_SECONDS)
-    async with transaction:
-        async with asyncio.timeout(WRITE_SECONDS):
-            if not await _rows(await transaction.run(*first)):
-                raise moved
-            await _one_ahead(transaction, others)
-        await _to_its_end(transaction.commit(), COMMIT_SECONDS)
+def _moved(writes: Sequence[GraphWrite]) -> CheckpointMoved:
+    held = (f"partition {write.partition}: the graph is not at {write.held}" for write in writes)
+    return CheckpointMoved("checkpoint_moved", ", or ".join(held))
 
 
 async def _one_ahead(transaction: AsyncTransaction, statements: Iterable[Statement]) -> None:
@@ -191,31 +195,21 @@ async def _consumed(transaction: AsyncTransaction, statement: Any, parameters: R
     await (await transaction.run(statement, parameters)).consume()
 
 
-async def _at_once(session: AsyncSession, only: Statement) -> bool:
-    """One statement in a transaction that the server itself begins and commits, two ways there and
-    back less; whether it moved the position."""
-    text, parameters = only
-    query = Query(text, timeout=WRITE_SECONDS)
-    return bool(await _rows(await session.run(query, parameters)))
-
-
 async def _rows(result: AsyncResult) -> list[Record]:
     return [record async for record in result]
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Go on for a while when cancelled, so that whoever comes next finds nothing under way; the
-    server ends what then loses its connection."""
+async def _commit(transaction: AsyncTransaction) -> None:
+    async with asyncio.timeout(COMMIT_SECONDS):
+        await transaction.commit()
 
-    async def bounded() -> T:
-        async with asyncio.timeout(seconds):
-            return await work
 
-    task = asyncio.ensure_future(bounded())
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end even when cancelled, so that whoever comes next finds nothing under way."""
+    task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=END_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait([task])
+        task.exception()
         raise
