@@ -17,7 +17,7 @@ from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
 BATCH = 500
-TOGETHER_SECONDS = 0.1
+TOGETHER_SECONDS = 0.25
 """What comes within so long after a publication is published together: a few records cost the
 broker, and this process, as much as one."""
 Place = tuple[str, int]

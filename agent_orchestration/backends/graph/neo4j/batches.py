@@ -2,9 +2,9 @@
 server's cache: one for each kind of row, or one for all kinds in a small batch, where ways to the
 server and back would take most of the time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -20,9 +20,19 @@ PIECE_ROWS = 10_000
 #: What a batch changes, as it is named in a `GraphWrite`.
 CHANGES = ("nodes", "new_nodes", "removed", "links", "new_links", "unlinks", "unlinks_at_end")
 
+#: What is done, in that order; `events` are new ones with what they are about.
+KINDS = (
+    *("nodes", "new_nodes", "removed", "unlinks", "unlinks_at_end", "links", "events", "new_links"),
+)
+#: The server would plan again whenever its statistics have changed, which these plans do not depend
+#: on: they begin at the keys of nodes.
+_NEVER_REPLAN = "CYPHER replan=skip "
+
 Statement = tuple[Any, Row]
 Times = tuple[str, ...]
-Text = Callable[[str], str]
+Step = tuple[int, Any]
+"""(place in `KINDS`, label or key of the relationships)."""
+_EVENTS: Step = (KINDS.index("events"), "Event")
 
 
 class Batches:
@@ -35,6 +45,9 @@ class Batches:
     def __init__(self, entities: Iterable[type[Entity]]) -> None:
         self._of_nodes: dict[str, Times] = dict(statements.PLATFORM_TIMES)
         self._of_links: dict[str, Times] = {}
+        #: What there was to do so far, and the labels that events were about.
+        self._known: set[Step] = set()
+        self._abouts: set[str] = set()
         for entity in entities:
             shape = shape_of(entity)
             self._of_nodes[entity.LABEL] = tuple(f.name for f in shape.fields if f.kind == "time")
@@ -52,18 +65,27 @@ class Batches:
         batches take their locks in one order. They are in a map, whose type is always the same: for
         lists as parameters the server would make a plan for each order of magnitude of each.
         """
-        changes = list(self._changes(_joined(writes)))
-        texts = tuple(text(f"batch.rows_{number}") for number, (text, _) in enumerate(changes))
-        sent = {f"rows_{number}": rows for number, (_, rows) in enumerate(changes)}
+        write, events = _events_apart(_joined(writes))
+        found = {**dict(self._steps(write)), **self._events(events)}
+        # What any batch had is in every statement from then on, so that soon there is one text.
+        self._known |= found.keys()
+        steps = sorted(self._known)
+        texts = tuple(self._text(step, f"batch.rows_{n}") for n, step in enumerate(steps))
+        sent = {
+            f"rows_{n}": self._sent(step, found[step]) if step in found else []
+            for n, step in enumerate(steps)
+        }
         return self._moving(writes, texts, sent)
 
     def pieces(self, write: GraphWrite) -> Iterator[Statement]:
         """A large batch as statements for one transaction, each made when it is asked for. The
         first moves the position alone, and answers as above."""
         yield self._moving([write], (), {})
-        for text, rows in self._changes(write):
-            for start in range(0, len(rows), PIECE_ROWS):
-                yield text("batch.rows"), {"batch": {"rows": rows[start : start + PIECE_ROWS]}}
+        write, events = _events_apart(write)
+        for step, rows in sorted({**dict(self._steps(write)), **self._events(events)}.items()):
+            text, sent = self._text(step, "batch.rows"), self._sent(step, rows)
+            for start in range(0, len(sent), PIECE_ROWS):
+                yield _NEVER_REPLAN + text, {"batch": {"rows": sent[start : start + PIECE_ROWS]}}
 
     @staticmethod
     def _moving(writes: Sequence[GraphWrite], texts: tuple[str, ...], rows: Row) -> Statement:
@@ -72,42 +94,49 @@ class Batches:
         find = "MERGE" if any(write.held is None for write in writes) else "MATCH"
         return _moving_text(find, texts), {"batch": {"positions": positions, **rows}}
 
-    def _changes(self, write: GraphWrite) -> Iterator[tuple[Text, list[Any]]]:
-        write, ends, events = _events_apart(write)
+    @staticmethod
+    def _steps(write: GraphWrite) -> Iterator[tuple[Step, list[Any]]]:
         for (kind, name), rows in statements.steps(write):
-            if events and kind == "new_links":
-                yield self._linked(ends, events)
-                events = []
-            yield self._change(kind, name, rows)
-        if events:
-            yield self._linked(ends, events)
+            yield (KINDS.index(kind), name), rows
 
-    def _linked(self, ends: tuple[str, ...], events: list[Row]) -> tuple[Text, list[Row]]:
-        """Events with what they are about: looking for each new event again, once for each of its
-        relationships, would take half as long as writing it."""
-        times = self._of_nodes["Event"]
-        nodes = _as_text([event["node"] for event in events], times)
-        rows = [{**event, "node": node} for event, node in zip(events, nodes, strict=True)]
-        return partial(_create_events, ends, times), rows
+    def _events(self, events: Mapping[str, Row]) -> dict[Step, list[Any]]:
+        """New events with what they are about, as one step. Looking for each of them again, once
+        for each of its relationships, would take half as long as writing it."""
+        self._abouts.update(name for event in events.values() for name in event if name != "node")
+        return {_EVENTS: list(events.values())} if events else {}
 
-    def _change(self, kind: str, name: Any, rows: list[Any]) -> tuple[Text, list[Any]]:
-        """What makes the text for a name of the parameter with the rows, and the rows."""
-        if kind == "removed":
-            return partial(statements.remove_nodes, name), sorted(rows)
+    def _text(self, step: Step, rows: str) -> str:
+        """The statement that does this with the rows in the parameter of that name."""
+        number, name = step
+        kind = KINDS[number]
+        if step == _EVENTS:
+            return _create_events(tuple(sorted(self._abouts)), self._of_nodes["Event"], rows)
+        make = _MAKERS[kind]
         if kind in {"nodes", "new_nodes"}:
-            times = self._of_nodes.get(name, ())
-            make = statements.upsert_nodes if kind == "nodes" else statements.create_nodes
+            return make(name, rows, self._of_nodes.get(name, ()))
+        if kind in {"links", "new_links"}:
+            return make(name, rows, self._of_links.get(name[0], ()))
+        return make(name, rows)
+
+    def _sent(self, step: Step, rows: list[Any]) -> list[Any]:
+        """The rows in their order, with their times as text."""
+        number, name = step
+        kind = KINDS[number]
+        if step == _EVENTS:
+            nodes = _as_text([event["node"] for event in rows], self._of_nodes["Event"])
+            made = [{**event, "node": node} for event, node in zip(rows, nodes, strict=True)]
+            return sorted(made, key=lambda event: _id(event["node"]))
+        if kind == "removed":
+            return sorted(rows)
+        if kind in {"nodes", "new_nodes"}:
             # Of several rows of one node the last wins, so their order is kept.
-            return partial(make, name, times=times), _as_text(sorted(rows, key=_id), times)
+            return _as_text(sorted(rows, key=_id), self._of_nodes.get(name, ()))
         links = sorted(rows, key=_ends)
-        if kind in {"unlinks", "unlinks_at_end"}:
-            return partial(_remove_links, name), links
-        times = self._of_links.get(name[0], ())
+        times = self._of_links.get(name[0], ()) if kind in {"links", "new_links"} else ()
         if times:
             props = _as_text([row["props"] for row in links], times)
             links = [{**row, "props": its} for row, its in zip(links, props, strict=True)]
-        make = statements.upsert_links if kind == "links" else statements.create_links
-        return partial(make, name, times=times), links
+        return links
 
 
 @lru_cache(maxsize=1024)
@@ -117,7 +146,7 @@ def _moving_text(find: str, texts: tuple[str, ...]) -> str:
         [
             # Setting a property takes the node's lock: what another writer committed before is
             # seen, and none can follow until this transaction ends.
-            "UNWIND $batch.positions AS p",
+            f"{_NEVER_REPLAN}UNWIND $batch.positions AS p",
             f"{find} (c:Checkpoint {{id: p.checkpoint}}) SET c.id = p.checkpoint",
             "WITH p, c WHERE coalesce(c.epoch, -1) = coalesce(p.held_epoch, -1)",
             "AND coalesce(c.offset, -1) = coalesce(p.held_offset, -1)",
@@ -178,25 +207,22 @@ def is_small(write: GraphWrite) -> bool:
     return sum(len(rows) for _, rows in statements.steps(write)) <= SMALL_ROWS
 
 
-def _events_apart(write: GraphWrite) -> tuple[GraphWrite, tuple[str, ...], list[Row]]:
-    """The batch without its new events and what they are about; the labels of that; the events as
+def _events_apart(write: GraphWrite) -> tuple[GraphWrite, dict[str, Row]]:
+    """The batch without its new events and what they are about; the events by id, each as
     `{node, <label>: [ids]}`."""
     rows = write.new_nodes.get("Event", [])
     events: dict[str, Row] = {row["id"]: {"node": row} for row in rows if "id" in row}
     if len(events) < len(rows):
-        return write, (), []  # the server refuses it
+        return write, {}  # the server refuses it
     new_links: dict[LinkKey, list[Row]] = {}
-    ends: list[str] = []
-    for (kind, start, end), rows in sorted(write.new_links.items()):
-        if (kind, start) != ("ABOUT", "Event") or any(r["from"] not in events for r in rows):
-            new_links[kind, start, end] = rows
+    for (kind, start, end), its in write.new_links.items():
+        if (kind, start) != ("ABOUT", "Event") or any(row["from"] not in events for row in its):
+            new_links[kind, start, end] = its
             continue
-        ends.append(end)
-        for row in rows:
+        for row in its:
             events[row["from"]].setdefault(end, []).append(row["to"])
-    new_nodes = {label: rows for label, rows in write.new_nodes.items() if label != "Event"}
-    rest = msgspec.structs.replace(write, new_nodes=new_nodes, new_links=new_links)
-    return rest, tuple(ends), [events[key] for key in sorted(events)]
+    new_nodes = {label: its for label, its in write.new_nodes.items() if label != "Event"}
+    return msgspec.structs.replace(write, new_nodes=new_nodes, new_links=new_links), events
 
 
 @cache
@@ -211,6 +237,17 @@ def _create_events(ends: tuple[str, ...], times: Times, rows: str) -> str:
         f"UNWIND {statements.parameter(rows)} AS row CREATE (n:Event) SET n = row.node{made}"
         f"{' WITH n, row' if links else ''}{links}"
     )
+
+
+_MAKERS: dict[str, Callable[..., str]] = {
+    "nodes": statements.upsert_nodes,
+    "new_nodes": statements.create_nodes,
+    "removed": statements.remove_nodes,
+    "unlinks": _remove_links,
+    "unlinks_at_end": _remove_links,
+    "links": statements.upsert_links,
+    "new_links": statements.create_links,
+}
 
 
 def _id(row: Row) -> str:
