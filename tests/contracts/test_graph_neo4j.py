@@ -11,7 +11,13 @@ import pytest
 from neo4j import AsyncGraphDatabase, AsyncSession
 from pydantic import SecretStr
 
-from agent_orchestration.backends.graph import GraphWrite, LinkKey, statements
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    GraphWrite,
+    LinkKey,
+    Position,
+    statements,
+)
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.graph.neo4j import Neo4jGraph
@@ -279,6 +285,43 @@ async def test_every_statement_of_a_batch_begins_at_an_index(
         summary: Any = await result.consume()
         scanning = {name for name in operators(summary.plan) if name.endswith("Scan")}
         assert not scanning | ({"Expand(All)"} & set(operators(summary.plan)))
+
+
+@pytest.mark.parametrize("rows", [1, 400])
+async def test_of_two_processes_one_wins_each_round(
+    graph: Neo4jGraph, neo4j_database: Database, rows: int
+) -> None:
+    """Neither looks at the position before it has the lock, whatever else it brings."""
+
+    async def write(writer: Neo4jGraph, name: str, held: Position | None, offset: int) -> str:
+        people = [person(f"{offset}-{n}", writer=name) for n in range(rows)]
+        change = GraphWrite(0, held, (1, offset), nodes={"Person": people})
+        # It goes together with one of another partition, which is no matter of the race.
+        beside = GraphWrite(1 + (name == "b"), None, (1, offset))
+        beside.held = None if offset == 0 else (1, offset - 1)
+        others = asyncio.create_task(writer.write(beside))
+        try:
+            await writer.write(change)
+        except CheckpointMoved:
+            return ""
+        finally:
+            await others
+        return name
+
+    async with opened(neo4j_database) as second:
+        held: Position | None = None
+        for offset in range(20):
+            outcomes = await asyncio.gather(
+                write(graph, "a", held, offset), write(second, "b", held, offset)
+            )
+            [winner] = filter(None, outcomes)
+            found = await graph.query(
+                "MATCH (n:Person) WHERE n.id STARTS WITH $start"
+                " RETURN DISTINCT n.writer AS writer, count(n) AS rows",
+                {"start": f"{offset}-"},
+            )
+            assert found == [{"writer": winner, "rows": rows}]
+            held = (1, offset)
 
 
 def operators(plan: dict[str, Any]) -> list[str]:

@@ -99,10 +99,8 @@ def test_small_batches_are_one_statement() -> None:
 
 def test_soon_there_is_one_text_for_all_small_batches() -> None:
     made = Batches([Book])
-    first, second = (
-        {"Book": [{"id": "a"}]},
-        {("CITES", "Book", "Book"): [{"from": "a", "to": "b", "props": {}}]},
-    )
+    first: dict[str, list[Row]] = {"Book": [{"id": "a"}]}
+    second: dict[LinkKey, list[Row]] = {CITES: [{"from": "a", "to": "b", "props": Row()}]}
     made.together([written(new_nodes=first)])
     whole, _ = made.together([written(new_nodes=first, new_links=second)])
     again, parameters = made.together([written(new_links=second)])
