@@ -204,8 +204,8 @@ class Platform:
                 "not_alone",
                 "other processes write to the graph: stop them, then run rebuild again",
             )
-        await self._owned.rest()
         try:
+            await self._owned.rest()
             async for step in rebuild(self._services, numbers):
                 yield step
                 if self._owned.given != numbers:

@@ -16,22 +16,33 @@ Requires = tuple[Requirement, ...]
 K = TypeVar("K")
 
 
+class WaitingCommand(msgspec.Struct, eq=False):
+    """A command whose outcome is awaited; `first` and `last` are the copies that were sent of it
+    and may still be decided, `heard` says that one of them was, and in vain."""
+
+    outcome: asyncio.Future[CommandResult]
+    first: int
+    last: int
+    heard: bool = False
+
+
 class Answers:
-    """The commands of this process that wait for their outcome, by command id, with the number of
-    the last copy that was sent."""
+    """The commands of this process that wait for their outcome, by command id."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[asyncio.Future[CommandResult], int]] = {}
+        self._waiting: dict[str, WaitingCommand] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def expect(self, command_id: str, copy: int = 0) -> asyncio.Future[CommandResult]:
-        """A future of the outcome, the same for every copy; `forget` it when done."""
-        known = self._waiting.get(command_id)
-        future = known[0] if known else asyncio.get_running_loop().create_future()
-        self._waiting[command_id] = future, copy
-        return future
+    def expect(self, command_id: str, copy: int) -> WaitingCommand:
+        """This copy of the command is about to be sent; `forget` it when done."""
+        waiting = self._waiting.get(command_id)
+        if waiting is None:
+            outcome = asyncio.get_running_loop().create_future()
+            waiting = self._waiting[command_id] = WaitingCommand(outcome, copy, copy)
+        waiting.last = copy
+        return waiting
 
     def forget(self, command_id: str) -> None:
         """Nobody waits any more."""
@@ -43,16 +54,19 @@ class Answers:
         What is refused, or finds nothing, is decided anew when its next copy comes, which may be
         accepted: only the last copy's answer says that nothing was done.
         """
-        future, last = self._waiting.get(result.command_id, (None, 0))
-        final = result.status == "accepted" or result.copy >= last
-        if final and future is not None and not future.done():
-            future.set_result(result)
+        waiting = self._waiting.get(result.command_id)
+        if waiting is None or waiting.outcome.done():
+            return
+        if result.status == "accepted" or result.copy >= waiting.last:
+            waiting.outcome.set_result(result)
+        else:
+            waiting.heard = True
 
     def fail(self, command_id: str, error: PlatformError) -> None:
-        """There will be no outcome."""
-        future, _ = self._waiting.get(command_id, (None, 0))
-        if future is not None and not future.done():
-            future.set_exception(error)
+        """An append failed. There will be no outcome, unless another copy was sent."""
+        waiting = self._waiting.get(command_id)
+        if waiting is not None and waiting.first == waiting.last and not waiting.outcome.done():
+            waiting.outcome.set_exception(error)
 
 
 class Hint(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from agent_orchestration.core.errors import (
 from agent_orchestration.core.messages import Command, CommandResult, canonical
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.types import BLOB_KEY, BLOB_THRESHOLD, REQUEST_LIMIT
-from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.answers import Answers, ReadyHints, WaitingCommand
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS
 
@@ -61,8 +61,7 @@ class CommandBus:
         self._new_id = new_id
         self._reply_to = reply_to
         self._failed = failed
-        #: Records by partition; with the command's id where it fails with its append.
-        self._outbox: defaultdict[int, list[tuple[str | None, Record]]] = defaultdict(list)
+        self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
         #: By partition, how many commands waited, and until when that counts.
         self._lag: dict[int, tuple[int, float]] = {}
@@ -194,17 +193,16 @@ class CommandBus:
     async def _outcome(
         self, envelope: CommandEnvelope, partition: int, copies: Iterator[int]
     ) -> CommandResult:
+        waiting: WaitingCommand | None = None
         try:
-            for number, patience in enumerate(PATIENCE_SECONDS):
+            for patience in PATIENCE_SECONDS:
                 self._refuse_stopped(partition)
-                copy = next(copies)
-                future = self._answers.expect(envelope.id, copy)
-                record = msgspec.structs.replace(envelope, copy=copy).to_record()
-                # Where the append of a further copy fails, the first one is still in the log.
-                self._post(partition, None if number else envelope.id, record)
-                await asyncio.wait([future], timeout=patience)
-                if future.done():
-                    return future.result()
+                # Once one copy was decided, the last of them will be: there is no need of another.
+                if waiting is None or not waiting.heard:
+                    waiting = self._send_copy(envelope, partition, next(copies))
+                await asyncio.wait([waiting.outcome], timeout=patience)
+                if waiting.outcome.done():
+                    return waiting.outcome.result()
         finally:
             self._answers.forget(envelope.id)
         remedy = (
@@ -214,11 +212,14 @@ class CommandBus:
         )
         raise Unavailable("outcome_unknown", f"there was no answer in time; {remedy}")
 
-    def _post(self, partition: int, command_id: str | None, record: Record) -> None:
-        self._outbox[partition].append((command_id, record))
+    def _send_copy(self, envelope: CommandEnvelope, partition: int, copy: int) -> WaitingCommand:
+        waiting = self._answers.expect(envelope.id, copy)
+        record = msgspec.structs.replace(envelope, copy=copy).to_record()
+        self._outbox[partition].append((envelope.id, record))
         sender = self._senders.get(partition)
         if sender is None or sender.done():
             self._senders[partition] = asyncio.create_task(self._drain(partition))
+        return waiting
 
     async def _drain(self, partition: int) -> None:
         """Append what is waiting, as often as there is something."""
@@ -227,8 +228,7 @@ class CommandBus:
                 await self._log.append(COMMANDS, partition, [record for _, record in posted])
             except PlatformError as error:
                 for command_id, _ in posted:
-                    if command_id is not None:
-                        self._answers.fail(command_id, error)
+                    self._answers.fail(command_id, error)
 
 
 def _large_fields(command: Command) -> dict[str, bytes]:

@@ -7,5 +7,4 @@ from agent_orchestration.pipeline.topology import GROUP
 
 async def common_rules(log: Log) -> int:
     """The newest version that every process knows that may decide. Raises `Unavailable`."""
-    lowest = await log.lowest_rules(GROUP)
-    return RULES if lowest is None else max(min(RULES, lowest), 1)
+    return max(min([RULES, *await log.member_rules(GROUP)]), 1)

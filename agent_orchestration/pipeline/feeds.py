@@ -60,7 +60,8 @@ class Publisher:
         following = now()
         while True:
             await self._projector.passed(self._next + 1)
-            await asyncio.sleep(following - now())
+            if self._projector.position[1] - self._next < BATCH:
+                await asyncio.sleep(following - now())
             following = now() + TOGETHER_SECONDS
             await self._patiently(self._publish)
 

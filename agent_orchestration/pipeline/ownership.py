@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.core.folding import RULES
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
@@ -37,10 +38,10 @@ class Ownership:
 
     async def leave(self) -> None:
         """End the membership and all work; may be called whatever `join` did."""
+        if self._leaving is not None:
+            await self._leaving
         await self._log.leave(GROUP)
         await self._revoked(self.given | self.working.keys())
-        if self._leaving is not None:
-            await asyncio.gather(self._leaving, return_exceptions=True)
 
     async def rest(self) -> None:
         """End the work on all partitions, and keep them."""
@@ -72,6 +73,16 @@ class Ownership:
 
     def _gave_up(self, error: PlatformError) -> None:
         """Where this program is too old, the partitions are for those who are not."""
-        if self._shared and error.code in OUTDATED and self._leaving is None:
+        idle = self._leaving is None or self._leaving.done()
+        if self._shared and error.code in OUTDATED and idle and self.outdated is None:
+            self._leaving = asyncio.create_task(self._make_room(error), name="leaving")
+
+    async def _make_room(self, error: PlatformError) -> None:
+        try:
+            if max(await self._log.member_rules(GROUP), default=0) <= RULES:
+                return  # there is nobody who knows more
+            logger.critical("this program leaves its partitions to newer ones: %s", error.reason)
             self.outdated = error
-            self._leaving = asyncio.create_task(self._log.leave(GROUP), name="leaving")
+            await self._log.leave(GROUP)
+        except PlatformError as failure:
+            logger.warning("the group could not be left: %s", failure)

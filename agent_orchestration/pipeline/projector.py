@@ -1,6 +1,7 @@
 """The projector of one partition: events -> evolve -> graph. The only writer of the graph."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,9 +28,10 @@ from agent_orchestration.pipeline.topology import EVENTS
 logger = logging.getLogger(__name__)
 BATCH = 1000
 BREATH = 10
+"""So many events are folded before others get their turn: about a millisecond. The batch before is
+on its way to the graph meanwhile, and its next statement must not wait for us."""
 ROWS_BREATH = 100
-"""So many events are folded, and rows made, before others get their turn: about a millisecond. The
-batch before is on its way to the graph meanwhile, and its next statement must not wait for us."""
+"""The same for making rows."""
 IDLE_SECONDS = 60.0
 CACHED_TENANTS = 1000
 
@@ -166,10 +168,10 @@ class Projector:
             if number % BREATH == 0:
                 await asyncio.sleep(0)
         rows = BatchRows()
-        for tenant, its in folded.items():
-            for number, _ in enumerate(rows.add(tenant, its), 1):
-                if number % ROWS_BREATH == 0:
-                    await asyncio.sleep(0)
+        steps = (rows.add(tenant, its) for tenant, its in folded.items())
+        for number, _ in enumerate(itertools.chain.from_iterable(steps), 1):
+            if number % ROWS_BREATH == 0:
+                await asyncio.sleep(0)
         states = [self._states[tenant] for tenant in folded]
         write = rows.write(self._partition, None, (self._log.epoch, records[-1].offset + 1))
         write.nodes["Tenant"] = [tenant_row(state, next_due(state)) for state in states]

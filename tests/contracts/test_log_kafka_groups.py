@@ -219,17 +219,17 @@ async def test_a_member_that_cannot_do_its_work_leaves_it_to_others(new_owner: N
     await owner.until(lambda owned: owned == ALL)
 
 
-async def test_the_lowest_rules_of_all_members_are_known(new_owner: NewOwner) -> None:
+async def test_the_rules_of_all_members_are_known(new_owner: NewOwner) -> None:
     low, high = await new_owner(rules=3), await new_owner(rules=12)
-    assert await low.log.lowest_rules(GROUP) is None
+    assert list(await low.log.member_rules(GROUP)) == []
     await high.join()
-    assert await high.log.lowest_rules(GROUP) == 12
+    assert list(await high.log.member_rules(GROUP)) == [12]
     await low.join()
     await high.until(lambda owned: len(owned) == 2)
-    assert await high.log.lowest_rules(GROUP) == 3
+    assert sorted(await high.log.member_rules(GROUP)) == [3, 12]
     await low.log.leave(GROUP)
     await high.until(lambda owned: owned == ALL)
-    assert await high.log.lowest_rules(GROUP) == 12
+    assert list(await high.log.member_rules(GROUP)) == [12]
 
 
 @pytest.mark.process

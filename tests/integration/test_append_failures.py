@@ -166,3 +166,26 @@ async def test_only_the_last_copy_of_a_command_says_that_nothing_was_done(
         assert (await cancelled)["task"]["status"] == "cancelled"
         await asyncio.gather(stuck, created)
         assert [one.type for one in await world.events()][-1] == "TaskCancelled"
+
+
+async def test_while_a_copy_may_still_be_appended_nobody_is_told_that_nothing_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The append of the first copy hangs, the second one waits behind it, then the first fails."""
+    async with World(tmp_path) as world:
+        monkeypatch.setattr("agent_orchestration.pipeline.command_bus.PATIENCE_SECONDS", (0, 50))
+        gate = world.log.gates[COMMANDS] = Gate()
+        gate.close()
+
+        def first_fails(number: int) -> None:
+            if number == 1:
+                raise Unavailable("log_unavailable", "not now")
+
+        world.log.faults[COMMANDS] = first_fails
+        created = asyncio.create_task(world.task("t1"))
+        await until(lambda: gate.waiting == 1, "the first append hangs")
+        outbox = world.platform.bus._outbox  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: any(outbox.values()), "the second copy waits")
+        gate.open()
+        assert (await created)["task"]["id"] == "t1"
+        assert await world.types() == ["TaskCreated"]

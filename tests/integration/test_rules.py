@@ -108,12 +108,12 @@ async def test_a_new_tenant_begins_with_the_newest_rules(tmp_path: Path) -> None
 async def test_a_new_tenant_begins_with_rules_that_every_process_knows(tmp_path: Path) -> None:
     """They are raised once nobody is left who does not know the newer ones."""
     async with World(tmp_path) as world:
-        world.log.lowest = 1
+        world.log.members = [RULES, 1]
         await world.task("a")
         with pytest.raises(Rejected, match="knows rules 1 only") as refused:
             await world.call("raise_rules")
         assert refused.value.code == "older_programs"
-        world.log.lowest = RULES
+        world.log.members = [RULES]
         assert (await world.call("raise_rules"))["raised"]
         await world.task("b")
         assert [event.rules for event in await world.events()] == [1, 1, RULES]

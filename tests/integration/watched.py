@@ -39,18 +39,18 @@ class Gate:
 
 class WatchedLog(SqliteLog):
     """The embedded log. `faults[topic]` is awaited with the number of the append to that topic;
-    it may raise instead of appending, or answer an error to raise after the append. `lowest` is
-    what it says of the other members."""
+    it may raise instead of appending, or answer an error to raise after the append. `members` is
+    the rules that it says other members know."""
 
     def __init__(self, path: Path, topics: Any, clock: Callable[[], int] = wall_clock) -> None:
         super().__init__(path, topics, clock)
         self.faults: dict[str, Callable[[int], Exception | None]] = {}
         self.gates: dict[str, Gate] = {}
         self.appends = Counter[str]()
-        self.lowest: int | None = None
+        self.members: list[int] = []
 
-    async def lowest_rules(self, group: str) -> int | None:
-        return self.lowest
+    async def member_rules(self, group: str) -> list[int]:
+        return self.members
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
         self.appends[topic] += 1

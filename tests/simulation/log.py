@@ -200,8 +200,8 @@ class SimulatedLog:
     async def leave(self, group: str) -> None:
         await self._members.leave(self._process)
 
-    async def lowest_rules(self, group: str) -> int | None:
-        return None
+    async def member_rules(self, group: str) -> Sequence[int]:
+        return ()
 
 
 class Member:

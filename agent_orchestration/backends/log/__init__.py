@@ -139,7 +139,7 @@ class Log(Protocol):
         """End the membership; `revoked` is told first."""
         ...
 
-    async def lowest_rules(self, group: str) -> int | None:
-        """The lowest version of the rules that a member of the group knows, 0 for one that does
-        not say; None where there is none, or never another one. Raises `Unavailable`."""
+    async def member_rules(self, group: str) -> Sequence[int]:
+        """The versions of the rules that the members of the group know, 0 for one that does not
+        say; none where there are never others. Raises `Unavailable`."""
         ...

@@ -91,9 +91,9 @@ class ClaimCheckLog:
         """As the wrapped log."""
         await self._log.leave(group)
 
-    async def lowest_rules(self, group: str) -> int | None:
+    async def member_rules(self, group: str) -> Sequence[int]:
         """As the wrapped log."""
-        return await self._log.lowest_rules(group)
+        return await self._log.member_rules(group)
 
     async def _in(self, record: Record) -> Record:
         if len(record.value) <= BLOB_THRESHOLD:

@@ -4,10 +4,10 @@ costs it as much for one event as for many, and each partition has its own small
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from agent_orchestration.backends.graph import CheckpointMoved, GraphWrite, WriteRefused
+from agent_orchestration.backends.graph import GraphWrite
 
-#: So many go together at most: what one of them does wrong, the others have to try again.
-MOST_WRITES = 64
+#: So many go together at most: one goes wrong, and the others have to try again.
+MOST_WRITES = 16
 #: How long a write that is cancelled, and may be committed by now, is waited for.
 END_SECONDS = 10.0
 
@@ -17,35 +17,52 @@ Waiting = tuple[GraphWrite, asyncio.Future[None]]
 class Combined:
     """Runs writes, several at once where they come at once; each caller gets its own outcome.
 
-    `run` takes all of them in one transaction, or none. Refused, they are tried one by one.
+    `run` takes all of them in one transaction, or none. What fails together is tried one by one,
+    and a partition whose last write failed, or that is new here, writes by itself: nobody waits for
+    a lock that another partition cannot get.
     """
 
     def __init__(self, run: Callable[[Sequence[GraphWrite]], Awaitable[None]]) -> None:
         self._run = run
         self._queue: list[Waiting] = []
         self._running: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
+        #: The partitions whose last write was taken.
+        self._taken: set[int] = set()
 
     async def write(self, write: GraphWrite) -> None:
         """Returns when it is committed; raises what `run` does. Cancelled, it was not begun, or is
         waited for."""
-        waiting = write, asyncio.get_running_loop().create_future()
-        self._queue.append(waiting)
-        if self._running is None:
-            self._running = asyncio.create_task(self._drain(), name="writes")
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = write, outcome
+        if write.partition not in self._taken:
+            task = asyncio.create_task(self._one(waiting), name="write")
+            self._alone.add(task)
+            task.add_done_callback(self._alone.discard)
+        else:
+            self._queue.append(waiting)
+            if self._running is None:
+                self._running = asyncio.create_task(self._drain(), name="writes")
         try:
-            await asyncio.shield(waiting[1])
+            await asyncio.shield(outcome)
         except asyncio.CancelledError:
-            if waiting in self._queue:
-                self._queue.remove(waiting)
-            else:
-                await asyncio.wait([waiting[1]], timeout=END_SECONDS)
-            _forget(waiting[1])
+            try:
+                if waiting in self._queue:
+                    self._queue.remove(waiting)
+                else:
+                    await asyncio.wait([outcome], timeout=END_SECONDS)
+            finally:
+                _forget(outcome)
             raise
 
     async def _drain(self) -> None:
         try:
             while self._queue:
                 await self._together(self._take())
+        except BaseException as error:
+            _tell(self._queue, error)
+            self._queue = []
+            raise
         finally:
             self._running = None
 
@@ -61,24 +78,38 @@ class Combined:
         return taken
 
     async def _together(self, taken: Sequence[Waiting]) -> None:
+        if len(taken) == 1:
+            await self._one(taken[0])
+            return
         try:
             await self._run([write for write, _ in taken])
-        except (CheckpointMoved, WriteRefused) as error:
-            if len(taken) == 1:
-                _tell(taken, error)
-            else:
-                for one in taken:
-                    await self._together([one])
+        except Exception:
+            # Whoever was committed all the same finds its position moved, and goes on from there.
+            await asyncio.gather(*map(self._one, taken))
         except BaseException as error:
             _tell(taken, error)
-            if not isinstance(error, Exception):
-                raise
+            raise
         else:
             _tell(taken, None)
 
+    async def _one(self, waiting: Waiting) -> None:
+        write, outcome = waiting
+        if outcome.done():
+            return  # whoever asked has left
+        try:
+            await self._run([write])
+        except BaseException as error:
+            self._taken.discard(write.partition)
+            _tell([waiting], error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._taken.add(write.partition)
+            _tell([waiting], None)
 
-def _tell(taken: Sequence[Waiting], error: BaseException | None) -> None:
-    for _, outcome in taken:
+
+def _tell(told: Sequence[Waiting], error: BaseException | None) -> None:
+    for _, outcome in told:
         if outcome.done():
             continue
         if error is None:

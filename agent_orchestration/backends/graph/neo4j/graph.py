@@ -77,8 +77,8 @@ class Neo4jGraph:
     async def _write_together(self, writes: Sequence[GraphWrite]) -> None:
         """In a transaction that the server itself begins and commits: two ways there and back
         less."""
-        text, parameters = self._batches.together(writes)
         with writing_errors():
+            text, parameters = self._batches.together(writes)
             async with self._connection.session() as session:
                 query = Query(text, timeout=WRITE_SECONDS)
                 async with asyncio.timeout(WRITE_SECONDS):
@@ -172,12 +172,12 @@ def _moved(writes: Sequence[GraphWrite]) -> CheckpointMoved:
     return CheckpointMoved("checkpoint_moved", ", or ".join(held))
 
 
-async def _one_ahead(transaction: AsyncTransaction, statements: Iterable[Statement]) -> None:
+async def _one_ahead(transaction: AsyncTransaction, batch: Iterable[Statement]) -> None:
     """Run them one after the other; each is made ready while the server is at work on the one
     before."""
     running: asyncio.Future[None] | None = None
     try:
-        for statement in statements:
+        for statement in batch:
             if running is not None:
                 await running
             running = asyncio.ensure_future(_consumed(transaction, *statement))

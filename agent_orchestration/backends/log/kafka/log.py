@@ -232,11 +232,10 @@ class KafkaLog:
             finally:
                 self._members.pop(group, None)
 
-    async def lowest_rules(self, group: str) -> int | None:
-        """The lowest rules that a member of the group has; None without members, and 0 for a
-        member that does not say."""
+    async def member_rules(self, group: str) -> Sequence[int]:
+        """What the members' client ids say; 0 for a client that is not ours."""
         found = await find_group(self._connection, self._prefix + group)
-        return min((member.rules for member in found.members), default=None)
+        return [member.rules for member in found.members]
 
     def _open(self, topic: str, partition: int) -> TopicPartition:
         """The place on the cluster. Raises `NotFound`, and `Unavailable` when the log is closed."""

@@ -243,8 +243,9 @@ class SqliteLog:
             await revoked(owned)
             self._members.pop(group, None)
 
-    async def lowest_rules(self, group: str) -> int | None:
-        """None: there are no other members."""
+    async def member_rules(self, group: str) -> Sequence[int]:  # noqa: ARG002 - the protocol's
+        """There are never others."""
+        return ()
 
     async def expire(self, now: int) -> None:
         """Delete the records that at `now` (milliseconds) are older than their topic's retention;
