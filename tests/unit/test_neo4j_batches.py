@@ -172,10 +172,14 @@ def test_no_time_of_the_platform_is_left_to_the_driver() -> None:
     list(rows.add(history.state.tenant, history.folded))
     write = rows.write(0, None, (1, 1))
     write.nodes["Tenant"] = [tenant_row(history.state, 1)]
+    looked_at = 0
     for statement, parameters in Batches(REGISTRY.entities.values()).pieces(write):
-        for row in parameters.get("rows", ()):
-            values = (*row.values(), *row.get("props", {}).values())
+        for row in parameters["batch"].get("rows", ()):
+            inside = (row.get("props", {}), row.get("node", {}))
+            values = [*row.values(), *(value for its in inside for value in its.values())]
             assert not [v for v in values if isinstance(v, datetime)], statement
+            looked_at += len(values)
+    assert looked_at > 100
 
 
 def test_new_events_are_written_with_what_they_are_about() -> None:

@@ -198,22 +198,16 @@ class Vocabulary:
             raise WriteRefused("undeclared", f"the label {label} is not declared")
 
 
+#: What a batch changes, in the order in which that is done, as it is named in a `GraphWrite`.
+CHANGES = ("nodes", "new_nodes", "removed", "unlinks", "unlinks_at_end", "links", "new_links")
 Part = tuple[str, str | LinkKey]
 
 
 def steps(write: GraphWrite) -> Iterator[tuple[Part, list[Row] | list[str]]]:
     """What a batch does, always in one order, without what is empty: nodes, removals, unlinks,
     links. The same kinds of changes make the same text, whose plan an engine keeps."""
-    for kind, changes in (
-        ("nodes", write.nodes),
-        ("new_nodes", write.new_nodes),
-        ("removed", write.removed),
-        ("unlinks", write.unlinks),
-        ("unlinks_at_end", write.unlinks_at_end),
-        ("links", write.links),
-        ("new_links", write.new_links),
-    ):
-        for name, rows in sorted(changes.items()):
+    for kind in CHANGES:
+        for name, rows in sorted(getattr(write, kind).items()):
             if rows:
                 yield (kind, name), rows
 

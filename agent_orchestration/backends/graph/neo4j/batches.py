@@ -2,7 +2,7 @@
 server's cache: one for each kind of row, or one for all kinds in a small batch, where ways to the
 server and back would take most of the time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -17,13 +17,8 @@ SMALL_ROWS = 300
 #: A statement gets at most so many rows, which bounds what it holds in memory.
 PIECE_ROWS = 10_000
 
-#: What a batch changes, as it is named in a `GraphWrite`.
-CHANGES = ("nodes", "new_nodes", "removed", "links", "new_links", "unlinks", "unlinks_at_end")
-
 #: What is done, in that order; `events` are new ones with what they are about.
-KINDS = (
-    *("nodes", "new_nodes", "removed", "unlinks", "unlinks_at_end", "links", "events", "new_links"),
-)
+KINDS = (*statements.CHANGES[:-1], "events", statements.CHANGES[-1])
 #: The server would plan again whenever its statistics have changed, which these plans do not depend
 #: on: they begin at the keys of nodes.
 _NEVER_REPLAN = "CYPHER replan=skip "
@@ -65,8 +60,7 @@ class Batches:
         batches take their locks in one order. They are in a map, whose type is always the same: for
         lists as parameters the server would make a plan for each order of magnitude of each.
         """
-        write, events = _events_apart(_joined(writes))
-        found = {**dict(self._steps(write)), **self._events(events)}
+        found = self._steps(_joined(writes))
         # What any batch had is in every statement from then on, so that soon there is one text.
         self._known |= found.keys()
         steps = sorted(self._known)
@@ -81,8 +75,7 @@ class Batches:
         """A large batch as statements for one transaction, each made when it is asked for. The
         first moves the position alone, and answers as above."""
         yield self._moving([write], (), {})
-        write, events = _events_apart(write)
-        for step, rows in sorted({**dict(self._steps(write)), **self._events(events)}.items()):
+        for step, rows in sorted(self._steps(write).items()):
             text, sent = self._text(step, "batch.rows"), self._sent(step, rows)
             for start in range(0, len(sent), PIECE_ROWS):
                 yield _NEVER_REPLAN + text, {"batch": {"rows": sent[start : start + PIECE_ROWS]}}
@@ -94,16 +87,15 @@ class Batches:
         find = "MERGE" if any(write.held is None for write in writes) else "MATCH"
         return _moving_text(find, texts), {"batch": {"positions": positions, **rows}}
 
-    @staticmethod
-    def _steps(write: GraphWrite) -> Iterator[tuple[Step, list[Any]]]:
-        for (kind, name), rows in statements.steps(write):
-            yield (KINDS.index(kind), name), rows
-
-    def _events(self, events: Mapping[str, Row]) -> dict[Step, list[Any]]:
-        """New events with what they are about, as one step. Looking for each of them again, once
-        for each of its relationships, would take half as long as writing it."""
+    def _steps(self, write: GraphWrite) -> dict[Step, list[Any]]:
+        """What there is to do, new events with what they are about as one step. Looking for each of
+        them again, once for each of its relationships, would take half as long as writing it."""
+        write, events = _events_apart(write)
+        found = {(KINDS.index(kind), name): rows for (kind, name), rows in statements.steps(write)}
+        if events:
+            found[_EVENTS] = list(events.values())
         self._abouts.update(name for event in events.values() for name in event if name != "node")
-        return {_EVENTS: list(events.values())} if events else {}
+        return found
 
     def _text(self, step: Step, rows: str) -> str:
         """The statement that does this with the rows in the parameter of that name."""
@@ -182,7 +174,7 @@ def _joined(writes: Sequence[GraphWrite]) -> GraphWrite:
     if len(writes) == 1:
         return writes[0]
     fields: dict[str, dict[Any, list[Any]]] = {}
-    for name in CHANGES:
+    for name in statements.CHANGES:
         found = fields[name] = {}
         for write in writes:
             for key, rows in getattr(write, name).items():
