@@ -27,9 +27,10 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 async def turns(
-    config: Config, names: Sequence[str], clients: int, count: int, times: int
+    config: Config, names: Sequence[str], clients: int, count: int, times: tuple[int, int]
 ) -> list[Turn]:
-    """So many turns, after one that is not counted."""
+    """So many turns, after so many that are not counted: `times` is (not counted, counted)."""
+    warm, counted = times
     kafka = config.kafka
     backends = open_backends(config)
     platform = Platform(backends, process=process_name())
@@ -39,7 +40,7 @@ async def turns(
         await platform.start()
         await bare.start()
         made = await register(platform, clients, names)
-        for _ in range(times + 1):
+        for _ in range(warm + counted):
             ours = await lifecycles(platform, made, count)
             stored = await lifecycles_in(backends.log, count)
             each = await bare.one_after_the_other(stored, clients)
@@ -47,7 +48,7 @@ async def turns(
     finally:
         await bare.stop()
         await platform.stop()
-    return found[1:]
+    return found[warm:]
 
 
 def main() -> None:
@@ -57,12 +58,14 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=8)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--warm", type=int, default=1, help="turns that are not counted")
     parser.add_argument("--turns", type=int, default=5)
     given = parser.parse_args()
     collect_rarely()
     config = load_config(given.config)
     names = tenants(given.tenants, config.kafka.num_partitions)
-    found = run(turns(config, names, given.clients, given.count, given.turns), serving=True)
+    times = given.warm, given.turns
+    found = run(turns(config, names, given.clients, given.count, times), serving=True)
     print_json([msgspec.to_builtins(turn) for turn in found])
 
 

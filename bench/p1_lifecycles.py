@@ -18,6 +18,8 @@ BARE_SHARE = 0.5
 TEMPORAL = {"F": (30, 25), "P": (50, 35)}
 _COUNT, _QUICK_COUNT = 1000, 64
 _TURNS, _QUICK_TURNS = 5, 1
+#: Turns before those: a new server compiles itself for a minute.
+_WARM, _QUICK_WARM = 9, 1
 
 
 class Side(NamedTuple):
@@ -60,6 +62,7 @@ def turns_on(
         "--tenants": tenants,
         "--clients": clients,
         "--count": _QUICK_COUNT if quick else count,
+        "--warm": _QUICK_WARM if quick else _WARM,
         "--turns": _QUICK_TURNS if quick else _TURNS,
     }
     words = (str(word) for pair in sizes.items() for word in pair)
