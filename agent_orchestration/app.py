@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from agent_orchestration.core.errors import (
 )
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation, Rebuild, Verify
 from agent_orchestration.domain import (
     agents,
     capabilities,
@@ -46,6 +47,7 @@ from agent_orchestration.pipeline.rebuilding import rebuild
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
+from agent_orchestration.pipeline.verifying import verify
 
 REGISTRY = Registry(
     [
@@ -190,10 +192,15 @@ class Platform:
         role = "owner" if not self._shared else "processor" if self._decides else "server"
         return {"ready": ready, "role": role, "checks": checks}
 
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    async def operate(self, operation: Operation) -> AsyncGenerator[dict[str, Any], None]:
         """See `core.dispatch.Dispatcher`."""
         self._refuse_while_rebuilding()
-        async with self._rebuilding, contextlib.aclosing(self._rebuild()) as steps:
+        match operation:
+            case Verify(tenant):
+                steps, alone = verify(self._log, self._graph, tenant), contextlib.nullcontext()
+            case Rebuild():
+                steps, alone = self._rebuild(), self._rebuilding
+        async with alone, contextlib.aclosing(steps):
             async for step in steps:
                 yield step
 

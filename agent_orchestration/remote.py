@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx2
 import msgspec
 
-from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
+from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import (
     ERRORS,
     PlatformError,
@@ -16,6 +16,7 @@ from agent_orchestration.core.errors import (
     error_from_dict,
 )
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.server.callers import headers_for
 
 CONNECT_SECONDS = 5.0
@@ -75,9 +76,10 @@ class RemoteDispatcher:
             raise _gone(f"{self.url} is not a server of ours")
         return status
 
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         """See `Dispatcher`."""
-        request = self._request("POST", "/api/v1/rebuild", Caller(principal=LOCAL_OPERATOR))
+        body = msgspec.json.encode(operation)
+        request = self._request("POST", "/api/v1/operations", Caller(), body)
         request.extensions["timeout"] = httpx2.Timeout(None, connect=CONNECT_SECONDS).as_dict()
         response = await self._sent(lambda: self._client.send(request, stream=True))
         try:
@@ -90,7 +92,7 @@ class RemoteDispatcher:
                     raise error_from_dict(step)
                 yield step
         except httpx2.TransportError as error:
-            raise _gone(f"the server ended during the rebuild: {error}; repeat it") from error
+            raise _gone(f"the server ended in the middle: {error}; repeat it") from error
         finally:
             await response.aclose()
 

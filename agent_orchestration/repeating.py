@@ -10,6 +10,7 @@ from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 
 #: How long a call looks for somebody to answer before it gives up.
@@ -59,7 +60,7 @@ class SessionDispatcher(ABC):
         """See `Dispatcher`."""
 
     @abstractmethod
-    def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         """See `Dispatcher`."""
 
 
@@ -92,10 +93,10 @@ class RepeatingDispatcher(SessionDispatcher):
         status = await self._until_answered(lambda target: target.status())
         return status | {"role": "owner" if self.owns else "joined"}
 
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         """See `Dispatcher`. Not repeated by itself when the target ends in the middle."""
         target = await self._resolve(deadline())
-        async for step in target.rebuild():
+        async for step in target.operate(operation):
             yield step
 
     @abstractmethod

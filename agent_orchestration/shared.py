@@ -7,6 +7,7 @@ from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import Forbidden, Unavailable
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.listener import Listener
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from agent_orchestration.repeating import RepeatingDispatcher, SessionDispatcher
@@ -76,9 +77,10 @@ class SharedDispatcher(SessionDispatcher):
         """See `Dispatcher`."""
         return await self._platform.status()
 
-    def rebuild(self) -> AsyncIterator[dict[str, Any]]:
-        """See `Dispatcher`. Needs all partitions: raises `Unavailable` while others have some."""
-        return self._platform.rebuild()
+    def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
+        """See `Dispatcher`. `Rebuild` needs all partitions: raises `Unavailable` while others have
+        some."""
+        return self._platform.operate(operation)
 
 
 class ServerDispatcher(RepeatingDispatcher):

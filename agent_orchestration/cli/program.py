@@ -24,6 +24,7 @@ from agent_orchestration.cli import (
     schema,
     serve,
     topics,
+    verify,
     workflow,
 )
 from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
@@ -49,6 +50,7 @@ for module in (
     workflow,
     plan,
     rebuild,
+    verify,
     rules,
     doctor,
     install,

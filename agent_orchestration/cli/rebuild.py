@@ -1,20 +1,10 @@
 """`rebuild`: the graph anew from the log."""
 
-from typing import TYPE_CHECKING, Any
-
 import typer
 
-from agent_orchestration.cli.session import (
-    ConfigOption,
-    DataOption,
-    JsonOption,
-    settings,
-    with_dispatcher,
-)
-from agent_orchestration.cli.text import console, print_json
-
-if TYPE_CHECKING:
-    from agent_orchestration.repeating import SessionDispatcher
+from agent_orchestration.cli.operations import operated
+from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, settings
+from agent_orchestration.cli.text import print_json
 
 
 def add_to(program: typer.Typer) -> None:
@@ -29,7 +19,9 @@ def rebuild(
 
     Example: agent-orchestration rebuild --data ~/.agent-orchestration
     """
-    result = with_dispatcher(settings(config, data), _rebuild, decides=True)
+    from agent_orchestration.core.operations import Rebuild  # noqa: PLC0415 (start-up time)
+
+    result = operated(settings(config, data), Rebuild(), "events", decides=True)
     if as_json:
         print_json(result)
     else:
@@ -38,20 +30,3 @@ def rebuild(
         print(f"after   {result['fingerprint_after']}")
         print("the graphs are equal" if result["equal"] else "the graphs DIFFER")
     return 0 if result["equal"] else 1
-
-
-async def _rebuild(dispatcher: "SessionDispatcher") -> dict[str, Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress  # noqa: PLC0415
-
-    progress = Progress(
-        "rebuilding", BarColumn(), MofNCompleteColumn(), "events", console=console(stderr=True)
-    )
-    result: dict[str, Any] = {}
-    with progress:
-        bar = progress.add_task("rebuild", total=None)
-        async for step in dispatcher.rebuild():
-            if "equal" in step:
-                result = step
-            else:
-                progress.update(bar, completed=step["done"], total=step["total"])
-    return result

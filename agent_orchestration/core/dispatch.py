@@ -13,6 +13,7 @@ from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Forbidden
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Role, Tool
 
 LOCAL_OPERATOR = Principal("local", Role.ADMIN.value)
@@ -45,9 +46,9 @@ class Dispatcher(Protocol):
         "checks": {name: {"ok": bool, "detail": str}}, …}`."""
         ...
 
-    def rebuild(self) -> AsyncIterator[dict[str, Any]]:
-        """Drop the graph and fold the log again. Yields `{"done": n, "total": n}` and at the end
-        `{"fingerprint_before", "fingerprint_after", "equal", "events", "seconds"}`."""
+    def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
+        """An operator's long work: yields `{"done": n, "total": n}` on the way, and at the end what
+        the operation answers."""
         ...
 
 

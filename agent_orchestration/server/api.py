@@ -1,4 +1,4 @@
-"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, rebuild, the status page."""
+"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, operations, the status page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from agent_orchestration import __version__
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import Forbidden, PlatformError, Rejected
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Tool
 from agent_orchestration.server.callers import has_token
 from agent_orchestration.server.errors import error_json, error_response, masked
@@ -48,7 +49,7 @@ class Api:
             ("GET", "/api/v1/tools", _typed(self.tools)),
             ("POST", "/api/v1/tools/{name}", _typed(self.call)),
             ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
-            ("POST", "/api/v1/rebuild", _typed(self.rebuild)),
+            ("POST", "/api/v1/operations", _typed(self.operate)),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -91,16 +92,23 @@ class Api:
         }
         return Response(content, headers=headers, media_type="application/octet-stream")
 
-    async def rebuild(self, request: Request) -> Response:
-        """Rebuild the graph, a line of JSON for each step; only for the owner of the data."""
+    async def operate(self, request: Request) -> Response:
+        """An operator's long work, a line of JSON for each step; only for the owner of the data."""
         if not has_token(request.headers, self._token):
             raise Forbidden(
-                "token_required", "rebuild needs the server's token in Authorization: Bearer"
+                "token_required", "operations need the server's token in Authorization: Bearer"
             )
-        steps = self._dispatcher.rebuild()
+        steps = self._dispatcher.operate(_operation(await request.body()))
         first = await anext(steps)  # an error before the first step has its own status
         lines = _lines(first, steps, _caller(request))
         return StreamingResponse(lines, headers=_NO_STORE, media_type="application/x-ndjson")
+
+
+def _operation(body: bytes) -> Operation:
+    try:
+        return msgspec.json.decode(body, type=Operation)
+    except msgspec.DecodeError as error:
+        raise Rejected("invalid_argument", f"body: {error}", field="body") from None
 
 
 class Malformed(Rejected):
@@ -181,4 +189,4 @@ async def _lines(
     except PlatformError as error:
         yield error_json(error) + b"\n"
     except Exception as unexpected:
-        yield error_json(masked("rebuild", unexpected, caller.correlation)) + b"\n"
+        yield error_json(masked("the operation", unexpected, caller.correlation)) + b"\n"

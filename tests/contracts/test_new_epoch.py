@@ -18,6 +18,7 @@ from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 from agent_orchestration.core.messages import Command, canonical
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.domain.tasks.commands import ClaimTask, CreateTask
 from agent_orchestration.pipeline.epoch_plan import EpochPlan, TenantLoss, plan_epoch
 from agent_orchestration.pipeline.histories import batches
@@ -147,7 +148,7 @@ async def test_what_the_graph_has_may_be_missing_in_the_log(place: Place) -> Non
         assert await told(parts) == [(3, "TaskCreated"), (4, "TaskCreated")]
         # The graph cannot be made from the log any more, so it is not given up.
         with pytest.raises(Rejected, match="tenant default from event 3 on only"):
-            async for _ in place.platform.rebuild():
+            async for _ in place.platform.operate(Rebuild()):
                 pass
         await until_async(lambda: _is_ready(place), "ready")
         assert len((await place.call("list_tasks"))["tasks"]) == 4

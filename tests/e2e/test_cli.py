@@ -1,10 +1,13 @@
 """The command line on a data folder that a server owns: every verb joins it and answers."""
 
 import json
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -225,6 +228,28 @@ def test_rebuild_compares_the_graphs(folder: Path, data: tuple[str, str]) -> Non
     assert result["equal"]
     assert result["fingerprint_before"] == result["fingerprint_after"]
     assert "the graphs are equal" in run(folder, "rebuild", *data).stdout
+
+
+def test_verify_finds_every_history_whole(folder: Path, data: tuple[str, str]) -> None:
+    result = answer(folder, "verify", *data)
+    assert result["ok"]
+    assert result["events"] > 0
+    assert "every history is whole" in run(folder, "verify", *data).stdout
+    unknown = run(folder, "verify", "--tenant", "nobody", *data)
+    assert unknown.returncode != 0
+    assert "there is no tenant nobody" in unknown.stderr
+
+
+def test_verify_says_which_event_was_changed(tmp_path: Path) -> None:
+    words = ("--data", "data")
+    for title in ("one", "two", "three"):
+        answer(tmp_path, "call", "create_task", f"title={title}", *words)
+    with closing(sqlite3.connect(tmp_path / "data" / "log.sqlite")) as log, log:
+        log.execute("UPDATE records SET value = CAST(replace(value, 'two', 'six') AS BLOB)")
+    found = run(tmp_path, "verify", *words)
+    assert found.returncode == 1
+    assert re.search(r"tenant default event 3 at events/\d/2: event 2 is not the one", found.stdout)
+    assert "1 PROBLEMS" in found.stdout
 
 
 def test_doctor_finds_everything_in_order(folder: Path, data: tuple[str, str]) -> None:

@@ -28,6 +28,7 @@ VERBS = [
     "events tail",
     "run",
     "rebuild",
+    "verify",
     "rules show",
     "rules raise",
     "doctor",

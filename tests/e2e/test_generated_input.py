@@ -12,6 +12,7 @@ from agent_orchestration.cli.tool_help import sample_arguments
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Conflict, NotFound, Rejected
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.core.tool import Tool
 from tests.e2e.bad_values import VALID, malformed
 from tests.e2e.check_log import check_folder
@@ -57,7 +58,7 @@ async def test_generated_calls_are_answered_or_refused_with_a_typed_error(
         assert refused > GENERATED / 6
         assert accepted > 0
         assert (await platform.status())["ready"]
-        steps = [step async for step in platform.rebuild()]
+        steps = [step async for step in platform.operate(Rebuild())]
         assert steps[-1]["equal"]
     finally:
         await platform.stop()

@@ -20,6 +20,7 @@ from agent_orchestration.app import REGISTRY
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Corrupt, NotFound, Rejected, Unavailable
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.data_folder import DataFolder
 from agent_orchestration.joined import FolderDispatcher
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
@@ -117,7 +118,7 @@ async def test_a_joined_process_reads_blobs_and_rebuilds(tmp_path: Path) -> None
         task = (await second.call("create_task", large, LOCAL))["task"]
         content = await second.read_blob(task["payload"]["$blob"], LOCAL)
         assert content == await first.read_blob(task["payload"]["$blob"], LOCAL)
-        steps = [step async for step in second.rebuild()]
+        steps = [step async for step in second.operate(Rebuild())]
         assert steps[-1]["equal"]
 
 

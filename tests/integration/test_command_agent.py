@@ -18,6 +18,7 @@ from agent_orchestration.app import REGISTRY
 from agent_orchestration.config import child_environment
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected, Unavailable
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.workers.allowed import AllowedPrograms, PlanGrants
 from agent_orchestration.workers.children_file import Children
 from agent_orchestration.workers.command_agent import CommandAgent
@@ -400,7 +401,7 @@ class Intermittent:
     async def status(self) -> dict[str, Any]:
         return {"ready": self.world is not None, "role": "owner", "checks": {}}
 
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         yield {"done": 0, "total": 0}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import PARTITIONS
 from tests.integration.world import World, until_async
@@ -133,7 +134,7 @@ async def test_another_log_stops_everything_until_the_graph_is_rebuilt(tmp_path:
         await until_async(stopped, "stopped")
         with pytest.raises(Unavailable, match="rebuild the graph"):
             await world.task("c")
-        steps = [step async for step in world.platform.rebuild()]
+        steps = [step async for step in world.platform.operate(Rebuild())]
         assert steps[-1]["equal"] is False
         await world.ready()
         await world.task("c")

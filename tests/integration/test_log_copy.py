@@ -18,6 +18,7 @@ from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Record
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 from agent_orchestration.core.messages import Principal, canonical
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.domain.tasks.commands import ClaimTask, CreateTask
 from agent_orchestration.pipeline.histories import batches
 from agent_orchestration.pipeline.log_copy import CopySide, LogCopied, copy_log
@@ -454,7 +455,7 @@ async def test_a_graph_of_another_log_is_refused_until_it_is_rebuilt(tmp_path: P
         with pytest.raises(Unavailable, match="another log"):
             await world.task("b")
         assert not (await world.platform.status())["ready"]
-        steps = [step async for step in world.platform.rebuild()]
+        steps = [step async for step in world.platform.operate(Rebuild())]
         assert steps[-1]["events"] == 1
         await world.task("c")
         await world.is_fold_of_log()

@@ -8,6 +8,7 @@ import pytest
 
 from agent_orchestration.backends.graph import GraphWrite, WriteRefused
 from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.pipeline import projector
 from agent_orchestration.pipeline.topology import COMMANDS, SYSTEM_EVENTS
@@ -97,7 +98,7 @@ async def test_a_rebuild_sets_the_same_tenant_aside(tmp_path: Path) -> None:
         await world.rebuilt_equal()
         world.graph.refuse = lambda _: None
         # Without the poison, a rebuild brings everything back.
-        steps = [step async for step in world.platform.rebuild()]
+        steps = [step async for step in world.platform.operate(Rebuild())]
         assert steps[-1]["equal"] is False
         assert await quarantined(world, BAD) is None
         await world.is_fold_of_log(BAD)

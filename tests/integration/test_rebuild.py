@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent_orchestration.core.errors import PlatformError, Unavailable
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.domain.tasks.commands import CreateTask
 from tests.integration.world import World, until, until_async
 
@@ -44,7 +45,7 @@ async def test_a_rebuilt_graph_is_the_same(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         for tenant in ("default", "acme"):
             await busy_history(world, tenant)
-        steps = [step async for step in world.platform.rebuild()]
+        steps = [step async for step in world.platform.operate(Rebuild())]
         total = sum([len(await world.events(tenant)) for tenant in ("default", "acme")])
         assert steps[-1]["equal"]
         assert steps[-1]["events"] == total
@@ -145,7 +146,7 @@ async def test_an_abandoned_rebuild_is_finished_by_the_projector(
     async with World(tmp_path) as world:
         await busy_history(world, "default")
         before = await world.fingerprint()
-        steps: Any = world.platform.rebuild()
+        steps: Any = world.platform.operate(Rebuild())
         assert (await anext(steps))["done"] == 5
         world.graph.gate.close()
         await steps.aclose()

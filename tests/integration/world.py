@@ -18,6 +18,7 @@ from agent_orchestration.core.dispatch import LOCAL_OPERATOR, Caller
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, StoredRecord
 from agent_orchestration.core.messages import Command, canonical
+from agent_orchestration.core.operations import Rebuild
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.loading import load_tenant
 from agent_orchestration.pipeline.partitions import partition_of
@@ -183,7 +184,7 @@ class World:
 
     async def rebuilt_equal(self) -> dict[str, Any]:
         """Rebuild; the graph must be the same afterwards."""
-        steps = [step async for step in self.platform.rebuild()]
+        steps = [step async for step in self.platform.operate(Rebuild())]
         assert steps[-1]["equal"], steps[-1]
         return steps[-1]
 

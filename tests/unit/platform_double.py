@@ -14,6 +14,7 @@ import msgspec
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Conflict, NotFound, PlatformError, Rejected
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.workers.outcome import QUESTIONS
 from agent_orchestration.workers.publish import KNOWN
 from agent_orchestration.workers.replay import COUNTS
@@ -75,7 +76,7 @@ class PlatformDouble:
     async def status(self) -> Answer:
         return {"ready": True, "role": "owner", "checks": {}}
 
-    async def rebuild(self) -> AsyncIterator[Answer]:
+    async def operate(self, operation: Operation) -> AsyncIterator[Answer]:
         yield {"done": 0, "total": 0}
 
     async def nudge(self) -> None:

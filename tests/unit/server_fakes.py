@@ -15,6 +15,7 @@ from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Forbidden, NotFound, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
 from agent_orchestration.server.http import create_app
 from agent_orchestration.server.mcp import create_mcp
@@ -149,6 +150,7 @@ class FakeDispatcher:
         self.release = asyncio.Event()
         self.waiting = asyncio.Event()
         self.abandoned = asyncio.Event()
+        self.operations: list[Operation] = []
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         known = self.registry.tools.get(tool)
@@ -179,7 +181,8 @@ class FakeDispatcher:
         checks = {"log": {"ok": True, "detail": "open"}, "graph": {"ok": self.ready, "detail": ""}}
         return {"ready": self.ready, "role": "owner", "checks": checks}
 
-    async def rebuild(self) -> AsyncIterator[dict[str, Any]]:
+    async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
+        self.operations.append(operation)
         if not self.ready:
             raise Rejected("not_now", "the graph is not open")
         yield {"done": 1, "total": 2}

@@ -19,7 +19,8 @@ from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.domain.tenants.events import RulesRaised
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.due import next_due
-from agent_orchestration.pipeline.topology import EVENTS, SYSTEM_EVENTS
+from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS, SYSTEM_EVENTS
+from agent_orchestration.pipeline.verifying import End, Verifier
 from tests.integration.keep_log import plain
 from tests.unit.domain import replay
 from tests.unit.kept_log import VERSIONS, KeptLog
@@ -47,6 +48,14 @@ def test_a_kept_log_folds_to_what_the_graph_showed_then(kept: KeptLog) -> None:
             shown[label] += [plain(row, label) for row in rows]
     for label, rows in shown.items():
         assert sorted(rows, key=lambda row: row["id"]) == kept.nodes[label], label
+
+
+@every_version
+def test_a_kept_log_is_whole(kept: KeptLog) -> None:
+    ends = {tenant: End(its[-1].seq, its[-1].digest) for tenant, its in kept.events.items()}
+    verifier = Verifier(PARTITIONS, ends)
+    assert [p for record in kept.records[EVENTS] for p in verifier.take(record)] == []
+    assert list(verifier.ended()) == []
 
 
 @every_version

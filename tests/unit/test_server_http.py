@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from agent_orchestration import __version__
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.operations import Verify
 from agent_orchestration.server.callers import headers_for
 from agent_orchestration.server.toolsets import parse_toolsets
 from tests.unit.server_fakes import (
@@ -114,15 +115,27 @@ async def test_blobs_are_downloaded_as_they_are(web: httpx2.AsyncClient) -> None
     assert (await web.get("/api/v1/blobs/none")).status_code == 404
 
 
-async def test_rebuilding_needs_the_token_and_answers_line_by_line(
+async def test_operations_need_the_token_and_answer_line_by_line(
     web: httpx2.AsyncClient, dispatcher: FakeDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await web.post("/api/v1/rebuild")).json()["code"] == "token_required"
-    response = await web.post("/api/v1/rebuild", headers=OWNER)
+    path, wanted = "/api/v1/operations", {"type": "verify", "tenant": "acme"}
+    assert (await web.post(path, json=wanted)).json()["code"] == "token_required"
+    response = await web.post(path, json=wanted, headers=OWNER)
     lines = [json.loads(line) for line in response.text.splitlines()]
     assert lines == [{"done": 1, "total": 2}, {"equal": True, "events": 2}]
+    assert dispatcher.operations == [Verify("acme")]
     monkeypatch.setattr(dispatcher, "ready", False)
-    assert (await web.post("/api/v1/rebuild", headers=OWNER)).status_code == 422
+    assert (await web.post(path, json=wanted, headers=OWNER)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{}", '{"type": "destroy"}', '{"type": "verify", "tenants": 1}']
+)
+async def test_an_operation_that_there_is_not_is_refused(
+    web: httpx2.AsyncClient, body: str
+) -> None:
+    response = await web.post("/api/v1/operations", content=body, headers=OWNER)
+    assert (response.status_code, response.json()["field"]) == (422, "body")
 
 
 async def test_routes_that_do_not_exist_answer_in_json(web: httpx2.AsyncClient) -> None:

@@ -152,6 +152,8 @@ def test_the_log_keeps_every_promise(installation: Installation) -> None:
     summary = check(events, commands)
     assert summary["violations"] == []
     assert summary["events"]["TaskCompleted"] > 0
+    verified = json.loads(installation.program("verify", "--json"))
+    assert (verified["problems"], verified["events"]) == ([], sum(summary["events"].values()))
 
 
 @pytest.mark.usefixtures("written")
