@@ -92,13 +92,23 @@ class Verifier:
         place = f"{record.topic}/{record.partition}/{record.offset}"
         try:
             event = EventEnvelope.from_record(record)
-        except ValueError as error:
+            digest, written = event.digest, event.to_record().headers
+        except (ValueError, OverflowError) as error:
             if self._tenant is None or record.key == self._tenant.encode():
                 yield Problem("unreadable", f"this is no event: {error}", place=place)
             return
         if self._tenant is not None and event.tenant != self._tenant:
             return
-        for code, reason in (*self._misplaced(event, record), *self._followed(event)):
+        # Events from before there were versions of the rules do not name them.
+        expected = {"ce_rules": "1", **record.headers}
+        findings = [
+            ("altered", f"its header {name} does not fit the others")
+            for name, text in written.items()
+            if expected.get(name) != text
+        ]
+        if partition_of(event.tenant, self._partitions) != record.partition:
+            findings.append(("misplaced", "its tenant belongs to another partition"))
+        for code, reason in (*findings, *self._followed(event, digest)):
             yield Problem(code, reason, event.tenant, event.seq, place)
 
     def ended(self) -> Iterator[Problem]:
@@ -112,20 +122,9 @@ class Verifier:
                 reason = f"the log ends with event {chain.end.seq}, the graph has {end.seq}"
                 yield Problem("cut_off", reason, tenant, chain.end.seq)
 
-    def _misplaced(self, event: EventEnvelope, record: StoredRecord) -> Iterator[tuple[str, str]]:
-        """What the record says twice is the same, and it is where it belongs."""
-        written = event.to_record().headers
-        # Events from before there were versions of the rules do not name them.
-        expected = {"ce_rules": "1", **record.headers}
-        for name, text in written.items():
-            if expected.get(name) != text:
-                yield "altered", f"its header {name} does not fit the others"
-        if partition_of(event.tenant, self._partitions) != record.partition:
-            yield "misplaced", "its tenant belongs to another partition"
-
-    def _followed(self, event: EventEnvelope) -> Iterator[tuple[str, str]]:
+    def _followed(self, event: EventEnvelope, digest: str) -> Iterator[tuple[str, str]]:
+        """What is wrong with the event after those before it, which it joins."""
         chain = self._chains.get(event.tenant)
-        digest = event.digest
         if chain is not None and (known := chain.had(event.seq)) is not None:
             self.repeated += 1
             if known != _kept(digest):

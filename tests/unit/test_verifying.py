@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord, command_body
@@ -110,6 +112,14 @@ def test_any_changed_part_of_any_event_is_found(at: int) -> None:
         # Without that of the rules, they are the first ones: as these are.
         assert codes(changed(at, without)) or name in {*UNCHAINED, "ce_rules"}
     assert "unreadable" in codes(changed(at, msgspec.structs.replace(record, key=b"other")))
+
+
+@given(st.sampled_from(sorted(ACME[2].headers)), st.text() | st.integers().map(str))
+@example("ce_at", "9" * 30)
+@example("ce_seq", "-1")
+@example("ce_actor", "\ud800")
+def test_no_record_is_too_strange(name: str, text: str) -> None:
+    codes(changed(2, with_header(ACME[2], name, text)))
 
 
 @pytest.mark.parametrize("at", range(EVENTS))
