@@ -40,8 +40,8 @@ def verify(
     if (more := result["found"] - len(result["problems"])) > 0:
         print(f"and {more} more")
     print(
-        f"{result['events']} events of {result['tenants']} tenants in {result['seconds']:.1f} s,"
-        f" {result['repeated']} of them more than once"
+        f"{result['events']} events of {result['tenants']} tenants in {result['seconds']:.1f} s;"
+        f" {result['repeated']} repeated, {result['foreign']} records of other programs"
     )
     print("every history is whole" if result["ok"] else f"{result['found']} PROBLEMS")
     return 0 if result["ok"] else 1

@@ -13,8 +13,9 @@ class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", forbid_unknown_fields=
 class Verify(msgspec.Struct, frozen=True, tag="verify", forbid_unknown_fields=True):
     """Check the history of every tenant, or of one, in the log.
 
-    Answers `{"ok", "tenants", "events", "repeated", "problems": [{"code", "reason", "tenant",
-    "seq", "place"}], "found", "seconds"}`: `problems` are the first of the `found` ones.
+    Answers `{"ok", "tenants", "events", "repeated", "foreign", "found", "problems": [{"code",
+    "reason", "tenant", "seq", "place"}], "seconds"}`: `problems` are the first of those that were
+    `found`, `repeated` and `foreign` are harmless records.
     """
 
     tenant: str | None = None

@@ -107,7 +107,7 @@ class Api:
 def _operation(body: bytes) -> Operation:
     try:
         return msgspec.json.decode(body, type=Operation)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Rejected("invalid_argument", f"body: {error}", field="body") from None
 
 

@@ -17,10 +17,10 @@ from agent_orchestration.domain.tasks.commands import AssignTask, CompleteTask, 
 from agent_orchestration.domain.tasks.events import TaskAssigned, TaskCreated, TaskFailed
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.domain.tenants.events import RulesRaised
+from agent_orchestration.pipeline.chains import End, Verifier
 from agent_orchestration.pipeline.deciding import Asked, Decider, Outcome
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS, SYSTEM_EVENTS
-from agent_orchestration.pipeline.verifying import End, Verifier
 from tests.integration.keep_log import plain
 from tests.unit.domain import replay
 from tests.unit.kept_log import VERSIONS, KeptLog
@@ -55,7 +55,7 @@ def test_a_kept_log_is_whole(kept: KeptLog) -> None:
     ends = {tenant: End(its[-1].seq, its[-1].digest) for tenant, its in kept.events.items()}
     verifier = Verifier(PARTITIONS, ends)
     assert [p for record in kept.records[EVENTS] for p in verifier.take(record)] == []
-    assert list(verifier.ended()) == []
+    assert list(verifier.ended((kept.epoch + 1, 0))) == []
 
 
 @every_version

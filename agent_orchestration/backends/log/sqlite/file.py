@@ -6,10 +6,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent_orchestration.backends.log import OutcomeUnknown, Topic
 from agent_orchestration.backends.log.copy_mark import CopyMark, goes_on, unfinished
+from agent_orchestration.core.envelope import StoredRecord
 from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 APPLICATION_ID = 0x414F4C47
 """Marks the file as ours in SQLite's header, so a foreign database is not mistaken for a log."""
 
@@ -234,3 +238,18 @@ class LogFile:
                 "file away to start with an empty log"
             )
             raise Corrupt("log_unreadable", reason, path=str(self.path)) from error
+
+
+def record_of(topic: str, partition: int, row: tuple[int, int, Any, Any, Any]) -> StoredRecord:
+    """The record in a row of (offset, timestamp, key, value, headers). Raises `Corrupt` for what
+    somebody wrote there with another program."""
+    offset, timestamp, key, value, headers = row
+    try:
+        if isinstance(key, bytes) and isinstance(value, bytes):
+            decoded = _decode_headers(headers)
+            return StoredRecord(topic, partition, offset, timestamp, key, value, decoded)
+        why = "its key or value is text, not bytes"
+    except (TypeError, ValueError) as error:
+        why = f"its headers are unreadable: {error}"
+    reason = f"{topic}/{partition}: the record at {offset} is damaged: {why}"
+    raise Corrupt("log_unreadable", f"{reason}; bring it back from a backup")

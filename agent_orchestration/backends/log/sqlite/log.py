@@ -28,8 +28,6 @@ from agent_orchestration.core.errors import Rejected
 _EXPIRE_AT_ONCE = 1000
 _EXPIRE_EVERY_MS = 60_000
 
-_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
-
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
@@ -169,10 +167,7 @@ class SqliteLog:
         if not held.first <= offset <= held.end:
             raise log_lost(topic, partition, offset, held.first, held.end)
         rows = self._rows(topic, held, offset, max(limit, 0)) if offset < held.end else []
-        return [
-            StoredRecord(topic, partition, at, timestamp, key, value, _decode_headers(headers))
-            for at, timestamp, key, value, headers in rows
-        ]
+        return [sql.record_of(topic, partition, row) for row in rows]
 
     def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
         if self._topics[topic].view_of is None:

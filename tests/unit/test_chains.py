@@ -11,12 +11,13 @@ from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord, command_body
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.domain.tasks.commands import CreateTask
+from agent_orchestration.pipeline.chains import End, Problem, Verifier
 from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.verifying import End, Problem, Verifier
 
 PARTITIONS = 4
 EVENTS = 6
+COMMANDS_END = (1, EVENTS)
 #: What an event says beside its chain; nothing is decided or folded by it.
 UNCHAINED = {"ce_correlation", "ce_causation", "ce_traceparent", "ce_commandposition"}
 
@@ -57,7 +58,7 @@ def problems(
 ) -> list[Problem]:
     verifier = Verifier(PARTITIONS, ends, tenant)
     found = [problem for record in records for problem in verifier.take(record)]
-    return [*found, *verifier.ended()]
+    return [*found, *verifier.ended(COMMANDS_END)]
 
 
 def codes(records: Iterable[StoredRecord], ends: Mapping[str, End] = ENDS) -> set[str]:
@@ -90,7 +91,7 @@ def test_records_that_come_again_are_counted_and_harmless() -> None:
     verifier = Verifier(PARTITIONS, ENDS)
     records = [*ACME[:4], *ACME[1:], *OTHERS, *OTHERS]
     assert [p for record in records for p in verifier.take(record)] == []
-    assert list(verifier.ended()) == []
+    assert list(verifier.ended(COMMANDS_END)) == []
     assert (verifier.events, verifier.repeated) == (2 * EVENTS, 3 + EVENTS)
     assert verifier.tenants == 2
 
@@ -99,7 +100,7 @@ def test_records_that_come_again_are_counted_and_harmless() -> None:
 def test_any_changed_part_of_any_event_is_found(at: int) -> None:
     record = ACME[at]
     for name, text in record.headers.items():
-        for other in (f"{text}0", "2" if text == "1" else "1", ""):
+        for other in (f"{text}0", "2" if text == "1" else "1", "0", "-1", ""):
             found = codes(changed(at, with_header(record, name, other)))
             assert found or name in UNCHAINED, f"{name}: {text!r} -> {other!r}"
     for position in range(len(record.value)):
@@ -111,7 +112,7 @@ def test_any_changed_part_of_any_event_is_found(at: int) -> None:
         without = msgspec.structs.replace(record, headers=rest)
         # Without that of the rules, they are the first ones: as these are.
         assert codes(changed(at, without)) or name in {*UNCHAINED, "ce_rules"}
-    assert "unreadable" in codes(changed(at, msgspec.structs.replace(record, key=b"other")))
+    assert codes(changed(at, msgspec.structs.replace(record, key=b"other")))
 
 
 @given(st.sampled_from(sorted(ACME[2].headers)), st.text() | st.integers().map(str))
@@ -140,14 +141,31 @@ def test_an_event_that_comes_again_and_is_another_is_found() -> None:
     assert (problem.code, problem.tenant, problem.seq) == ("divergence", "acme", 3)
 
 
+@pytest.mark.parametrize("position", ["1:6", "1:99", "2:0"])
+def test_a_command_that_there_never_was_is_found(position: str) -> None:
+    last = with_header(ACME[-1], "ce_commandposition", position)
+    assert codes(changed(EVENTS - 1, last)) == {"altered"}
+
+
+def test_what_never_was_an_event_of_a_tenant_is_counted_and_harmless() -> None:
+    verifier = Verifier(PARTITIONS, ENDS)
+    foreign = msgspec.structs.replace(ACME[0], key=b"another program's", headers={"a": "b"})
+    assert [p for record in [foreign, *ACME, *OTHERS] for p in verifier.take(record)] == []
+    assert list(verifier.ended(COMMANDS_END)) == []
+    assert verifier.foreign == 1
+    destroyed = msgspec.structs.replace(ACME[0], headers={})
+    assert codes([*ACME, *OTHERS, destroyed]) == {"unreadable"}
+
+
 def test_a_lost_history_is_found() -> None:
     [problem] = problems(ACME)
     assert (problem.code, problem.tenant) == ("lost", "others")
 
 
 def test_a_chain_that_was_made_anew_differs_from_the_graph() -> None:
-    [last] = [p for p in problems(ACME, {"acme": End(EVENTS, "f" * 32)}) if p.tenant == "acme"]
-    assert (last.code, last.seq) == ("not_in_graph", EVENTS)
+    [problem] = problems(ACME, {"acme": End(EVENTS, "f" * 32)})
+    assert (problem.code, problem.seq) == ("not_in_graph", EVENTS)
+    assert problems(ACME, {"acme": End(EVENTS, None)}) == []
 
 
 def test_an_event_of_another_partition_is_found() -> None:
