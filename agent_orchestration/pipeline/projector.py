@@ -244,7 +244,7 @@ class Projector:
         known = next((f.digest for f in recent if f.envelope.seq == envelope.seq), None)
         if known is None:
             event_id = node_id(state.tenant, str(envelope.seq))
-            rows = await self._graph.query(load_statements.DIGEST, {"id": event_id})
+            rows = await self._graph.query(load_statements.DIGESTS, {"ids": [event_id]})
             known = rows[0]["digest"] if rows else None
         if known is not None and known != envelope.digest:
             raise Corrupt(

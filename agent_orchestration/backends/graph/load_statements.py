@@ -70,6 +70,4 @@ UNWIND $keys AS wanted MATCH (e:Event {receipt_key: wanted}) WHERE e.tenant = $t
 RETURN e.receipt_key AS key, e.seq AS seq, e.at AS at, e.body_hash AS body_hash, e.data AS data
 ORDER BY seq"""
 
-DIGEST = "MATCH (e:Event {id: $id}) RETURN e.digest AS digest"
-
 DIGESTS = "UNWIND $ids AS id MATCH (e:Event {id: id}) RETURN e.id AS id, e.digest AS digest"
