@@ -8,24 +8,19 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from agent_orchestration import __version__
 from agent_orchestration.backends import Backends
 from agent_orchestration.backends.embedded import EmbeddedBackends
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
-from agent_orchestration.core.errors import (
-    Forbidden,
-    NotFound,
-    PlatformError,
-    Unavailable,
-)
+from agent_orchestration.core.errors import Busy, Forbidden, NotFound, PlatformError
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.operations import Operation, Rebuild, Verify
+from agent_orchestration.core.operations import Fill, Operation, Rebuild, Verify
 from agent_orchestration.domain import (
     agents,
     capabilities,
@@ -43,7 +38,7 @@ from agent_orchestration.pipeline.gateway import CallerGateway
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
-from agent_orchestration.pipeline.rebuilding import rebuild
+from agent_orchestration.pipeline.rebuilding import Rebuilding, fill
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
@@ -81,9 +76,9 @@ def process_name() -> str:
 def open_backends(config: Config, clock: Callable[[], int] = wall_clock) -> Backends:
     """The backends that the settings name, not started; `clock`: milliseconds since the epoch, for
     a log without a clock of its own."""
-    entities = REGISTRY.entities.values()
+    entities = tuple(REGISTRY.entities.values())
     if config.backend == "embedded":
-        return EmbeddedBackends(Path(config.data), topics(REGISTRY), entities, clock)
+        return EmbeddedBackends(config, topics(REGISTRY), entities, clock)
     # The drivers take half a second to import, which the embedded backends do without.
     from agent_orchestration.backends.kafka_neo4j import KafkaNeo4jBackends  # noqa: PLC0415
 
@@ -166,7 +161,6 @@ class Platform:
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
         authorise(found, arguments, caller)
-        self._refuse_while_rebuilding()
         return await found.call(self._gateway(caller), arguments)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
@@ -194,35 +188,32 @@ class Platform:
 
     async def operate(self, operation: Operation) -> AsyncGenerator[dict[str, Any], None]:
         """See `core.dispatch.Dispatcher`."""
-        self._refuse_while_rebuilding()
         match operation:
             case Verify(tenant):
-                steps, alone = verify(self._log, self._graph, tenant), contextlib.nullcontext()
-            case Rebuild():
-                steps, alone = self._rebuild(), self._rebuilding
-        async with alone, contextlib.aclosing(steps):
+                steps = verify(self._log, self._graph, tenant)
+            case Rebuild(repair):
+                steps = self._rebuild(repairs=repair)
+            case Fill(uri):
+                steps = fill(self._services, self._backends.other_graphs.on_server(uri))
+        async with contextlib.aclosing(steps):
             async for step in steps:
                 yield step
 
-    async def _rebuild(self) -> AsyncGenerator[dict[str, Any], None]:
-        numbers = self._owned.given
-        if len(numbers) < self._log.topics()[EVENTS].partitions:
-            raise Unavailable(
-                "not_alone",
-                "other processes write to the graph: stop them, then run rebuild again",
-            )
-        try:
-            await self._owned.rest()
-            async for step in rebuild(self._services, numbers):
-                yield step
-                if self._owned.given != numbers:
-                    raise Unavailable("not_alone", "another process came: stop it, and repeat")
-        finally:
-            self._owned.resume()
-
-    def _refuse_while_rebuilding(self) -> None:
+    async def _rebuild(self, *, repairs: bool) -> AsyncGenerator[dict[str, Any], None]:
         if self._rebuilding.locked():
-            raise Unavailable("rebuilding", "the graph is being rebuilt; repeat in a while")
+            raise Busy("rebuilding", "the graph is being rebuilt; repeat in a while", retry_after=5)
+        name = f"rebuild-{__version__}-{self._log.epoch}"
+        async with self._rebuilding:
+            graph = await self._backends.other_graphs.open_scratch(name)
+            work = Rebuilding(self._services, graph, self._owned.folds, repairs=repairs)
+            try:
+                async for step in work.run():
+                    yield step
+            finally:
+                await graph.stop()
+                await self._owned.restart(work.repaired)
+            # Interrupted, it goes on there.
+            self._backends.other_graphs.remove_scratch(name)
 
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(
@@ -247,18 +238,11 @@ class Platform:
         return await self._cypher.run(query, parameters, tenant)
 
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
-        """See `CallerGateway`; a call that was under way when a rebuild began waits for its end."""
-        number = self._partition(tenant)
-        if self._shared and number not in self._owned.working:
-            return True  # another process folds; what we wait for we are told
-        if number not in self._owned.working:
-            try:
-                async with asyncio.timeout(seconds), self._rebuilding:
-                    pass
-            except TimeoutError:
-                return False
-        partition = self._owned.working.get(number)
-        return partition is not None and await partition.caught_up(seconds)
+        """See `CallerGateway`."""
+        partition = self._owned.working.get(self._partition(tenant))
+        if partition is None:
+            return self._shared  # another process folds; what we wait for we are told
+        return await partition.caught_up(seconds)
 
     def _partition(self, tenant: str) -> int:
         return partition_of(tenant, self._log.topics()[EVENTS].partitions)

@@ -104,14 +104,14 @@ async def folds(config: Config, count: int, times: int, singles: int) -> Folds:
         count = await append_history(backends, partition, count)
         with RawLoader(config.database) as loader:
             for number in range(times + 1):
-                await backends.graph.clear()
+                loader.clear()
                 ours = await fold(backends, partition)
                 if not number:
                     loader.read()
-                await backends.graph.clear()
+                loader.clear()
                 raw = loader.load(-(-count // BATCH))
                 turns.append(Turn(count / ours, count / raw))
-            await backends.graph.clear()
+            loader.clear()
             seconds = loader.load_events_one_by_one(singles)
             return Folds(count, loader.rows, singles / seconds, turns[1:])
     finally:

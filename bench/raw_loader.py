@@ -17,6 +17,8 @@ from agent_orchestration.config import Database
 Rows = list[dict[str, Any]]
 Statement = tuple[str, Rows]
 _LABELS = "MATCH (n) WHERE NOT n:Checkpoint RETURN DISTINCT labels(n)[0] AS label"
+_CLEAR_LINKS = "MATCH ()-[r]->() WITH r LIMIT 20000 DELETE r RETURN count(*) AS n"
+_CLEAR_NODES = "MATCH (n) WITH n LIMIT 20000 DELETE n RETURN count(*) AS n"
 _TYPES = (
     "MATCH (a)-[r]->(b) RETURN DISTINCT type(r) AS type, labels(a)[0] AS start, labels(b)[0] AS end"
 )
@@ -74,6 +76,13 @@ class RawLoader:
                     for statement, rows in batch:
                         transaction.run(statement, {"rows": rows}).consume()
         return time.perf_counter() - began
+
+    def clear(self) -> None:
+        """Delete everything, constraints and indexes aside: relationships first, for one node may
+        have very many."""
+        for statement in (_CLEAR_LINKS, _CLEAR_NODES):
+            while self._ask(statement) != [(0,)]:
+                pass
 
     def load_events_one_by_one(self, count: int) -> float:
         """Write so many events' nodes, each in a transaction of its own; the seconds that took."""

@@ -5,6 +5,7 @@ from typing import Protocol
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.log import Log
+from agent_orchestration.backends.other_graphs import OtherGraphs
 
 
 class Backends(Protocol):
@@ -23,6 +24,11 @@ class Backends(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """What is too large for a record."""
+        ...
+
+    @property
+    def other_graphs(self) -> OtherGraphs:
+        """Graphs beside it."""
         ...
 
     async def start(self) -> None:

@@ -1,7 +1,7 @@
 """The backends of a process that needs nothing installed: files in one folder."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from agent_orchestration.backends.blobs import FolderBlobs
@@ -10,29 +10,33 @@ from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.sqlite import SqliteLog
+from agent_orchestration.backends.other_graphs import OtherGraphs
+from agent_orchestration.config import Config
 from agent_orchestration.core.entities import Entity
 
 logger = logging.getLogger(__name__)
 
 
 class EmbeddedBackends:
-    """`Backends` in `folder`: `log.sqlite` (the truth), `graph.kgl` (made from it) and `blobs/`.
+    """`Backends` in the data folder: `log.sqlite` (the truth), `graph.kgl` (made from it) and
+    `blobs/`.
 
     `clock` gives milliseconds since the epoch, which the log stamps on its records.
     """
 
     def __init__(
         self,
-        folder: Path,
+        config: Config,
         topics: Iterable[Topic],
-        entities: Iterable[type[Entity]],
+        entities: Sequence[type[Entity]],
         clock: Callable[[], int],
     ) -> None:
-        self._folder = folder
+        self._folder = folder = config.data
         self._clock = clock
         self.blobs = FolderBlobs(folder / "blobs")
         self.log = ClaimCheckLog(SqliteLog(folder / "log.sqlite", topics, clock), self.blobs)
         self.graph = KgliteGraph(folder / "graph.kgl", entities)
+        self.other_graphs = OtherGraphs(config, entities)
 
     async def start(self) -> None:
         """Open log and graph. A graph that cannot be read is set aside, to be made again from the

@@ -1,7 +1,7 @@
 """The backends that several processes share: Kafka, Neo4j, and a folder that all of them see."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent_orchestration.backends.blobs import FolderBlobs
@@ -9,6 +9,7 @@ from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.log import Topic
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.kafka import KafkaLog
+from agent_orchestration.backends.other_graphs import OtherGraphs
 from agent_orchestration.config import Config
 from agent_orchestration.core.entities import Entity
 
@@ -20,7 +21,7 @@ class KafkaNeo4jBackends:
     """
 
     def __init__(
-        self, config: Config, topics: Iterable[Topic], entities: Iterable[type[Entity]], rules: int
+        self, config: Config, topics: Iterable[Topic], entities: Sequence[type[Entity]], rules: int
     ) -> None:
         self.blobs = FolderBlobs(config.blobs or Path(config.data) / "blobs")
         production = config.environment == "production"
@@ -28,6 +29,7 @@ class KafkaNeo4jBackends:
             KafkaLog(config.kafka, topics, production=production, rules=rules), self.blobs
         )
         self.graph = Neo4jGraph(config.database, entities)
+        self.other_graphs = OtherGraphs(config, entities)
 
     async def start(self) -> None:
         """Connect to both. Raises `Unavailable`, and `Rejected` where topics are missing."""

@@ -11,26 +11,32 @@ if TYPE_CHECKING:
     from agent_orchestration.repeating import SessionDispatcher
 
 
-def operated(
-    config: "Config", operation: "Operation", unit: str, *, decides: bool = False
-) -> dict[str, Any]:
-    """What the operation answers; `unit` is what its progress counts. For `decides` see
-    `with_dispatcher`."""
+def operated(config: "Config", operation: "Operation") -> dict[str, Any]:
+    """What the operation answers."""
     from rich.progress import (  # noqa: PLC0415 (start-up time)
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
+        TextColumn,
         TimeRemainingColumn,
     )
 
     async def work(dispatcher: "SessionDispatcher") -> dict[str, Any]:
-        columns = (BarColumn(), MofNCompleteColumn(), unit, TimeRemainingColumn())
+        rate = TextColumn("{task.fields[rate]}")
+        columns = (BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
         with Progress("{task.description}", *columns, console=console(stderr=True)) as progress:
-            bar = progress.add_task(type(operation).__name__.lower(), total=None)
-            step: dict[str, Any] = {}
+            bar: TaskID | None = None
+            phase, step = "", dict[str, Any]()
             async for step in dispatcher.operate(operation):
-                if "done" in step:
-                    progress.update(bar, completed=step["done"], total=step["total"])
+                if "done" not in step:
+                    continue
+                if bar is None or step["phase"] != phase:
+                    phase = step["phase"]
+                    bar = progress.add_task(phase, total=None, rate="")
+                speed = progress.tasks[-1].speed
+                text = f"{speed:,.0f}/s" if speed else ""
+                progress.update(bar, completed=step["done"], total=step["total"], rate=text)
         return step
 
-    return with_dispatcher(config, work, decides=decides)
+    return with_dispatcher(config, work)

@@ -31,7 +31,7 @@ def verify(
     """
     from agent_orchestration.core.operations import Verify  # noqa: PLC0415 (start-up time)
 
-    result = operated(settings(config, data), Verify(tenant), "records")
+    result = operated(settings(config, data), Verify(tenant))
     if as_json:
         print_json(result)
         return 0 if result["ok"] else 1

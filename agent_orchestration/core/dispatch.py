@@ -47,8 +47,8 @@ class Dispatcher(Protocol):
         ...
 
     def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
-        """An operator's long work: yields `{"done": n, "total": n}` on the way, and at the end what
-        the operation answers."""
+        """An operator's long work: yields `{"phase": name, "done": n, "total": n | None}` on the
+        way, and at the end what the operation answers."""
         ...
 
 

@@ -4,10 +4,26 @@ import msgspec
 
 
 class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", forbid_unknown_fields=True):
-    """Drop the graph and fold the log again.
+    """Fold the log again beside the graph, compare the two, and repair what differs; with `repair`
+    false only compare.
 
-    Answers `{"fingerprint_before", "fingerprint_after", "equal", "events", "seconds"}`.
+    Answers `{"equal", "repaired", "events", "nodes", "missing", "extra", "changed",
+    "relationship", "set_aside", "differences": [{"what", "label", "id", …}], "seconds"}`: how many
+    nodes were missing, too many or changed, how many relationships of the others differed, how many
+    tenants are quarantined; `differences` are the first of them.
     """
+
+    repair: bool = True
+
+
+class Fill(msgspec.Struct, frozen=True, tag="fill", forbid_unknown_fields=True):
+    """Fold the log into the empty graph on another Neo4j server, with the database, user and
+    password of the settings. Interrupted, it goes on where it was.
+
+    Answers `{"events", "seconds"}`.
+    """
+
+    uri: str
 
 
 class Verify(msgspec.Struct, frozen=True, tag="verify", forbid_unknown_fields=True):
@@ -21,5 +37,5 @@ class Verify(msgspec.Struct, frozen=True, tag="verify", forbid_unknown_fields=Tr
     tenant: str | None = None
 
 
-Operation = Rebuild | Verify
+Operation = Fill | Rebuild | Verify
 """One of them; as JSON `{"type": "verify", "tenant": "acme"}`."""

@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 
 from agent_orchestration.backends.log import Log
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, StoredRecord
-from agent_orchestration.core.errors import Corrupt, Rejected
+from agent_orchestration.core.errors import Corrupt
 from agent_orchestration.core.state import GENESIS
-from agent_orchestration.pipeline.topology import EVENTS
 
 BATCH = 1000
 
@@ -62,22 +61,3 @@ def command_of(record: StoredRecord) -> CommandEnvelope | None:
         return CommandEnvelope.from_record(record)
     except ValueError:
         return None
-
-
-async def refuse_incomplete(log: Log) -> None:
-    """Raises `Rejected` where the log lacks the first events of a tenant: a graph cannot be made
-    from it, so the one that there is must not be given up."""
-    seen: set[str] = set()
-    for partition in range(log.topics()[EVENTS].partitions):
-        async for records in batches(log, EVENTS, partition):
-            for record in records:
-                event = event_of(record)
-                if event is None or event.tenant in seen:
-                    continue
-                seen.add(event.tenant)
-                if event.seq != 1:
-                    raise Rejected(
-                        "history_incomplete",
-                        f"the log has tenant {event.tenant} from event {event.seq} on only: the"
-                        " graph cannot be made from it; bring the log back from a backup",
-                    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.folding import RULES
@@ -18,7 +19,7 @@ class Ownership:
     """This process's share of the partitions, as a member of the group that decides; `shared`:
     there may be other members.
 
-    `working` has those that it works on, `given` those that it owns, also while it rests.
+    `working` has those that it works on.
     `outdated` says why it left the group for good: others may know what this program does not.
     """
 
@@ -26,9 +27,8 @@ class Ownership:
         self._services = services
         self._shared = shared
         self._log = services.log
-        self._resting = False
+        self._changing = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
-        self.given: frozenset[int] = frozenset()
         self.working: dict[int, Partition] = {}
         self.outdated: PlatformError | None = None
 
@@ -41,33 +41,34 @@ class Ownership:
         if self._leaving is not None:
             await self._leaving
         await self._log.leave(GROUP)
-        await self._revoked(self.given | self.working.keys())
+        await self._revoked(frozenset(self.working))
 
-    async def rest(self) -> None:
-        """End the work on all partitions, and keep them."""
-        self._resting = True
-        await self._end(self.given)
+    def folds(self, number: int) -> bool:
+        """Whether this process brings the partition's events into the graph."""
+        partition = self.working.get(number)
+        return partition is not None and partition.failure is None
 
-    def resume(self) -> None:
-        """Work again."""
-        self._resting = False
-        self._begin(self.given)
+    async def restart(self, numbers: Iterable[int]) -> None:
+        """Begin the work on these partitions anew, where they are this process's."""
+        async with self._changing:
+            numbers = self.working.keys() & set(numbers)
+            await self._end(numbers)
+            self._begin(numbers)
 
     async def _assigned(self, numbers: frozenset[int]) -> None:
-        self.given |= numbers
-        if not self._resting:
+        async with self._changing:
             self._begin(numbers)
 
     async def _revoked(self, numbers: frozenset[int]) -> None:
-        self.given -= numbers
-        await self._end(numbers)
+        async with self._changing:
+            await self._end(numbers)
 
-    def _begin(self, numbers: frozenset[int]) -> None:
+    def _begin(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self.working[number] = Partition(self._services, number, self._gave_up)
             self.working[number].start()
 
-    async def _end(self, numbers: frozenset[int]) -> None:
+    async def _end(self, numbers: Iterable[int]) -> None:
         gone = [self.working.pop(number) for number in numbers if number in self.working]
         await asyncio.gather(*(partition.stop() for partition in gone))
 

@@ -15,7 +15,7 @@ from agent_orchestration.backends.graph import (
 )
 from agent_orchestration.core.entities import node_id
 from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
-from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
@@ -81,7 +81,7 @@ class Projector:
             if await self.step():
                 continue
             came = await self._log.wait(EVENTS, self._partition, self.position[1], IDLE_SECONDS)
-            if not came and self.published != self._stored:
+            if not came:
                 await self._safely(self._store_published)
 
     async def seek(self) -> None:
@@ -119,6 +119,10 @@ class Projector:
             logger.warning("another projector moved partition %d on", self._partition)
             passed = self.position[1]
             await self.seek()
+            if self.position[1] < passed:
+                # Whatever this process has in memory came from what was repaired.
+                reason = f"partition {self._partition} of the graph was repaired: load it anew"
+                raise Unavailable("graph_repaired", reason) from None
             await self._announce(passed)
 
     async def _store_published(self) -> None:

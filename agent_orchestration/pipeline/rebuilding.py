@@ -1,67 +1,244 @@
-"""Making the graph anew from the log."""
+"""The graph as the log says it must be: folded anew beside the live one, compared, repaired."""
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from agent_orchestration.backends.graph.fingerprint import fingerprint
-from agent_orchestration.backends.log import LogLost
-from agent_orchestration.core.errors import Corrupt
-from agent_orchestration.pipeline.histories import refuse_incomplete
-from agent_orchestration.pipeline.projector import Projector
+import msgspec
+
+from agent_orchestration.backends.graph import (
+    CheckpointMoved,
+    Graph,
+    GraphWrite,
+    Position,
+    WriteRefused,
+    load_statements,
+)
+from agent_orchestration.backends.graph.contents import SECONDS, Key
+from agent_orchestration.backends.graph.differences import (
+    KINDS,
+    Changes,
+    Difference,
+    changes,
+    compared,
+)
+from agent_orchestration.backends.log import log_lost
+from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.errors import Busy
+from agent_orchestration.pipeline.histories import event_of
+from agent_orchestration.pipeline.loading import graph_seq
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.scratch import Scratch
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
+#: Of more differences only the number is told.
+MOST_DIFFERENCES = 100
+#: So often a tenant is compared again because its partition went on meanwhile, after pauses that
+#: are each so much longer than the one before.
+TRIES = 100
+PAUSE_SECONDS = 0.002
+LOOK_SECONDS = 0.1
 
 
-async def rebuild(
-    services: Services, partitions: Iterable[int]
-) -> AsyncGenerator[dict[str, Any], None]:
-    """Drop the graph and fold the log again; for the yields see `core.dispatch.Dispatcher`.
+class Rebuilding:
+    """One comparison of the live graph with what the log says; `repairs` what differs.
 
-    Nobody else may write meanwhile: `partitions` are all that there are, and nobody works on them.
-    Raises `Rejected` where the log lacks what the graph was made from.
+    Nobody has to stop: readers see a tenant before its repair or after it, and writers find that
+    their partition was moved. `graph` is an embedded one for what the log says; what it has already
+    is not folded again. `folds` says whether this process works on a partition. `repaired` has the
+    partitions whose owners have to load anew.
     """
+
+    def __init__(
+        self, services: Services, graph: Graph, folds: Callable[[int], bool], *, repairs: bool
+    ) -> None:
+        self._services = services
+        self._log = services.log
+        self._live = services.graph
+        self._graph = graph
+        self._scratch = Scratch(services, graph)
+        self._folds = folds
+        self._repairs = repairs
+        self._entities = tuple(services.registry.entities.values())
+        self._numbers = range(services.log.topics()[EVENTS].partitions)
+        #: Where the log ended, of partitions that the live graph has from another log.
+        self._adopted: dict[int, int] = {}
+        #: Where a partition was left after a repair, one event back.
+        self._left: dict[int, Position] = {}
+        self._counts = Counter[str]()
+        self._told: list[Difference] = []
+        self.repaired: set[int] = set()
+
+    async def run(self) -> AsyncGenerator[dict[str, Any], None]:
+        """For the yields see `core.dispatch.Dispatcher` and `core.operations.Rebuild`. Raises
+        `Rejected` where the log lacks events, `LogLost` where the live graph has more than it, and
+        `Busy` where a partition never stood still long enough to compare a tenant."""
+        started = time.monotonic()
+        if self._repairs:
+            async for step in self._filled():
+                yield step
+        ends = {number: await self._end(number) for number in self._numbers}
+        done, events = 0, sum(ends.values())
+        for number, end in ends.items():
+            async for count in self._scratch.fold(number, end):
+                done += count
+                yield {"phase": "folding", "done": done, "total": events}
+        suspects = defaultdict[str, list[Key]](list)
+        async for count, keys in compared(self._graph, self._live, self._entities):
+            self._counts["nodes"] += count
+            for key in keys:
+                suspects[_tenant(key)].append(key)
+            yield {"phase": "comparing", "done": self._counts["nodes"], "total": None}
+        for done, tenant in enumerate(sorted(suspects.keys() - await self._set_aside()), 1):
+            await self._settle(tenant, suspects[tenant])
+            yield {"phase": "repairing", "done": done, "total": len(suspects)}
+        await self._adopt()
+        yield self._answer(events, time.monotonic() - started)
+
+    def _answer(self, events: int, seconds: float) -> dict[str, Any]:
+        found = {kind: self._counts[kind] for kind in KINDS}
+        return {
+            "equal": not any(found.values()),
+            "repaired": self._repairs,
+            "events": events,
+            "nodes": self._counts["nodes"],
+            **found,
+            "set_aside": self._counts["set_aside"],
+            "differences": msgspec.to_builtins(self._told),
+            "seconds": round(seconds, 3),
+        }
+
+    async def _filled(self) -> AsyncGenerator[dict[str, Any], None]:
+        """Bring what an empty live graph lacks straight into it, or see how it is brought."""
+        numbers = [n for n in self._numbers if await self._live.position(n) is None]
+        ends = {number: (await self._log.bounds(EVENTS, number))[1] for number in numbers}
+        scratch = Scratch(self._services, self._live)
+        done, total = 0, sum(ends.values())
+        for number, end in ends.items():
+            before = done
+            while self._folds(number) and done < before + end:
+                await asyncio.sleep(LOOK_SECONDS)
+                held = await self._live.position(number)
+                done = before + min(held[1] if held else 0, end)
+                yield {"phase": "filling", "done": done, "total": total}
+            if done == before:
+                async for count in scratch.fold(number, end):
+                    done += count
+                    yield {"phase": "filling", "done": done, "total": total}
+
+    async def _end(self, number: int) -> int:
+        """Up to where the partition is in the live graph; where that was made from another log,
+        all of it."""
+        if number in self._adopted:
+            return self._adopted[number]
+        first, end = await self._log.bounds(EVENTS, number)
+        held = await self._live.position(number)
+        if held is None:
+            return end
+        if held[0] != self._log.epoch:
+            self._adopted[number] = end
+            return end
+        if held[1] > end:
+            raise log_lost(EVENTS, number, held[1], first, end)
+        # A repair leaves the position one event back, until the owner comes by.
+        for record in await self._log.read(EVENTS, number, held[1], 1):
+            event = event_of(record)
+            if event is not None and event.seq <= await graph_seq(self._live, event.tenant):
+                return held[1] + 1
+        return held[1]
+
+    async def _set_aside(self) -> set[str]:
+        """Tenants that cannot be compared: what there is of them is no prefix of their history."""
+        found: set[str] = set()
+        for graph in (self._graph,) if self._repairs else (self._graph, self._live):
+            rows = await graph.query(load_statements.TENANTS, {}, seconds=SECONDS)
+            found |= {row["id"] for row in rows if row["quarantined"]}
+        self._counts["set_aside"] = len(found)
+        return found
+
+    async def _settle(self, tenant: str, keys: Sequence[Key]) -> None:
+        """Compare these nodes of a tenant again, at one position of its partition, and repair what
+        still differs: it may have changed while everything was compared."""
+        number = partition_of(tenant, len(self._numbers))
+        for tries in range(TRIES):
+            await asyncio.sleep(tries * PAUSE_SECONDS)
+            held = await self._live.position(number)
+            async for _ in self._scratch.fold(number, await self._end(number)):
+                pass
+            found = await changes(self._graph, self._live, self._entities, keys)
+            if await self._live.position(number) != held:
+                # What was equal at any position is right, whatever it was before or is now.
+                keys = found.keys
+                continue
+            try:
+                if found.differences and self._repairs:
+                    await self._repair(number, held, found)
+                self._count(found)
+            except CheckpointMoved:
+                continue
+            except WriteRefused as error:
+                logger.warning("tenant %s is not repaired: %s", tenant, error)
+                self._counts["set_aside"] += 1
+            return
+        reason = f"partition {number} never stood still: repeat it when there is less to do"
+        raise Busy("never_still", reason, retry_after=60)
+
+    async def _repair(self, number: int, held: Position | None, found: Changes) -> None:
+        """The owner finds the partition one event back, and loads it anew; that event was folded
+        already, which does no harm."""
+        first, end = await self._log.bounds(EVENTS, number)
+        if held is None and end > first:
+            raise CheckpointMoved("checkpoint_moved", f"partition {number} is not filled yet")
+        following = held or (self._log.epoch, first)
+        if following[0] == self._log.epoch and self._left.get(number) != held:
+            following = following[0], max(following[1] - 1, first)
+        await self._live.write(found.write(number, held, following))
+        self._left[number] = following
+        self.repaired.add(number)
+
+    async def _adopt(self) -> None:
+        """What was made from another log has become this log's."""
+        for number, end in self._adopted.items():
+            held = await self._live.position(number)
+            if self._repairs and held is not None and held[0] != self._log.epoch:
+                await self._live.write(GraphWrite(number, held, (self._log.epoch, end)))
+                self.repaired.add(number)
+
+    def _count(self, found: Changes) -> None:
+        told = found.told()
+        self._counts.update(one.what for one in told)
+        self._told += told[: MOST_DIFFERENCES - len(self._told)]
+
+
+async def fill(services: Services, graph: Graph) -> AsyncGenerator[dict[str, Any], None]:
+    """Fold the log into a graph that is empty, or was filled from it before; for the yields see
+    `core.dispatch.Dispatcher` and `core.operations.Fill`. Raises `Corrupt` for a graph of another
+    log."""
     started = time.monotonic()
-    entities = services.registry.entities.values()
-    projectors = {number: Projector(services, number) for number in sorted(partitions)}
-    for number, projector in projectors.items():
-        await _catch_up(projector)
-        projector.published = await services.graph.published(number)
-    await refuse_incomplete(services.log)
-    before = await fingerprint(services.graph, entities)
-    await services.graph.clear()
-    services.progress.reset()
-    total = 0
-    for number in projectors:
-        begin, end = await services.log.bounds(EVENTS, number)
-        total += end - begin
-    done = 0
-    for projector in projectors.values():
-        await projector.seek()
-        while count := await projector.step():
-            done += count
-            yield {"done": done, "total": total}
-    after = await fingerprint(services.graph, entities)
-    yield {
-        "fingerprint_before": before,
-        "fingerprint_after": after,
-        "equal": before == after,
-        "events": total,
-        "seconds": round(time.monotonic() - started, 3),
-    }
-
-
-async def _catch_up(projector: Projector) -> None:
-    """Fold what is in the log. A graph that cannot go on is compared as it is; a log that lost
-    records stays an error, for they would be missing in the new graph."""
+    await graph.start()
     try:
-        await projector.seek()
-        while await projector.step():
-            pass
-    except LogLost:
-        raise
-    except Corrupt as error:
-        logger.warning("the graph could not follow the log before it was rebuilt: %s", error)
+        scratch = Scratch(services, graph)
+        numbers = range(services.log.topics()[EVENTS].partitions)
+        ends = {number: (await services.log.bounds(EVENTS, number))[1] for number in numbers}
+        done, total = 0, sum(ends.values())
+        for number, end in ends.items():
+            async for count in scratch.fold(number, end):
+                done += count
+                yield {"phase": "filling", "done": done, "total": total}
+        yield {"events": done, "seconds": round(time.monotonic() - started, 3)}
+    finally:
+        await graph.stop()
+
+
+def _tenant(key: Key) -> str:
+    """Whose node it is."""
+    label, node = key
+    if label == "Tenant":
+        return node
+    tenant, slash, _ = node.rpartition("/")
+    return tenant if slash else DEFAULT_TENANT

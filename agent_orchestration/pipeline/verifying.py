@@ -61,7 +61,7 @@ async def verify(
             done += 1
             if done % BREATH == 0:
                 await asyncio.sleep(0)
-                yield {"done": min(done, total), "total": total}
+                yield {"phase": "verifying", "done": min(done, total), "total": total}
         _, end = await log.bounds(COMMANDS, number)
         answer.add(verifier.ended((log.epoch, end)))
         answer.count(verifier)

@@ -8,6 +8,8 @@ from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.kafka import KafkaLog
+from agent_orchestration.backends.other_graphs import OtherGraphs
+from agent_orchestration.config import Config
 
 L = TypeVar("L", bound=ClaimCheckLog)
 
@@ -20,6 +22,7 @@ class KafkaBackends(Generic[L]):
         self.blobs = FolderBlobs(folder / "blobs")
         self.log = kind(raw, self.blobs)
         self.graph = KgliteGraph(folder / "graph" / "graph.kgl", REGISTRY.entities.values())
+        self.other_graphs = OtherGraphs(Config(data=folder), REGISTRY.entities.values())
 
     async def start(self) -> None:
         await self.log.start()

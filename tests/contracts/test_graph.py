@@ -416,8 +416,6 @@ async def test_the_position_of_the_feeds_stays_until_another_one_is_stored(
     assert held is not None
     await graph.write(GraphWrite(partition=0, held=held, next=held, published=(2, 0)))
     assert (await graph.position(0), await graph.published(0)) == (held, (2, 0))
-    await graph.clear()
-    assert await graph.published(0) is None
 
 
 @pytest.mark.parametrize("held", [None, (1, 4), (2, 5), (0, 5), (1, 6)])
@@ -770,20 +768,6 @@ async def test_a_restart_finds_everything(open_graph: OpenGraph) -> None:
     assert await put(graph, nodes={"Person": [person("p0")]}) == (1, 1)
 
 
-async def test_clearing_leaves_nothing_and_keeps_the_constraints(open_graph: OpenGraph) -> None:
-    graph = await open_graph()
-    empty = await fingerprint(graph, ENTITIES)
-    await put(graph, nodes={"Person": [person(f"p{n}", age=n) for n in range(500)]})
-    await graph.clear()
-    for _ in range(2):
-        assert await graph.query("MATCH (n) RETURN count(n) AS n", {}) == [{"n": 0}]
-        assert await graph.position(0) is None
-        assert await fingerprint(graph, ENTITIES) == empty
-        graph = await open_graph()
-    await put(graph, nodes={"Person": [person("ada")]})
-    assert await node(graph, "ada") == {"_labels": ["Person"], **person("ada")}
-
-
 async def test_a_closed_graph_is_unavailable(graph: Graph) -> None:
     await graph.stop()
     await graph.stop()
@@ -791,7 +775,6 @@ async def test_a_closed_graph_is_unavailable(graph: Graph) -> None:
         graph.position(0),
         graph.query("RETURN 1 AS x", {}),
         graph.write(GraphWrite(partition=0, held=None, next=(1, 0))),
-        graph.clear(),
     ):
         with pytest.raises(Unavailable):
             await call

@@ -33,7 +33,6 @@ from tests.contracts.test_graph import (
     KNOWS,
     NOW,
     assert_refused,
-    links,
     node,
     person,
     put,
@@ -189,40 +188,6 @@ async def test_a_write_that_does_not_get_its_lock_in_time_is_unavailable(
     assert await graph.position(0) == held
     assert await node(graph, "bob") is None
     await put(graph, nodes={"Person": [person("bob")]})
-
-
-# clearing
-
-
-async def test_clearing_that_was_interrupted_is_ended_by_the_next_start(
-    neo4j_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CLEAR_ROWS", 3)
-    async with opened(neo4j_database) as graph:
-        people = [person(f"p{n}") for n in range(30)]
-        rows: list[Row] = [{"from": "p0", "to": f"p{n}", "props": {}} for n in range(30)]
-        await put(graph, nodes={"Person": people}, links={KNOWS: rows})
-        clearing = asyncio.create_task(graph.clear())
-        async with asyncio.timeout(20):
-            while len(await links(graph)) > 25:
-                pass
-        clearing.cancel()
-        await asyncio.wait([clearing])
-        assert len(await graph.query("MATCH (n:Person) RETURN n.id AS id", {})) == 30
-    async with opened(neo4j_database) as graph:
-        assert await graph.query("MATCH (n) RETURN n AS n", {}) == []
-        assert await graph.position(0) is None
-
-
-async def test_clearing_leaves_what_others_keep_in_the_database(
-    graph: Neo4jGraph, other: AsyncSession
-) -> None:
-    await ask(other, "CREATE (:Migration {number: 1}), (:Theirs {id: 'ada'})")
-    await put(graph, nodes={"Person": [person("ada")]})
-    await ask(other, "MATCH (a:Theirs) MATCH (b:Person) CREATE (a)-[:LIKES]->(b)")
-    await graph.clear()
-    rows = await graph.query("MATCH (n) RETURN labels(n) AS labels", {})
-    assert sorted(row["labels"] for row in rows) == [["Migration"], ["Theirs"]]
 
 
 # values and statements

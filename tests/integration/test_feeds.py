@@ -160,17 +160,6 @@ async def test_without_a_quiet_while_the_last_are_published_again(tmp_path: Path
         assert max(times.values()) <= 2
 
 
-async def test_a_rebuild_publishes_nothing_again(tmp_path: Path, quick: None) -> None:
-    async with FeedWorld(tmp_path) as world:
-        await some_work(world)
-        await world.published()
-        await world.stored()
-        await world.rebuilt_equal()
-        await world.task("c")
-        found = await world.published()
-        assert set(ids([one for its in found.values() for one in its]).values()) == {1}
-
-
 async def test_an_installation_without_feeds_publishes_its_history(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await some_work(world)

@@ -27,7 +27,8 @@ def refusing(poison: str) -> Callable[[GraphWrite], None]:
     """Refuses every write with that task."""
 
     def refuse(write: GraphWrite) -> None:
-        if any(row["id"] == poison for row in write.new_nodes.get("Task", ())):
+        rows = [*write.new_nodes.get("Task", ()), *write.nodes.get("Task", ())]
+        if any(row["id"] == poison for row in rows):
             raise WriteRefused("write_refused", "poisonous")
 
     return refuse

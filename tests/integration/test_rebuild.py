@@ -1,4 +1,4 @@
-"""The graph dropped and folded again from the log is the same graph."""
+"""The graph compared with what the log says, and repaired while everybody goes on."""
 
 import asyncio
 from pathlib import Path
@@ -6,10 +6,23 @@ from typing import Any
 
 import pytest
 
-from agent_orchestration.core.errors import PlatformError, Unavailable
-from agent_orchestration.core.operations import Rebuild
-from agent_orchestration.domain.tasks.commands import CreateTask
-from tests.integration.world import World, until, until_async
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.graph import CheckpointMoved
+from agent_orchestration.core.entities import Row
+from agent_orchestration.core.errors import Busy, Rejected, Unavailable
+from agent_orchestration.core.operations import Fill, Rebuild
+from agent_orchestration.domain.tasks.commands import CancelTask
+from agent_orchestration.pipeline import rebuilding
+from agent_orchestration.pipeline.partition import Partition
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import GROUP, PARTITIONS
+from tests.integration.corruption import corrupt
+from tests.integration.test_graph_file import graph_files
+from tests.integration.test_zombies import other_process
+from tests.integration.world import Clock, World, until, until_async
+
+ENTITIES = tuple(REGISTRY.entities.values())
+HOME = partition_of("default", PARTITIONS)
 
 
 async def busy_history(world: World, tenant: str, rounds: int = 10) -> None:
@@ -41,18 +54,37 @@ async def busy_history(world: World, tenant: str, rounds: int = 10) -> None:
     await world.call("retire_agent", tenant, agent_id="bob", force=True)
 
 
-async def test_a_rebuilt_graph_is_the_same(tmp_path: Path) -> None:
+async def rebuilt(world: World, *, repair: bool = True) -> dict[str, Any]:
+    steps = [step async for step in world.platform.operate(Rebuild(repair))]
+    return steps[-1]
+
+
+async def damage(world: World, statement: str, parameters: Row | None = None) -> None:
+    """Change the graph behind the platform's back."""
+    world.graph.damage(statement, parameters or {})
+
+
+# --- nothing to repair ---------------------------------------------------------------------------
+
+
+async def test_a_graph_that_is_right_is_left_alone(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         for tenant in ("default", "acme"):
             await busy_history(world, tenant)
+        await world.settled_everywhere()
+        at_work = [check["detail"] for check in (await world.ready())["checks"].values()]
         steps = [step async for step in world.platform.operate(Rebuild())]
         total = sum([len(await world.events(tenant)) for tenant in ("default", "acme")])
         assert steps[-1]["equal"]
         assert steps[-1]["events"] == total
-        assert [step["done"] for step in steps[:-1]] == sorted(step["done"] for step in steps[:-1])
-        assert steps[-2] == {"done": total, "total": total}
-        for tenant in ("default", "acme"):
-            await world.is_fold_of_log(tenant)
+        assert steps[-1]["differences"] == []
+        folding = [step["done"] for step in steps if step.get("phase") == "folding"]
+        assert folding == sorted(folding)
+        assert folding[-1] == total
+        now = [check["detail"] for check in (await world.platform.status())["checks"].values()]
+        assert now == at_work
+        assert not list((tmp_path / "scratch").iterdir())
+        await world.is_fold_of_log()
 
 
 async def test_a_rebuild_of_nothing(tmp_path: Path) -> None:
@@ -62,110 +94,205 @@ async def test_a_rebuild_of_nothing(tmp_path: Path) -> None:
         await world.task("a")
 
 
-async def test_a_rebuild_takes_in_what_was_not_folded_before(tmp_path: Path) -> None:
+async def test_what_others_keep_in_the_graph_stays(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.task("a")
-        world.graph.gate.close()
-        await world.inject(CreateTask(task_id="b", title="b"), "c1")
-        await until(lambda: world.graph.gate.waiting == 1, "the projector at the gate")
-        world.graph.gate.open()
-        assert (await world.rebuilt_equal())["events"] == 2
+        await damage(
+            world, "MATCH (t:Task {id: 'a'}) CREATE (n:Note {text: 'x'}) CREATE (n)-[:ON]->(t)"
+        )
+        await damage(world, "MATCH (t:Task {id: 'a'}), (n:Note) CREATE (t)-[:SEEN_IN]->(n)")
+        await world.rebuilt_equal()
+        rows = await world.graph.query("MATCH (n:Note)<-[:SEEN_IN]-(t) RETURN t.id AS id", {})
+        assert rows == [{"id": "a"}]
+
+
+# --- repairs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_was_damaged_is_found_and_repaired_exactly(tmp_path: Path, seed: int) -> None:
+    async with World(tmp_path) as world:
+        for tenant in ("default", "acme", "umbrella"):
+            await busy_history(world, tenant)
+        await world.settled_everywhere()
+        before = await world.fingerprint()
+        planted = await corrupt(world.graph, lambda s, p: damage(world, s, p), ENTITIES, 50, seed)
+        assert await world.fingerprint() != before
+        for repair in (False, True):
+            found = await rebuilt(world, repair=repair)
+            told = {(one["what"], one["label"], one["id"]) for one in found["differences"]}
+            assert told == planted
+            assert not found["equal"]
+            kinds = ("missing", "extra", "changed", "relationship")
+            assert sum(found[kind] for kind in kinds) == 50
+        assert await world.fingerprint() == before
+        await world.rebuilt_equal()
+        for tenant in ("default", "acme", "umbrella"):
+            await world.is_fold_of_log(tenant)
+
+
+async def test_comparing_alone_changes_nothing(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.task("a")
+        await damage(world, "MATCH (t:Task {id: 'a'}) SET t.title = 'b'")
+        damaged = await world.fingerprint()
+        found = await rebuilt(world, repair=False)
+        assert found["differences"] == [
+            {"what": "changed", "label": "Task", "id": "a", "properties": ("title",)}
+        ]
+        assert not found["equal"]
+        assert await world.fingerprint() == damaged
+
+
+async def test_what_was_loaded_from_a_damaged_graph_is_loaded_anew(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.agent("ann")
+        await world.task("a")
+        await world.settled()
+        await damage(world, "MATCH (t:Task {id: 'a'}) SET t.status = 'cancelled'")
+    async with World(tmp_path) as world:
+        assert "task" not in await world.call("claim_task", agent_id="ann")
+        assert (await rebuilt(world))["changed"] == 1
+        assert (await world.call("claim_task", agent_id="ann"))["task"]["id"] == "a"
         await world.is_fold_of_log()
+        await world.rebuilt_equal()
 
 
-async def test_calls_during_a_rebuild_are_answered_or_unavailable(tmp_path: Path) -> None:
+async def test_the_owner_in_another_process_loads_anew(tmp_path: Path) -> None:
+    clock = Clock()
+    async with World(tmp_path, clock) as world:
+        await world.task("a")
+        await world.log.leave(GROUP)
+        await damage(world, "MATCH (t:Task {id: 'a'}) SET t.title = 'b'")
+        other = Partition(other_process(world, clock), HOME, print)
+        other.start()
+        assert await other.caught_up(20)
+        before = other.projector
+        assert before is not None
+        position = before.position
+        assert (await rebuilt(world))["changed"] == 1
+        await world.inject(CancelTask(task_id="a"), "c1")
+        await until(lambda: other.projector not in {None, before}, "it began anew")
+
+        async def folded() -> bool:
+            return await world.graph.position(HOME) == (position[0], position[1] + 1)
+
+        await until_async(folded, "it went on")
+        await other.stop()
+        assert other.failure is None
+        assert (await world.events())[-1].type == "TaskCancelled"
+        assert (await rebuilt(world, repair=False))["equal"]
+
+
+async def test_repairs_while_everybody_works(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await busy_history(world, "default")
-        created: set[str] = set()
-        refused: list[PlatformError] = []
         over = asyncio.Event()
+        created: list[str] = []
 
         async def client(name: str) -> None:
             number = 0
             while not over.is_set():
                 number += 1
-                try:
-                    answer = await world.task(
-                        f"{name}-{number}", idempotency_key=f"k{number}{name}"
-                    )
-                    created.add(answer["task"]["id"])
-                except Unavailable as error:
-                    refused.append(error)
-                    await asyncio.sleep(0)
+                answer = await world.task(f"{name}-{number}", idempotency_key=f"k{number}{name}")
+                created.append(answer["task"]["id"])
+                assert (await world.call("list_tasks", limit=5))["tasks"]
 
-        clients = [asyncio.create_task(client(f"x{n}")) for n in range(5)]
-        for _ in range(5):
-            await world.rebuilt_equal()
-            await world.ready()
-            before = len(created)
-            await until(lambda before=before: len(created) > before, "work goes on")
+        clients = [asyncio.create_task(client(f"x{n}")) for n in range(3)]
+        for n in range(5):
+            await damage(world, f"MATCH (t:Task {{id: 'b{n}'}}) SET t.title = 'damaged'")
+            await damage(world, f"MATCH (t:Task {{id: 'c{n}'}}) DETACH DELETE t")
+            found = await rebuilt(world)
+            assert (found["changed"], found["missing"]) == (1, 1)
+            count = len(created)
+            await until(lambda count=count: len(created) > count + 3, "work goes on")
         over.set()
         await asyncio.gather(*clients)
-        made = [e for e in await world.events() if e.type == "TaskCreated"]
-        replies = [world.platform.registry.decode_event(e.type, 1, e.body).reply() for e in made]
-        assert created <= {reply["task_id"] for reply in replies}
         await world.is_fold_of_log()
-        assert {error.code for error in refused} <= {"rebuilding"}
-        for name in sorted(created)[:20]:
-            assert (await world.call("get_task", task_id=name))["task"]["id"] == name
+        await world.rebuilt_equal()
+        assert len(set(created)) == len(created)
 
 
-async def test_nobody_reads_half_a_graph(tmp_path: Path) -> None:
+async def test_a_partition_that_never_stands_still_is_said_to_be_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "TRIES", 3)
+    async with World(tmp_path) as world:
+        await world.task("a")
+        await damage(world, "MATCH (t:Task {id: 'a'}) SET t.title = 'b'")
+
+        def moves(_: object) -> None:
+            raise CheckpointMoved("checkpoint_moved", "always")
+
+        world.graph.refuse = moves
+        with pytest.raises(Busy, match="never stood still"):
+            await rebuilt(world)
+        world.graph.refuse = lambda _: None
+        assert (await rebuilt(world))["changed"] == 1
+
+
+# --- filling and going on ------------------------------------------------------------------------
+
+
+async def test_an_interrupted_rebuild_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with World(tmp_path) as world:
         await busy_history(world, "default")
-        count = len((await world.call("list_tasks", limit=200))["tasks"])
-        world.graph.gate.close()
-        rebuild = asyncio.create_task(world.rebuilt_equal())
-        await until(lambda: world.graph.gate.waiting == 1, "the rebuild at the gate")
-        assert not (await world.platform.status())["ready"]
-        with pytest.raises(Unavailable, match="rebuilt"):
-            await world.call("list_tasks")
-        world.graph.gate.open()
-        await rebuild
-        assert len((await world.call("list_tasks", limit=200))["tasks"]) == count
+        total = len(await world.events())
+        monkeypatch.setattr("agent_orchestration.pipeline.projector.BATCH", 20)
+        steps: Any = world.platform.operate(Rebuild())
+        assert await anext(steps) == {"phase": "folding", "done": 20, "total": total}
+        assert await anext(steps) == {"phase": "folding", "done": 40, "total": total}
+        await steps.aclose()
+        again = [step async for step in world.platform.operate(Rebuild())]
+        folded = [step["done"] for step in again if step.get("phase") == "folding"]
+        assert folded[:2] == [40, 60], "the first 40 are not folded again"
+        assert folded[-1] == total
+        assert again[-1]["equal"]
 
 
 async def test_two_rebuilds_do_not_meet(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await busy_history(world, "default")
-        world.graph.gate.close()
-        first = asyncio.create_task(world.rebuilt_equal())
-        await until(lambda: world.graph.gate.waiting == 1, "the rebuild at the gate")
-        with pytest.raises(Unavailable, match="rebuilt"):
+        steps: Any = world.platform.operate(Rebuild())
+        await anext(steps)
+        with pytest.raises(Busy, match="rebuilt"):
             await world.rebuilt_equal()
-        world.graph.gate.open()
-        await first
-        await world.is_fold_of_log()
+        await steps.aclose()
+        await world.rebuilt_equal()
 
 
-async def test_an_abandoned_rebuild_is_finished_by_the_projector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agent_orchestration.pipeline.projector.BATCH", 5)
-    monkeypatch.setattr("agent_orchestration.pipeline.gateway.CATCH_UP_SECONDS", 0.01)
+async def test_an_empty_graph_is_filled_by_its_owner(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await busy_history(world, "default")
-        before = await world.fingerprint()
-        steps: Any = world.platform.operate(Rebuild())
-        assert (await anext(steps))["done"] == 5
-        world.graph.gate.close()
-        await steps.aclose()
-        meanwhile = await world.call("list_agents")
-        assert meanwhile["stale"]
-        assert (await world.call("get_agent", agent_id="ann"))["seq"] == 5
-        world.graph.gate.open()
         await world.settled()
+        before = await world.fingerprint()
+    for file in graph_files(tmp_path):
+        file.unlink()
+    async with World(tmp_path) as world:
+        world.graph.gate.close()
+        rebuild = asyncio.create_task(world.rebuilt_equal())
+        await until(lambda: world.graph.gate.waiting == 1, "the owner at the gate")
+        world.graph.gate.open()
+        await rebuild
         assert await world.fingerprint() == before
-        await world.task("later")
 
 
-async def test_a_waiting_claim_outlives_a_rebuild(tmp_path: Path) -> None:
+async def test_filling_another_server_needs_its_address_and_password(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        with pytest.raises(Rejected, match="NEO4J_PASSWORD"):
+            await anext(world.platform.operate(Fill("bolt://localhost:1")))
+
+
+async def test_a_waiting_claim_outlives_a_repair(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.agent("ann")
         claim = asyncio.create_task(world.call("claim_task", agent_id="ann", wait_seconds=30))
         await until(lambda: world.log.appends["commands"] == 2, "claimed")
         await world.settled()
-        await world.rebuilt_equal()
+        await damage(world, "MATCH (t:Agent {id: 'ann'}) SET t.name = 'b'")
+        assert (await rebuilt(world))["changed"] == 1
 
         async def created() -> bool:
             try:

@@ -156,19 +156,6 @@ async def test_a_restart_gives_the_lease_its_full_time_again(
         assert await status(world) == ("ready", 1)
 
 
-async def test_a_rebuild_gives_the_lease_its_full_time_again(ticks: Ticks) -> None:
-    await claimed(ticks.world)
-    await ticks.pass_seconds(LEASE - 1)
-    await ticks.world.rebuilt_equal()
-    ticks.seen.clear()
-    await ticks.world.ready()
-    await until(lambda: bool(ticks.seen), "the first tick")
-    await ticks.pass_seconds(LEASE - 1)
-    assert await status(ticks.world) == ("running", 1)
-    await ticks.pass_seconds(2)
-    assert await status(ticks.world) == ("ready", 1)
-
-
 async def failed(world: World, seconds: float) -> None:
     held = {"task_id": "t", "agent_id": "ann", "attempt": 1}
     await world.call("fail_task", **held, error="no", retry_after_seconds=seconds)

@@ -73,6 +73,11 @@ class WatchedGraph(KgliteGraph):
         self.refuse: Callable[[GraphWrite], None] = lambda _: None
         self.queries = 0
 
+    def damage(self, statement: str, parameters: Row) -> None:
+        """Change it behind the platform's back."""
+        assert self._opened is not None
+        self._opened.session.execute(statement, params=parameters)
+
     async def write(self, write: GraphWrite) -> None:
         await self.gate.passage()
         self.refuse(write)

@@ -82,6 +82,3 @@ class SimulatedGraph:
 
     async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
         return await self._store.graph.explain_is_read(statement, parameters)
-
-    async def clear(self) -> None:
-        await self._store.graph.clear()

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from agent_orchestration.app import REGISTRY, Platform
 from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.other_graphs import OtherGraphs
+from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import NotFound, PlatformError, Unavailable
 from tests.simulation.faults import EVENTS, Faults
@@ -47,6 +49,7 @@ class NodeBackends:
         self.log = SimulatedLog(world.broker, process, world.faults, world.members)
         self.graph = SimulatedGraph(world.store, process, world.faults)
         self.blobs = world.blobs
+        self.other_graphs = OtherGraphs(Config(), ())
 
     async def start(self) -> None: ...
 

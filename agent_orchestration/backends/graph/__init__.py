@@ -103,7 +103,3 @@ class Graph(Protocol):
     async def explain_is_read(self, statement: str, parameters: Mapping[str, Any]) -> bool:
         """Whether the engine's plan of the statement only reads the graph. Raises like `query`."""
         ...
-
-    async def clear(self) -> None:
-        """Delete everything, checkpoints too, and apply constraints and indexes again."""
-        ...

@@ -231,22 +231,6 @@ class KgliteGraph:
             return False
         return only_reads(str(row["operation"]) for row in rows)
 
-    async def clear(self) -> None:
-        """See `Graph`. Reads wait until the new graph is open."""
-        async with self._lock:
-            opened = self._require()
-            work = functools.partial(self._open_anew, opened.session)
-            session = await self._write_in_thread(opened, work)
-            self._opened = msgspec.structs.replace(opened, session=session)
-
-    def _open_anew(self, session: kglite.Session) -> kglite.Session:
-        self._known.clear()
-        with opening_errors(self._path):
-            session.close()
-            for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
-                path.unlink(missing_ok=True)
-        return self._open()
-
     def _require(self) -> Opened:
         if self._opened is None:
             raise Unavailable("graph_closed", "the graph is not open: start it, or try again later")

@@ -31,13 +31,6 @@ SET_BOTH_POSITIONS = SET_POSITION + (
     ", c.published_epoch = $published_epoch, c.published_offset = $published_offset"
 )
 
-#: Clearing takes many transactions. A node says that it has begun, so that it can be ended.
-CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) RETURN c.id AS id"
-BEGIN_CLEARING = (
-    "MERGE (c:Checkpoint {id: 'clearing'}) WITH c MATCH (n:Checkpoint) WHERE n <> c DELETE n"
-)
-END_CLEARING = "MATCH (c:Checkpoint {id: 'clearing'}) DELETE c"
-
 
 def checkpoint_id(partition: int) -> str:
     """The `id` of a partition's Checkpoint node."""
@@ -148,18 +141,6 @@ def links_from(label: str) -> str:
     )
 
 
-@cache
-def clear_links(kind: str) -> str:
-    """Delete at most `$limit` relationships of a type: `{n}`, how many."""
-    return f"MATCH ()-[r:{plain(kind)}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
-
-
-@cache
-def clear_nodes(label: str) -> str:
-    """Delete at most `$limit` nodes of a label with their relationships: `{n}`, how many."""
-    return f"MATCH (n:{plain(label)}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
-
-
 def explain(statement: str) -> str:
     """The statement that asks for another one's plan."""
     return f"EXPLAIN {statement}"
@@ -186,12 +167,6 @@ class Vocabulary:
             self._check_label(end)
             if kind not in self.types:
                 raise WriteRefused("undeclared", f"the relationship type {kind} is not declared")
-
-    def clear(self) -> Iterator[str]:
-        """Statements that delete all that batches may write, each to be repeated until it finds
-        nothing. Relationships come first, for one node may have very many."""
-        yield from map(clear_links, sorted(self.types))
-        yield from map(clear_nodes, sorted(self.labels))
 
     def _check_label(self, label: str) -> None:
         if label not in self.labels:

@@ -4,12 +4,13 @@ The record then has an empty value, and the digest in the header `ce_dataref`, t
 extension for data kept elsewhere. Whoever reads through this log never notices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from agent_orchestration.backends.blobs import BlobStore
-from agent_orchestration.backends.log import Assigned, Log, Position, Stamp, Topic
+from agent_orchestration.backends.log import Log, Stamp
+from agent_orchestration.backends.log.wrapped import WrappedLog
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import Corrupt, NotFound
 from agent_orchestration.core.types import BLOB_THRESHOLD
@@ -19,34 +20,12 @@ READ_BYTES = 16 * 1024 * 1024
 """Kept values that one read fetches: thousands of records may name some megabytes each."""
 
 
-class ClaimCheckLog:
+class ClaimCheckLog(WrappedLog):
     """Wraps a log; see `backends.log.Log` for every method."""
 
     def __init__(self, log: Log, blobs: BlobStore) -> None:
-        self._log = log
+        super().__init__(log)
         self._blobs = blobs
-
-    @property
-    def inner(self) -> Log:
-        """The wrapped log, which shows records as they are kept."""
-        return self._log
-
-    @property
-    def epoch(self) -> int:
-        """The wrapped log's."""
-        return self._log.epoch
-
-    async def start(self) -> None:
-        """Opens the wrapped log."""
-        await self._log.start()
-
-    async def stop(self) -> None:
-        """Closes the wrapped log."""
-        await self._log.stop()
-
-    def topics(self) -> Mapping[str, Topic]:
-        """The wrapped log's."""
-        return self._log.topics()
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
         """The values go to the blob store first: no record ever names a blob that is not there."""
@@ -64,36 +43,6 @@ class ClaimCheckLog:
                 break
             found.append(whole)
         return found
-
-    async def wait(self, topic: str, partition: int, offset: int, seconds: float) -> bool:
-        """As the wrapped log."""
-        return await self._log.wait(topic, partition, offset, seconds)
-
-    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """As the wrapped log."""
-        return await self._log.bounds(topic, partition)
-
-    async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """As the wrapped log."""
-        await self._log.commit(group, topic, partition, offset)
-
-    async def committed(self, group: str, topic: str, partition: int) -> Position | None:
-        """As the wrapped log."""
-        return await self._log.committed(group, topic, partition)
-
-    async def join(
-        self, group: str, topics: Sequence[str], assigned: Assigned, revoked: Assigned
-    ) -> None:
-        """As the wrapped log."""
-        await self._log.join(group, topics, assigned, revoked)
-
-    async def leave(self, group: str) -> None:
-        """As the wrapped log."""
-        await self._log.leave(group)
-
-    async def member_rules(self, group: str) -> Sequence[int]:
-        """As the wrapped log."""
-        return await self._log.member_rules(group)
 
     async def _in(self, record: Record) -> Record:
         if len(record.value) <= BLOB_THRESHOLD:

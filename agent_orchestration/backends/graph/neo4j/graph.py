@@ -27,8 +27,6 @@ from agent_orchestration.core.entities import Entity, Row
 WRITE_SECONDS = 60.0
 COMMIT_SECONDS = 30.0
 POSITION_SECONDS = 5.0
-#: How much of a graph is deleted in one transaction.
-CLEAR_ROWS = 20_000
 INDEX_SECONDS = 600
 
 
@@ -48,13 +46,11 @@ class Neo4jGraph:
         self._small = Combined(self._write_together)
 
     async def start(self) -> None:
-        """See `Graph`. Ends what an interrupted `clear` left undone."""
+        """See `Graph`."""
         await self._connection.open()
         try:
             with writing_errors():
                 await self._apply_schema()
-                if await self._connection.run(statements.CLEARING):
-                    await self._clear()
         except BaseException:
             await self.stop()
             raise
@@ -140,21 +136,6 @@ class Neo4jGraph:
             return False
         plan = cast("dict[str, Any] | None", summary.plan)  # pyright: ignore[reportUnknownMemberType]
         return plan is not None and only_reads(plan)
-
-    async def clear(self) -> None:
-        """See `Graph`. Nodes with other labels than the platform's stay. Nobody may write
-        meanwhile; interrupted, it is ended by the next `start`."""
-        with writing_errors():
-            await self._clear()
-
-    async def _clear(self) -> None:
-        run = self._connection.run
-        await run(statements.BEGIN_CLEARING)
-        for statement in self._vocabulary.clear():
-            while (await run(statement, {"limit": CLEAR_ROWS}))[0]["n"]:
-                pass
-        await run(statements.END_CLEARING)
-        await self._apply_schema()
 
     async def _apply_schema(self) -> None:
         run = self._connection.run
