@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from agent_orchestration import __version__
@@ -21,6 +22,7 @@ from agent_orchestration.core.errors import Busy, Forbidden, NotFound, PlatformE
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.operations import Fill, Operation, Rebuild, Verify
+from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
     capabilities,
@@ -32,9 +34,11 @@ from agent_orchestration.domain import (
     tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.as_of import AsOf
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.gateway import CallerGateway
+from agent_orchestration.pipeline.loading import graph_seq
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
@@ -140,7 +144,8 @@ class Platform:
         )
         self._services = services
         self._owned = Ownership(services, shared=self._shared)
-        self._cypher = ReadOnlyRunner(self._graph)
+        self._cypher = ReadOnlyRunner()
+        self._as_of = AsOf(services, backends.other_graphs)
 
     async def start(self) -> None:
         """Open the backends and begin work."""
@@ -152,6 +157,7 @@ class Platform:
     async def stop(self) -> None:
         """End work and close everything; may be called whatever `start` did."""
         await self._owned.leave()
+        await self._as_of.stop()
         await self._replies.stop()
         await self._backends.stop()
 
@@ -230,12 +236,17 @@ class Platform:
         )
 
     async def _read_cypher(
-        self, query: str, parameters: Mapping[str, Any], tenant: str
-    ) -> list[dict[str, Any]]:
+        self, query: str, parameters: Mapping[str, Any], tenant: str, at: int | datetime | None
+    ) -> Rows:
         """A caller's own Cypher sees the whole graph, so only the default tenant may."""
         if tenant != DEFAULT_TENANT:
             raise Forbidden("not_your_graph", f"tenant {tenant} may not read the graph with Cypher")
-        return await self._cypher.run(query, parameters, tenant)
+        if at is None:
+            return Rows(await self._cypher.run(self._graph, query, parameters, tenant))
+        async with self._as_of.graph(tenant, at) as graph:
+            rows = Rows(await self._cypher.run(graph, query, parameters, tenant))
+            rows.seq = await graph_seq(graph, tenant)
+            return rows
 
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
         """See `CallerGateway`."""

@@ -1,5 +1,6 @@
 """Graphs beside the one that everybody reads: embedded ones for a while, and other servers."""
 
+import asyncio
 import shutil
 from collections.abc import Iterable
 
@@ -36,6 +37,10 @@ class OtherGraphs:
             self.remove_scratch(name)
             await graph.start()
         return graph
+
+    async def copy_scratch(self, source: str, target: str) -> None:
+        """Copy the embedded graph of one name to another one; nobody may have them open."""
+        await asyncio.to_thread(shutil.copytree, self._folder / source, self._folder / target)
 
     def remove_scratch(self, name: str) -> None:
         """Delete it, if there is one; nobody may have it open."""

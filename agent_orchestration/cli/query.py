@@ -30,6 +30,14 @@ def query(
         str | None,
         typer.Option("--name", metavar="NAME", help="A question.", autocompletion=_complete),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="SEQ|TIME",
+            help="Ask the graph as it was after that event, or then (2026-01-31T12:00:00Z).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -39,13 +47,18 @@ def query(
     Example: agent-orchestration query "MATCH (t:Task) RETURN t.status AS status, count(t) AS n"
 
     Example: agent-orchestration query --name history after=0 limit=10
+
+    Example: agent-orchestration query --at 120 "MATCH (t:Task) RETURN count(t) AS tasks"
     """
     given = list(words or [])
     if name is None and not given:
         (print_json if as_json else print_rows)(_named())
         return
     if name is None:
-        tool, arguments = "read_cypher", {"query": given.pop(0)}
+        moment = int(at) if at is not None and at.isdecimal() else at
+        tool, arguments = "read_cypher", {"query": given.pop(0), "at": moment}
+    elif at is not None:
+        raise typer.BadParameter("goes with Cypher, not with --name", param_hint="--at")
     else:
         tool, arguments = "run_named_query", {"name": name}
     answer = ask(settings(config, data), tool, {**arguments, "params": _parameters(given)})

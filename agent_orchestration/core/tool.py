@@ -9,6 +9,7 @@ import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from types import UnionType
 from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
 
@@ -84,8 +85,12 @@ class Gateway(Protocol):
         """Wait at most `seconds` until the graph is beyond `after`; the seconds that are left."""
         ...
 
-    async def read_cypher(self, query: str, parameters: Mapping[str, Any]) -> Rows:
-        """Rows of a caller's own read-only Cypher; `Rejected` where it is not allowed."""
+    async def read_cypher(
+        self, query: str, parameters: Mapping[str, Any], at: int | datetime | None = None
+    ) -> Rows:
+        """Rows of a caller's own read-only Cypher, of the graph as it is or as it was: at a time,
+        or after the event with that `seq`. `Rejected` where it is not allowed, `NotFound` for an
+        event that there is not."""
         ...
 
     async def read_blob(self, digest: str) -> bytes:

@@ -1,6 +1,7 @@
 """What tools are given: commands and questions, bound to one caller."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, cast
 
 from agent_orchestration.backends.blobs import BlobStore
@@ -19,7 +20,7 @@ QUERY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """How often a process that waits for what others fold looks at the graph."""
 CaughtUp = Callable[[str, float], Awaitable[bool]]
-ReadCypher = Callable[[str, Mapping[str, Any], str], Awaitable[list[dict[str, Any]]]]
+ReadCypher = Callable[[str, Mapping[str, Any], str, int | datetime | None], Awaitable[Rows]]
 
 
 class CallerGateway:
@@ -120,10 +121,14 @@ class CallerGateway:
                 break
         return max(left, 0.0)
 
-    async def read_cypher(self, query: str, parameters: Mapping[str, Any]) -> Rows:
+    async def read_cypher(
+        self, query: str, parameters: Mapping[str, Any], at: int | datetime | None = None
+    ) -> Rows:
         """See `core.tool.Gateway`."""
+        if at is not None:
+            return await self._read_cypher(query, parameters, self.tenant, at)
         reached = await self._reached(0)
-        rows = Rows(await self._read_cypher(query, parameters, self.tenant))
+        rows = await self._read_cypher(query, parameters, self.tenant, None)
         rows.seq, rows.stale = await self._seq(), not reached
         return rows
 

@@ -34,7 +34,8 @@ async def corrupt(
     nodes: list[Key] = []
     links: list[tuple[str, str, str, str, str]] = []
     for label in labels(entities):
-        rows = await graph.query(statements.node_ids(label), {"after": "", "limit": 100_000})
+        parameters = {"after": "", "limit": 100_000}
+        rows = await graph.query(statements.node_ids(label), parameters, seconds=60)
         nodes += [(label, row["id"]) for row in rows]
         found = await graph.query(LINKS.format(label), {}, seconds=60)
         links += [(label, row["id"], row["type"], row["label"], row["target"]) for row in found]

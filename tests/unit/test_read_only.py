@@ -430,16 +430,16 @@ async def test_a_plan_that_does_more_is_refused_before_it_runs() -> None:
 async def test_two_at_once_for_each_tenant() -> None:
     graph = ScriptedGraph([{"x": 1}])
     graph.go.clear()
-    runner = ReadOnlyRunner(graph)
-    running = [asyncio.create_task(runner.run("RETURN 1", {}, "a")) for _ in range(2)]
-    running.append(asyncio.create_task(runner.run("RETURN 1", {}, "b")))
+    runner = ReadOnlyRunner()
+    running = [asyncio.create_task(runner.run(graph, "RETURN 1", {}, "a")) for _ in range(2)]
+    running.append(asyncio.create_task(runner.run(graph, "RETURN 1", {}, "b")))
     for _ in running:
         await graph.waiting.acquire()
     with pytest.raises(Busy) as busy:
-        await runner.run("RETURN 1", {}, "a")
+        await runner.run(graph, "RETURN 1", {}, "a")
     assert busy.value.details["retry_after"] == 1
     running[0].cancel()
     graph.go.set()
     await asyncio.wait(running)
     assert running[0].cancelled()
-    assert await runner.run("RETURN 1", {}, "a") == [{"x": 1}]
+    assert await runner.run(graph, "RETURN 1", {}, "a") == [{"x": 1}]

@@ -139,17 +139,18 @@ def _clean(value: Any) -> Any:
 
 
 class ReadOnlyRunner:
-    """Runs callers' statements on a graph, so many at once for each tenant."""
+    """Runs callers' statements, so many at once for each tenant."""
 
-    def __init__(self, graph: Graph, at_once: int = AT_ONCE) -> None:
-        self._graph = graph
+    def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._running: dict[str, int] = {}
 
-    async def run(self, query: str, parameters: Mapping[str, Any], tenant: str) -> list[Row]:
+    async def run(
+        self, graph: Graph, query: str, parameters: Mapping[str, Any], tenant: str
+    ) -> list[Row]:
         """See `run_read_only`. `Busy` while the tenant has its share running."""
         with self._slot(tenant):
-            return await run_read_only(self._graph, query, parameters)
+            return await run_read_only(graph, query, parameters)
 
     @contextmanager
     def _slot(self, tenant: str) -> Generator[None]:

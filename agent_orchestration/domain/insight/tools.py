@@ -17,6 +17,7 @@ from agent_orchestration.core.types import (
     json_value,
 )
 
+Seq = Annotated[int, Field(ge=1, lt=2**63)]
 QueryName = Annotated[
     str, Field(description="one of the named questions", json_schema_extra={NAMED_QUERY: True})
 ]
@@ -183,15 +184,20 @@ async def read_cypher(
     gateway: Gateway,
     query: Annotated[Text, Field(description="one read-only statement, 8 KiB at most")],
     params: Annotated[dict[str, Any] | None, Field(description="its $parameters")] = None,
+    at: Annotated[
+        Seq | Instant | None,
+        Field(description="the graph as it was after the event with this seq, or at this time"),
+    ] = None,
 ) -> Answer:
-    """Run your own read-only Cypher on the graph: MATCH, WHERE, WITH, UNWIND, RETURN, ORDER BY,
-    SKIP, LIMIT, UNION and read-only subqueries. At most 1,000 rows and 5 seconds.
+    """Run your own read-only Cypher on the graph, as it is or as it was: MATCH, WHERE, WITH,
+    UNWIND, RETURN, ORDER BY, SKIP, LIMIT, UNION and read-only subqueries. At most 1,000 rows and 5
+    seconds.
 
     Example: MATCH (a:Agent)-[:HAS_CAPABILITY]->(c:Capability) RETURN c.name AS capability,
     count(a) AS agents ORDER BY agents DESC. Alias every returned expression.
     """
     json_text(params, "params")  # refuses what no graph could be asked with
-    rows = await gateway.read_cypher(query, params or {})
+    rows = await gateway.read_cypher(query, params or {}, at)
     return _answer(rows)
 
 
