@@ -21,7 +21,7 @@ from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Busy, Forbidden, NotFound, PlatformError
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.operations import Fill, Operation, Rebuild, Verify
+from agent_orchestration.core.operations import Archive, Fill, Operation, Rebuild, Verify
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
@@ -34,6 +34,7 @@ from agent_orchestration.domain import (
     tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
+from agent_orchestration.pipeline.archiving import archive
 from agent_orchestration.pipeline.as_of import AsOf
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.common_rules import common_rules
@@ -141,6 +142,7 @@ class Platform:
             hints,
             self._replies,
             clock,
+            backends.archive,
         )
         self._services = services
         self._owned = Ownership(services, shared=self._shared)
@@ -199,6 +201,8 @@ class Platform:
                 steps = verify(self._log, self._graph, tenant)
             case Rebuild(repair):
                 steps = self._rebuild(repairs=repair)
+            case Archive(only_look):
+                steps = archive(self._services, only_look=only_look)
             case Fill(uri):
                 steps = fill(self._services, self._backends.other_graphs.on_server(uri))
         async with contextlib.aclosing(steps):

@@ -15,7 +15,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
-from agent_orchestration.config_types import Count, Milliseconds, NotEmpty, Port, Seconds, Section
+from agent_orchestration.config_types import (
+    Count,
+    Days,
+    Milliseconds,
+    NotEmpty,
+    Port,
+    Seconds,
+    Section,
+)
 from agent_orchestration.core.errors import PlatformError
 
 Backend = Literal["embedded", "kafka-neo4j"]
@@ -38,6 +46,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_DATA": ("data",),
     "AGENT_ORCHESTRATION_BACKEND": ("backend",),
     "AGENT_ORCHESTRATION_BLOBS": ("blobs",),
+    "AGENT_ORCHESTRATION_ARCHIVE": ("archive", "url"),
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
@@ -106,6 +115,13 @@ def _folder(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
 
+def _place(value: object) -> object:
+    """A folder may be relative, or in the user's home."""
+    if isinstance(value, str) and "://" not in value:
+        return str(_folder(value))
+    return value
+
+
 class Server(Section):
     """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
     clients the verbs of this machine are. `allowed_hosts` are the names by which requests may call
@@ -131,6 +147,14 @@ class Database(Section):
     password: SecretStr | None = None
     pool_size: Count = 10
     connection_timeout: Milliseconds = 5000
+
+
+class Archive(Section):
+    """Where events are kept for ever: `url` is a folder, or what fsspec understands. What is there
+    leaves the log after `keep_days`; without a place nothing does."""
+
+    url: Annotated[str, BeforeValidator(_place)] | None = None
+    keep_days: Days = 7
 
 
 class OpenAI(Section):
@@ -160,6 +184,7 @@ class Config(Section):
     server: Server = Server()
     database: Database = Database()
     kafka: Kafka = Kafka()
+    archive: Archive = Archive()
     openai: OpenAI = OpenAI()
     logging: Logging = Logging()
 

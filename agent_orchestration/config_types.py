@@ -14,6 +14,7 @@ def no_bool(value: object) -> object:
 
 Count = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=10_000)]
 Seconds = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=3600)]
+Days = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=36_500)]
 Milliseconds = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=3_600_000)]
 Port = Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=65535)]
 NotEmpty = Annotated[str, Field(min_length=1)]

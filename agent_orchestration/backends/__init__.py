@@ -5,6 +5,7 @@ from typing import Protocol
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.log import Log
+from agent_orchestration.backends.log.archive import Archive
 from agent_orchestration.backends.other_graphs import OtherGraphs
 
 
@@ -24,6 +25,11 @@ class Backends(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """What is too large for a record."""
+        ...
+
+    @property
+    def archive(self) -> Archive | None:
+        """Where old events are kept, if the settings name a place."""
         ...
 
     @property

@@ -8,6 +8,8 @@ from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph import GraphUnreadable
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log import Topic
+from agent_orchestration.backends.log.archive import opened
+from agent_orchestration.backends.log.archived import with_archive
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.backends.other_graphs import OtherGraphs
@@ -34,7 +36,9 @@ class EmbeddedBackends:
         self._folder = folder = config.data
         self._clock = clock
         self.blobs = FolderBlobs(folder / "blobs")
-        self.log = ClaimCheckLog(SqliteLog(folder / "log.sqlite", topics, clock), self.blobs)
+        self.archive = opened(config.archive)
+        log = SqliteLog(folder / "log.sqlite", topics, clock)
+        self.log = ClaimCheckLog(with_archive(log, self.archive), self.blobs)
         self.graph = KgliteGraph(folder / "graph.kgl", entities)
         self.other_graphs = OtherGraphs(config, entities)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.log import Topic
+from agent_orchestration.backends.log.archive import opened
+from agent_orchestration.backends.log.archived import with_archive
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.backends.other_graphs import OtherGraphs
@@ -25,9 +27,9 @@ class KafkaNeo4jBackends:
     ) -> None:
         self.blobs = FolderBlobs(config.blobs or Path(config.data) / "blobs")
         production = config.environment == "production"
-        self.log = ClaimCheckLog(
-            KafkaLog(config.kafka, topics, production=production, rules=rules), self.blobs
-        )
+        self.archive = opened(config.archive)
+        log = KafkaLog(config.kafka, topics, production=production, rules=rules)
+        self.log = ClaimCheckLog(with_archive(log, self.archive), self.blobs)
         self.graph = Neo4jGraph(config.database, entities)
         self.other_graphs = OtherGraphs(config, entities)
 

@@ -86,6 +86,8 @@ def _checks(config: Path | None, data: Path | None) -> Iterator[Check]:
         yield from _contents(loaded)
     else:
         yield from _status(loaded)
+    if loaded.archive.url is not None:
+        yield _archive(loaded)
     yield _port(loaded, owner)
 
 
@@ -179,6 +181,23 @@ def _status(config: "Config") -> Iterator[Check]:
     for name, found in status["checks"].items():
         state = "ok" if found["ok"] else "fail"
         yield Check(name, state, found["detail"], "" if found["ok"] else "see the server's log")
+
+
+def _archive(config: "Config") -> Check:
+    from agent_orchestration.cli.operations import operated  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.core.operations import Archive  # noqa: PLC0415
+
+    remedy = "see that its place can be written to, and that a processor runs"
+    try:
+        found = operated(config, Archive(only_look=True))
+    except PlatformError as error:
+        return Check("archive", "fail", error.reason, remedy)
+    waiting = sum(one["waiting"] for one in found["partitions"])
+    minutes = max(one["waiting_ms"] for one in found["partitions"]) / 60_000 if waiting else 0
+    detail = f"{waiting} events wait for {found['place']}, the oldest for {minutes:.0f} minutes"
+    if found["ok"]:
+        return Check("archive", "ok", detail)
+    return Check("archive", "warn", detail, remedy)
 
 
 async def _settled_status(dispatcher: "SessionDispatcher") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
+    archive,
     call,
     consumer_groups,
     copy_log,
@@ -51,6 +52,7 @@ for module in (
     plan,
     rebuild,
     verify,
+    archive,
     rules,
     doctor,
     install,

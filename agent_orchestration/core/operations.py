@@ -37,5 +37,17 @@ class Verify(msgspec.Struct, frozen=True, tag="verify", forbid_unknown_fields=Tr
     tenant: str | None = None
 
 
-Operation = Fill | Rebuild | Verify
+class Archive(msgspec.Struct, frozen=True, tag="archive", forbid_unknown_fields=True):
+    """Archive all events that are not yet, and delete from the log those that are archived and old;
+    with `only_look` neither.
+
+    Answers `{"place", "written", "deleted", "ok", "partitions": [{"partition", "first", "archived",
+    "waiting", "waiting_ms"}], "seconds"}`: events before `archived` are in the archive, those
+    before `first` nowhere else. `ok`: none has waited for an hour.
+    """
+
+    only_look: bool = False
+
+
+Operation = Archive | Fill | Rebuild | Verify
 """One of them; as JSON `{"type": "verify", "tenant": "acme"}`."""

@@ -11,8 +11,8 @@ import msgspec
 
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.log import Log
-from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.copy_mark import CopyTarget
+from agent_orchestration.backends.log.wrapped import WrappedLog
 from agent_orchestration.core.envelope import EventEnvelope, Record, StoredRecord
 from agent_orchestration.core.errors import Corrupt, NotFound, Rejected
 from agent_orchestration.core.types import BLOB_KEY
@@ -71,7 +71,7 @@ async def copy_log(
     that has records of its own, and where the source went on meanwhile; `Corrupt` for a history
     that cannot be folded and for a target that holds something else; what logs and blobs raise.
     """
-    log = target.log.inner if isinstance(target.log, ClaimCheckLog) else target.log
+    log = target.log.inner if isinstance(target.log, WrappedLog) else target.log
     if not isinstance(log, CopyTarget):
         raise TypeError(f"{type(log).__name__} cannot be filled")
     await quiet()

@@ -24,17 +24,18 @@ async def offsets_at(log: Log, tenant: str, at: int | datetime) -> Offsets:
     partitions = log.topics()[EVENTS].partitions
     if isinstance(at, datetime):
         milliseconds = to_milliseconds(at)
-        return tuple([await _after(log, number, milliseconds) for number in range(partitions)])
+        ends = [await offset_after(log, number, milliseconds) for number in range(partitions)]
+        return tuple(ends)
     home = partition_of(tenant, partitions)
     offset, timestamp = await _event(log, home, tenant, at)
     found = [
-        offset + 1 if number == home else await _after(log, number, timestamp)
+        offset + 1 if number == home else await offset_after(log, number, timestamp)
         for number in range(partitions)
     ]
     return tuple(found)
 
 
-async def _after(log: Log, partition: int, timestamp: int) -> int:
+async def offset_after(log: Log, partition: int, timestamp: int) -> int:
     """The offset of the first record that is younger."""
     low, high = await log.bounds(EVENTS, partition)
     while low < high:

@@ -14,6 +14,7 @@ from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
+from agent_orchestration.pipeline.archiving import Archiver
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
@@ -163,6 +164,8 @@ class Partition:
                 group.create_task(processor.run())
                 group.create_task(timer.run())
                 group.create_task(Publisher(services, projector, self.number).run())
+                if services.archive is not None:
+                    group.create_task(Archiver(services, services.archive, self.number).run())
                 await processor.taken_over.wait()
                 self._caught_up.set()
         finally:

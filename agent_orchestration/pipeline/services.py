@@ -6,6 +6,7 @@ import msgspec
 
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.log import Log
+from agent_orchestration.backends.log.archive import Archive
 from agent_orchestration.core.module import Registry
 from agent_orchestration.pipeline.answers import ReadyHints
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -19,7 +20,7 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class Services(msgspec.Struct, frozen=True):
     """Backends and the parts that are one per process.
 
-    `clock`: milliseconds since the epoch.
+    `clock`: milliseconds since the epoch. Without an `archive` no event is ever deleted.
     """
 
     log: Log
@@ -30,3 +31,4 @@ class Services(msgspec.Struct, frozen=True):
     hints: ReadyHints
     replies: Replies
     clock: Callable[[], int]
+    archive: Archive | None = None

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph.kglite import KgliteGraph
+from agent_orchestration.backends.log.archive import Archive
 from agent_orchestration.backends.log.claim_check import ClaimCheckLog
 from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.backends.other_graphs import OtherGraphs
@@ -19,6 +20,7 @@ class KafkaBackends(Generic[L]):
 
     def __init__(self, raw: KafkaLog, folder: Path, kind: type[L]) -> None:
         self.raw = raw
+        self.archive: Archive | None = None
         self.blobs = FolderBlobs(folder / "blobs")
         self.log = kind(raw, self.blobs)
         self.graph = KgliteGraph(folder / "graph" / "graph.kgl", REGISTRY.entities.values())

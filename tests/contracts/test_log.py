@@ -139,6 +139,27 @@ async def test_bounds_are_the_first_record_kept_and_the_next_offset(log: Log) ->
     assert await log.bounds("events", 1) == (0, 0)
 
 
+async def test_the_first_records_can_be_deleted(open_log: OpenLog) -> None:
+    log = await open_log(TOPICS)
+    await log.append("events", 1, records(*(str(n) for n in range(2500))))
+    await log.delete_before("events", 1, 2100)
+    for _ in range(2):
+        await log.delete_before("events", 1, 2100)
+        await log.delete_before("events", 1, 7)
+        assert await log.bounds("events", 1) == (2100, 2500)
+        assert await log.bounds("events", 0) == (0, 0)
+        with pytest.raises(LogLost):
+            await log.read("events", 1, 2099, 1)
+        assert values(await log.read("events", 1, 2100, 2)) == ["2100", "2101"]
+        with pytest.raises(LogLost):
+            await log.delete_before("events", 1, 2501)
+        log = await open_log(TOPICS)
+    await log.delete_before("events", 1, 2500)
+    assert await log.bounds("events", 1) == (2500, 2500)
+    [stamp] = await log.append("events", 1, records("next"))
+    assert stamp.offset == 2500
+
+
 async def test_the_end_is_empty_and_positions_outside_are_lost(log: Log) -> None:
     await log.append("events", 0, records("a", "b"))
     assert await log.read("events", 0, 2, 10) == []

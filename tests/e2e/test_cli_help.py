@@ -29,6 +29,7 @@ VERBS = [
     "run",
     "rebuild",
     "verify",
+    "archive",
     "rules show",
     "rules raise",
     "doctor",

@@ -53,14 +53,16 @@ async def until_async(condition: Callable[[], Awaitable[bool]], what: str = "") 
 class World:
     """A platform on a folder, its log and graph, and short ways to use them."""
 
-    def __init__(self, folder: Path, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self, folder: Path, clock: Callable[[], int] = wall_clock, **settings: Any
+    ) -> None:
         self.folder = folder
         self.log: WatchedLog
         self.graph: WatchedGraph
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("agent_orchestration.backends.embedded.SqliteLog", self._make_log)
             patch.setattr("agent_orchestration.backends.embedded.KgliteGraph", self._make_graph)
-            self.platform = Platform(open_backends(Config(data=folder), clock), clock)
+            self.platform = Platform(open_backends(Config(data=folder, **settings), clock), clock)
 
     def _make_log(self, path: Path, topics: Any, clock: Callable[[], int]) -> WatchedLog:
         self.log = WatchedLog(path, topics, clock)

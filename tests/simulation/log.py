@@ -175,6 +175,9 @@ class SimulatedLog:
         await self._way()
         return 0, end
 
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        raise NotImplementedError
+
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         await self._way()
         fault = self._faults.one_of(COMMIT)

@@ -50,6 +50,7 @@ class NodeBackends:
         self.graph = SimulatedGraph(world.store, process, world.faults)
         self.blobs = world.blobs
         self.other_graphs = OtherGraphs(Config(), ())
+        self.archive = None
 
     async def start(self) -> None: ...
 

@@ -118,6 +118,11 @@ class Log(Protocol):
         """(offset of the first record kept, offset the next append will get)."""
         ...
 
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records before an offset, for good; the others keep theirs. None where that is
+        at or before the first one. Raises `LogLost` beyond the end, `Unavailable`."""
+        ...
+
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Remember a group's position: the next offset to read. Raises `Unavailable` where the
         group has moved on and this process is none of its members any more."""

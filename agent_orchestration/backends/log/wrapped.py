@@ -14,8 +14,8 @@ class WrappedLog:
 
     @property
     def inner(self) -> Log:
-        """The wrapped log, which shows records as they are kept."""
-        return self._log
+        """The log that all is wrapped around, which shows records as they are kept."""
+        return self._log.inner if isinstance(self._log, WrappedLog) else self._log
 
     @property
     def epoch(self) -> int:
@@ -49,6 +49,10 @@ class WrappedLog:
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """As the wrapped log."""
         return await self._log.bounds(topic, partition)
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """As the wrapped log."""
+        await self._log.delete_before(topic, partition, offset)
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """As the wrapped log."""

@@ -13,6 +13,7 @@ from agent_orchestration.backends.log import (
     Topic,
     common_count,
     declared,
+    log_lost,
 )
 from agent_orchestration.backends.log.kafka import epoch
 from agent_orchestration.backends.log.kafka.appender import Appender
@@ -25,6 +26,7 @@ from agent_orchestration.backends.log.kafka.positions import Positions
 from agent_orchestration.backends.log.kafka.reader import Reader
 from agent_orchestration.backends.log.kafka.topics import (
     configured,
+    delete_before,
     describe,
     plan,
     refuse_unusable,
@@ -175,6 +177,15 @@ class KafkaLog:
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """(offset of the first record kept, offset the next append will get), asked anew."""
         return await self._reader.bounds(self._open(topic, partition))
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records before an offset; readers see it at once, the disk in a while."""
+        place = self._open(topic, partition)
+        first, end = await self._reader.bounds(place)
+        if offset > end:
+            raise log_lost(topic, partition, offset, first, end)
+        if offset > first:
+            await delete_before(self._connection, place, offset)
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Remember a group's position. As a member of the group it is refused with `Unavailable`

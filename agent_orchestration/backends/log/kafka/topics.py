@@ -9,7 +9,11 @@ from typing import Any
 import msgspec
 from aiokafka.admin.config_resource import ConfigResourceType
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError
-from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.admin import (
+    CreateTopicsRequest,
+    DeleteRecordsRequest,
+    DescribeConfigsRequest,
+)
 from aiokafka.structs import TopicPartition
 
 from agent_orchestration.backends.log import Topic, common_count
@@ -23,6 +27,7 @@ from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.core.errors import Rejected
 
 _CREATE_MS = 10_000
+_DELETE_MS = 10_000
 #: Replicas from which on one may be missing while records are taken.
 _SAFE_REPLICAS = 3
 
@@ -98,6 +103,19 @@ async def describe(connection: Connection, planned: Sequence[PlannedTopic]) -> l
     found = await find_topics(connection, [one.name for one in planned])
     settings = await _settings(connection, planned, list(found))
     return [_report(one, found.get(one.name), settings.get(one.name, {})) for one in planned]
+
+
+async def delete_before(connection: Connection, place: TopicPartition, offset: int) -> None:
+    """Delete a partition's records before an offset within its bounds. Raises `Unavailable`."""
+    request = DeleteRecordsRequest([(place.topic, [(place.partition, offset)])], _DELETE_MS)
+
+    async def attempt() -> None:
+        answer = await connection.ask(connection.leader(place), request)
+        for topic in answer.topics:
+            for partition in topic[1]:
+                check(partition[2])
+
+    await connection.retrying(attempt, f"deleting the first records of {place.topic}")
 
 
 async def create(connection: Connection, planned: Sequence[PlannedTopic]) -> list[TopicReport]:

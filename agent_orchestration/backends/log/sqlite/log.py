@@ -22,6 +22,7 @@ from agent_orchestration.backends.log import (
     log_lost,
 )
 from agent_orchestration.backends.log.sqlite import file as sql
+from agent_orchestration.backends.log.sqlite.held import HeldPartition
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.core.errors import Rejected
 
@@ -31,30 +32,6 @@ _EXPIRE_EVERY_MS = 60_000
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-class _Partition:
-    """What is known of one partition in memory; a view shares that of its base topic."""
-
-    __slots__ = ("changed", "end", "expire_at", "first", "place", "timestamp")
-
-    def __init__(self, place: tuple[int, int], first: int, end: int, timestamp: int) -> None:
-        self.place = place
-        self.first = first
-        self.end = end
-        self.timestamp = timestamp
-        self.expire_at = 0.0
-        self.changed: asyncio.Event | None = None
-
-    def wake(self) -> None:
-        if self.changed is not None:
-            self.changed.set()
-            self.changed = None
-
-    async def change(self) -> None:
-        if self.changed is None:
-            self.changed = asyncio.Event()
-        await self.changed.wait()
 
 
 class SqliteLog:
@@ -75,7 +52,7 @@ class SqliteLog:
         self.epoch = 0
         self._clock = clock
         self._topics = _resolve_views({topic.name: topic for topic in topics})
-        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._partitions: dict[tuple[str, int], HeldPartition] = {}
         self._members: dict[str, tuple[frozenset[int], Assigned]] = {}
         self._file = sql.LogFile(path, fsync=fsync)
 
@@ -117,10 +94,10 @@ class SqliteLog:
                     else self._load_partition((number, partition))
                 )
 
-    def _load_partition(self, place: tuple[int, int]) -> _Partition:
+    def _load_partition(self, place: tuple[int, int]) -> HeldPartition:
         [(first, known)] = self._file.rows(sql.EXPIRED, place) or [(0, 0)]
         [(last, timestamp)] = self._file.rows(sql.LAST, place) or [(first - 1, known)]
-        return _Partition(place, first, last + 1, timestamp)
+        return HeldPartition(place, first, last + 1, timestamp)
 
     async def stop(self) -> None:
         """Close the file; waits in progress end with False, later calls raise `Unavailable`."""
@@ -169,13 +146,13 @@ class SqliteLog:
         rows = self._rows(topic, held, offset, max(limit, 0)) if offset < held.end else []
         return [sql.record_of(topic, partition, row) for row in rows]
 
-    def _rows(self, topic: str, held: _Partition, offset: int, limit: int) -> list[Any]:
+    def _rows(self, topic: str, held: HeldPartition, offset: int, limit: int) -> list[Any]:
         if self._topics[topic].view_of is None:
             return self._file.rows(sql.RECORDS_FROM, (*held.place, offset, limit))
         offsets = sorted(self._view_offsets(topic, held, offset, limit))[:limit]
         return self._file.rows(sql.RECORDS_AT, (*held.place, _json(offsets)))
 
-    def _view_offsets(self, topic: str, held: _Partition, offset: int, limit: int) -> list[int]:
+    def _view_offsets(self, topic: str, held: HeldPartition, offset: int, limit: int) -> list[int]:
         """Of each of the view's types, the offsets of its next `limit` records."""
         return [
             at
@@ -197,7 +174,7 @@ class SqliteLog:
             return False
         return True
 
-    def _has(self, topic: str, held: _Partition, offset: int) -> bool:
+    def _has(self, topic: str, held: HeldPartition, offset: int) -> bool:
         if self._topics[topic].view_of is None or held.end <= offset:
             return held.end > offset
         return bool(self._view_offsets(topic, held, offset, 1))
@@ -206,6 +183,21 @@ class SqliteLog:
         """(offset of the first record kept, offset the next append will get)."""
         held = self._find(topic, partition)
         return held.first, held.end
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records before an offset, a bounded number at a time."""
+        held = self._find(topic, partition)
+        if offset > held.end:
+            raise log_lost(topic, partition, offset, held.first, held.end)
+        while held.first < offset:
+            self._delete_before(held, min(offset, held.first + _EXPIRE_AT_ONCE))
+            await asyncio.sleep(0)
+
+    def _delete_before(self, held: HeldPartition, first: int) -> None:
+        with self._file.transaction() as db:
+            db.execute(sql.DELETE_BEFORE, (*held.place, first))
+            db.execute(sql.SET_EXPIRED, (*held.place, first, held.timestamp))
+        held.first = first
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Remember a group's position: the next offset to read."""
@@ -250,7 +242,7 @@ class SqliteLog:
             pending = [(t, held) for t, held in pending if self._expire_some(t, held, now)]
             await asyncio.sleep(0)
 
-    def _expire_some(self, topic: Topic, held: _Partition, now: int) -> bool:
+    def _expire_some(self, topic: Topic, held: HeldPartition, now: int) -> bool:
         """Delete a bounded number of old records; True when there may be more."""
         if topic.retention_ms is None:
             held.expire_at = math.inf
@@ -261,15 +253,12 @@ class SqliteLog:
         young = self._file.rows(sql.FIRST_YOUNG, (*held.place, until, cutoff))
         first = young[0][0] if young else until
         if first > held.first:
-            with self._file.transaction() as db:
-                db.execute(sql.DELETE_BEFORE, (*held.place, first))
-                db.execute(sql.SET_EXPIRED, (*held.place, first, held.timestamp))
-            held.first = first
+            self._delete_before(held, first)
         more = not young and until < needed
         held.expire_at = now if more else now + _EXPIRE_EVERY_MS
         return more
 
-    def _find(self, topic: str, partition: int) -> _Partition:
+    def _find(self, topic: str, partition: int) -> HeldPartition:
         held = self._partitions.get((topic, partition))
         if held is None:
             if self._file.is_open:
