@@ -1,6 +1,5 @@
 """Composition root: which domain modules there are, and how they run on which backends."""
 
-import asyncio
 import contextlib
 import functools
 import os
@@ -11,17 +10,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from agent_orchestration import __version__
 from agent_orchestration.backends import Backends
 from agent_orchestration.backends.embedded import EmbeddedBackends
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
-from agent_orchestration.core.errors import Busy, Forbidden, NotFound, PlatformError
+from agent_orchestration.core.errors import Forbidden, NotFound, PlatformError
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.operations import Archive, Fill, Operation, Rebuild, Verify
+from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
@@ -34,20 +32,18 @@ from agent_orchestration.domain import (
     tenants,
 )
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
-from agent_orchestration.pipeline.archiving import archive
 from agent_orchestration.pipeline.as_of import AsOf
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.gateway import CallerGateway
 from agent_orchestration.pipeline.loading import graph_seq
+from agent_orchestration.pipeline.operating import Operations
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
-from agent_orchestration.pipeline.rebuilding import Rebuilding, fill
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
-from agent_orchestration.pipeline.verifying import verify
 
 REGISTRY = Registry(
     [
@@ -116,7 +112,6 @@ class Platform:
         self._graph = backends.graph
         self._blobs = backends.blobs
         self._progress = Progress()
-        self._rebuilding = asyncio.Lock()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
         self._decides = decides
@@ -146,6 +141,7 @@ class Platform:
         )
         self._services = services
         self._owned = Ownership(services, shared=self._shared)
+        self._operations = Operations(services, backends, self._owned)
         self._cypher = ReadOnlyRunner()
         self._as_of = AsOf(services, backends.other_graphs)
 
@@ -196,34 +192,9 @@ class Platform:
 
     async def operate(self, operation: Operation) -> AsyncGenerator[dict[str, Any], None]:
         """See `core.dispatch.Dispatcher`."""
-        match operation:
-            case Verify(tenant):
-                steps = verify(self._log, self._graph, tenant)
-            case Rebuild(repair):
-                steps = self._rebuild(repairs=repair)
-            case Archive(only_look):
-                steps = archive(self._services, only_look=only_look)
-            case Fill(uri):
-                steps = fill(self._services, self._backends.other_graphs.on_server(uri))
-        async with contextlib.aclosing(steps):
+        async with contextlib.aclosing(self._operations.run(operation)) as steps:
             async for step in steps:
                 yield step
-
-    async def _rebuild(self, *, repairs: bool) -> AsyncGenerator[dict[str, Any], None]:
-        if self._rebuilding.locked():
-            raise Busy("rebuilding", "the graph is being rebuilt; repeat in a while", retry_after=5)
-        name = f"rebuild-{__version__}-{self._log.epoch}"
-        async with self._rebuilding:
-            graph = await self._backends.other_graphs.open_scratch(name)
-            work = Rebuilding(self._services, graph, self._owned.folds, repairs=repairs)
-            try:
-                async for step in work.run():
-                    yield step
-            finally:
-                await graph.stop()
-                await self._owned.restart(work.repaired)
-            # Interrupted, it goes on there.
-            self._backends.other_graphs.remove_scratch(name)
 
     def _gateway(self, caller: Caller) -> CallerGateway:
         return CallerGateway(

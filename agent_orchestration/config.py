@@ -47,6 +47,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_BACKEND": ("backend",),
     "AGENT_ORCHESTRATION_BLOBS": ("blobs",),
     "AGENT_ORCHESTRATION_ARCHIVE": ("archive", "url"),
+    "AGENT_ORCHESTRATION_BACKUPS": ("backups", "url"),
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
@@ -157,6 +158,14 @@ class Archive(Section):
     keep_days: Days = 7
 
 
+class Backups(Section):
+    """Where backups of the graph are kept: `url` is a folder, or what fsspec understands. They are
+    deleted after `keep_days`, the last one never."""
+
+    url: Annotated[str, BeforeValidator(_place)] | None = None
+    keep_days: Days = 30
+
+
 class OpenAI(Section):
     """The language model's service. `request_timeout` in seconds."""
 
@@ -185,6 +194,7 @@ class Config(Section):
     database: Database = Database()
     kafka: Kafka = Kafka()
     archive: Archive = Archive()
+    backups: Backups = Backups()
     openai: OpenAI = OpenAI()
     logging: Logging = Logging()
 

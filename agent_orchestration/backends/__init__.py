@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from agent_orchestration.backends.backups import Backups
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.log import Log
@@ -30,6 +31,11 @@ class Backends(Protocol):
     @property
     def archive(self) -> Archive | None:
         """Where old events are kept, if the settings name a place."""
+        ...
+
+    @property
+    def backups(self) -> Backups | None:
+        """Where backups of the graph are kept, if the settings name a place."""
         ...
 
     @property

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from agent_orchestration.backends.backups import opened_backups
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph import GraphUnreadable
 from agent_orchestration.backends.graph.kglite import KgliteGraph
@@ -37,6 +38,7 @@ class EmbeddedBackends:
         self._clock = clock
         self.blobs = FolderBlobs(folder / "blobs")
         self.archive = opened(config.archive)
+        self.backups = opened_backups(config.backups, entities)
         log = SqliteLog(folder / "log.sqlite", topics, clock)
         self.log = ClaimCheckLog(with_archive(log, self.archive), self.blobs)
         self.graph = KgliteGraph(folder / "graph.kgl", entities)

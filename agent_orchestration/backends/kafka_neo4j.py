@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from agent_orchestration.backends.backups import opened_backups
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph.neo4j import Neo4jGraph
 from agent_orchestration.backends.log import Topic
@@ -28,6 +29,7 @@ class KafkaNeo4jBackends:
         self.blobs = FolderBlobs(config.blobs or Path(config.data) / "blobs")
         production = config.environment == "production"
         self.archive = opened(config.archive)
+        self.backups = opened_backups(config.backups, entities)
         log = KafkaLog(config.kafka, topics, production=production, rules=rules)
         self.log = ClaimCheckLog(with_archive(log, self.archive), self.blobs)
         self.graph = Neo4jGraph(config.database, entities)

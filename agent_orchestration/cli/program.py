@@ -10,6 +10,7 @@ import typer
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
     archive,
+    backup,
     call,
     consumer_groups,
     copy_log,
@@ -53,6 +54,7 @@ for module in (
     rebuild,
     verify,
     archive,
+    backup,
     rules,
     doctor,
     install,

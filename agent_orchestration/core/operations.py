@@ -49,5 +49,29 @@ class Archive(msgspec.Struct, frozen=True, tag="archive", forbid_unknown_fields=
     only_look: bool = False
 
 
-Operation = Archive | Fill | Rebuild | Verify
+class Backup(msgspec.Struct, frozen=True, tag="backup", forbid_unknown_fields=True):
+    """Keep the graph as files: made from the last backup and the log, restored beside it, and
+    compared. Old ones are deleted.
+
+    Answers `{"name", "place", "events", "lines", "fingerprint", "pruned": [name], "seconds"}`.
+    """
+
+
+class ListBackups(msgspec.Struct, frozen=True, tag="list_backups", forbid_unknown_fields=True):
+    """Answers `{"place", "backups": [{"name", "created", "version", "epoch", "positions", "lines",
+    "fingerprint"}]}`, the oldest first; `created` in milliseconds since the epoch."""
+
+
+class Restore(msgspec.Struct, frozen=True, tag="restore", forbid_unknown_fields=True):
+    """Load a backup, the last one unless named, into the empty graph of this installation or on
+    another Neo4j server; processors then fold what came later. Interrupted, it goes on.
+
+    Answers `{"name", "lines", "fingerprint", "equal", "seconds"}`.
+    """
+
+    name: str | None = None
+    into: str | None = None
+
+
+Operation = Archive | Backup | Fill | ListBackups | Rebuild | Restore | Verify
 """One of them; as JSON `{"type": "verify", "tenant": "acme"}`."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.backups import Backups
 from agent_orchestration.backends.blobs import FolderBlobs
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.backends.log.archive import Archive
@@ -21,6 +22,7 @@ class KafkaBackends(Generic[L]):
     def __init__(self, raw: KafkaLog, folder: Path, kind: type[L]) -> None:
         self.raw = raw
         self.archive: Archive | None = None
+        self.backups: Backups | None = None
         self.blobs = FolderBlobs(folder / "blobs")
         self.log = kind(raw, self.blobs)
         self.graph = KgliteGraph(folder / "graph" / "graph.kgl", REGISTRY.entities.values())

@@ -51,6 +51,7 @@ class NodeBackends:
         self.blobs = world.blobs
         self.other_graphs = OtherGraphs(Config(), ())
         self.archive = None
+        self.backups = None
 
     async def start(self) -> None: ...
 

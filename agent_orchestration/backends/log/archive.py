@@ -1,5 +1,6 @@
 """The archive of `events`: what the log may delete, in files that are never changed."""
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -78,9 +79,9 @@ class Archive:
         whole. Raises `Unavailable`, `Corrupt`."""
         first, following = records[0].offset, records[-1].offset + 1
         name = f"{TOPIC}/{epoch}/{partition}/{first:020}-{following:020}.jsonl.gz"
-        data = encode(Head(TOPIC, partition, epoch, first, following), records)
-        await self.store.put(name, data)
-        _, kept = decode(name, await self.store.get(name))
+        head = Head(TOPIC, partition, epoch, first, following)
+        await self.store.put(name, await asyncio.to_thread(encode, head, records))
+        _, kept = await asyncio.to_thread(decode, name, await self.store.get(name))
         if kept != list(records):
             reason = f"{name} is not what was written; check {self.store.url}"
             raise Corrupt("file_damaged", reason, file=name)
@@ -102,12 +103,15 @@ class Archive:
         return None
 
     async def _records(self, segment: Segment) -> list[StoredRecord]:
-        if segment.name not in self._opened:
-            _, self._opened[segment.name] = decode(segment.name, await self.store.get(segment.name))
+        records = self._opened.get(segment.name)
+        if records is None:
+            data = await self.store.get(segment.name)
+            _, records = await asyncio.to_thread(decode, segment.name, data)
+            self._opened[segment.name] = records
             while len(self._opened) > MOST_OPEN:
                 self._opened.popitem(last=False)
         self._opened.move_to_end(segment.name)
-        return self._opened[segment.name]
+        return records
 
 
 def opened(settings: ArchiveSettings) -> Archive | None:
