@@ -77,8 +77,9 @@ class Operations:
         graph = await others.open_scratch(name)
         work = Rebuilding(self._services, graph, self._owned.folds, repairs=repairs)
         try:
-            async for step in work.run():
-                yield step
+            async with contextlib.aclosing(work.run()) as steps:
+                async for step in steps:
+                    yield step
         finally:
             await graph.stop()
             await self._owned.restart(work.repaired)
@@ -86,20 +87,20 @@ class Operations:
         others.remove_scratch(name)
 
     async def _restore(self, name: str | None, into: str | None) -> Steps:
-        backups = self._backups()
+        services, backups = self._services, self._backups()
         if into is not None:
             graph = self._backends.other_graphs.on_server(into)
             await graph.start()
             try:
-                async for step in restore(self._services, backups, name, graph):
+                async for step in restore(services, backups, name, graph):
                     yield step
             finally:
                 await graph.stop()
             return
-        if self._owned.working or await self._services.log.member_rules(GROUP):
+        if self._owned.working or await services.log.member_rules(GROUP):
             reason = "somebody works on the graph: stop all processors, or run rebuild instead"
             raise Conflict("not_alone", reason)
-        async for step in restore(self._services, backups, name, self._services.graph):
+        async for step in restore(services, backups, name, services.graph):
             yield step
 
     def _backups(self) -> Backups:

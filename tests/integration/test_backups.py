@@ -23,7 +23,7 @@ from agent_orchestration.core.operations import Backup, ListBackups, Rebuild, Re
 from agent_orchestration.pipeline.scratch import Scratch
 from agent_orchestration.pipeline.topology import EVENTS, PARTITIONS
 from tests.integration.test_archive import operated
-from tests.integration.test_rebuild import busy_history
+from tests.integration.test_rebuild import busy_history, nothing_invented
 from tests.integration.world import Clock, World
 
 ENTITIES = tuple(REGISTRY.entities.values())
@@ -84,6 +84,7 @@ async def test_what_is_restored_and_then_follows_the_log_is_the_graph(
             assert manifest.name == made["name"]
             assert sum(manifest.positions) == made["events"]
             assert await fingerprint(graph, ENTITIES) == then
+            await nothing_invented(graph)
             await fold_rest(world, graph)
             assert await fingerprint(graph, ENTITIES) == now
         [told] = (await operated(world, ListBackups()))["backups"]

@@ -32,6 +32,15 @@ class Content:
         return [] if self.node is None else [line(self.node), *sorted(map(line, self.links))]
 
 
+def stored(row: Row) -> Row:
+    """A node or relationship as it was written."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in {"_labels", "_type"} and value is not None
+    }
+
+
 def line(row: Row) -> bytes:
     """Properties as canonical JSON."""
     return canonical(_plain(row))
@@ -70,10 +79,11 @@ async def contents(graph: Graph, label: str, ids: list[str]) -> dict[str, Conten
     """The nodes with these ids, in their order, those that there are not included. Raises what
     `Graph.query` raises."""
     found = {one: Content() for one in ids}
-    nodes = await graph.query(statements.whole_nodes(label), {"ids": ids}, seconds=SECONDS)
-    for row in nodes:
-        found[row["node"]["id"]].node = row["node"]
-    for link in await graph.query(statements.links_from(label), {"ids": ids}, seconds=SECONDS):
+    rows = await graph.query(statements.whole_nodes(label), {"ids": ids}, seconds=SECONDS)
+    for node in rows[0]["nodes"] if rows else ():
+        found[node["id"]].node = node
+    rows = await graph.query(statements.links_from(label), {"ids": ids}, seconds=SECONDS)
+    for link in rows[0]["links"] if rows else ():
         found[link["source"]].links.append(link)
     return found
 

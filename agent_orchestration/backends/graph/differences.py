@@ -16,6 +16,7 @@ from agent_orchestration.backends.graph.contents import (
     ids_after,
     labels,
     line,
+    stored,
 )
 from agent_orchestration.backends.graph.statements import Vocabulary
 from agent_orchestration.core.entities import Entity, Row
@@ -113,10 +114,10 @@ class Changes:
                 self.differences.append(Difference("extra", label, node))
             return
         if found.node is None:
-            self._nodes[label].append(wanted.node)
+            self._nodes[label].append(stored(wanted.node))
             self.differences.append(Difference("missing", label, node))
         elif names := _differing(wanted.node, found.node):
-            self._nodes[label].append(wanted.node)
+            self._nodes[label].append(stored(wanted.node))
             self.differences.append(Difference("changed", label, node, names))
         self._add_links(key, wanted, found)
 
@@ -131,7 +132,7 @@ class Changes:
             ends = {"from": node, "to": target}
             if was:
                 self._unlinks[kind, label, end].append(ends)
-            self._links[kind, label, end] += [{**ends, "props": link} for link in now]
+            self._links[kind, label, end] += [{**ends, "props": stored(link)} for link in now]
             if found.node is not None:
                 self.differences.append(
                     Difference("relationship", label, node, type=kind, target=target)

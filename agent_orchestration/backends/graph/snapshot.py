@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from agent_orchestration.backends.graph import Graph, GraphWrite, LinkKey, Position
-from agent_orchestration.backends.graph.contents import contents, labels, pages
+from agent_orchestration.backends.graph.contents import contents, labels, pages, stored
 from agent_orchestration.core.entities import Entity, Row
 
 #: So many lines are in a file.
@@ -81,8 +81,7 @@ def _file(kind: str, lines: list[bytes]) -> File:
 def _out(row: Row) -> Row:
     return {
         name: {TIME: value.isoformat()} if isinstance(value, datetime) else value
-        for name, value in row.items()
-        if value is not None
+        for name, value in stored(row).items()
     }
 
 
