@@ -8,6 +8,15 @@ import typer
 from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, ask, settings
 from agent_orchestration.cli.text import plain, print_json, print_rows
 
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="SEQ|TIME",
+        help="Ask the graph as it was after that event, or then (2026-01-31T12:00:00Z).",
+    ),
+]
+
 
 def add_to(program: typer.Typer) -> None:
     """Register the verb."""
@@ -30,14 +39,7 @@ def query(
         str | None,
         typer.Option("--name", metavar="NAME", help="A question.", autocompletion=_complete),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="SEQ|TIME",
-            help="Ask the graph as it was after that event, or then (2026-01-31T12:00:00Z).",
-        ),
-    ] = None,
+    at: AtOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,

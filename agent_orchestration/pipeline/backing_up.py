@@ -1,7 +1,7 @@
 """Backing the graph up, and restoring it."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import msgspec
@@ -30,28 +30,19 @@ async def back_up(
     log = services.log
     numbers = range(log.topics()[EVENTS].partitions)
     ends = [(await log.bounds(EVENTS, number))[1] for number in numbers]
-    names = "backup", "backup-restored"
-    for name in names:
+    for name in NAMES:
         others.remove_scratch(name)
-    graph, restored = [await others.open_scratch(name) for name in names]
+    graph, restored = [await others.open_scratch(name) for name in NAMES]
+    made: Manifest | None = None
+    lines = 0
     try:
-        done = 0
-        base = await backups.base(log.epoch, ends)
-        if base is not None:
-            async for count in backups.load(base, graph):
-                done += count
-                yield {"phase": "loading the last one", "done": done, "total": None}
-        scratch, done, total = Scratch(services, graph), 0, sum(ends)
-        for number, end in enumerate(ends):
-            async for count in scratch.fold(number, end):
-                done += count
-                yield {"phase": "folding", "done": done, "total": total}
-        made, lines = None, 0
-        async for step in backups.write(graph, log.epoch, ends, services.clock()):
-            if isinstance(step, Manifest):
-                made = step
+        async for step in _folded(services, backups, graph, ends):
+            yield step
+        async for found in backups.write(graph, log.epoch, ends, services.clock()):
+            if isinstance(found, Manifest):
+                made = found
             else:
-                lines += step
+                lines += found
                 yield {"phase": "writing", "done": lines, "total": None}
         assert made is not None
         done = 0
@@ -60,7 +51,7 @@ async def back_up(
             yield {"phase": "verifying", "done": done, "total": lines}
         same = await fingerprint(restored, services.registry.entities.values())
     finally:
-        for name, one in zip(names, (graph, restored), strict=True):
+        for name, one in zip(NAMES, (graph, restored), strict=True):
             await one.stop()
             others.remove_scratch(name)
     if same != made.fingerprint:
@@ -70,12 +61,29 @@ async def back_up(
     yield {
         "name": made.name,
         "place": backups.store.url,
-        "events": total,
+        "events": sum(ends),
         "lines": lines,
         "fingerprint": made.fingerprint,
         "pruned": await backups.prune(services.clock()),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+async def _folded(
+    services: Services, backups: Backups, graph: Graph, ends: Sequence[int]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Bring an empty graph to where the log ends, from the last backup on if there is one."""
+    done = 0
+    base = await backups.base(services.log.epoch, ends)
+    if base is not None:
+        async for count in backups.load(base, graph):
+            done += count
+            yield {"phase": "loading the last one", "done": done, "total": None}
+    scratch, done, total = Scratch(services, graph), 0, sum(ends)
+    for number, end in enumerate(ends):
+        async for count in scratch.fold(number, end):
+            done += count
+            yield {"phase": "folding", "done": done, "total": total}
 
 
 async def list_backups(backups: Backups) -> AsyncGenerator[dict[str, Any], None]:

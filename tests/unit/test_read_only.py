@@ -138,6 +138,8 @@ HOSTILE = [
     "MATCH (n) RETURN n // \r SET n.x = 1",
     "MATCH (n) RETURN n // \r ' \n SET n.x = 1 //'",
     "MATCH (n) RETURN n /* /* */ ' */ SET n.x = 1 //'",
+    "MATCH (n) RETURN n /* /* /**/ */ ' */ SET n.x = 1 //'",
+    "MATCH (n) RETURN n /* /* /**/ AS x",
     "MATCH (n) RETURN n /*/ SET n.x = 1 /*/",
     "MATCH (n) RETURN n /* never ends",
     "MATCH (n) RETURN 'never ends",

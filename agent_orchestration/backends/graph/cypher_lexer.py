@@ -42,7 +42,7 @@ _TOKEN = re.compile(
     | (?P<string>'(?:[^'\\]|\\(?:[\\'"bfnrt]|u[0-9A-Fa-f]{4}))*'(?!')
         |"(?:[^"\\]|\\(?:[\\'"bfnrt]|u[0-9A-Fa-f]{4}))*"(?!"))
     | (?P<quoted>`[^`\\\n]+`(?!`))
-    | (?P<sign>\.\.|[()\[\]{},.:|&!+\-*/%^=<>;])
+    | (?P<sign>\.\.|[()\[\]{},.:|&!+\-%^=<>;]|/(?![*/])|\*(?!/))
     """,
     re.VERBOSE,
 )
@@ -55,6 +55,7 @@ _PROBLEMS = {
     '"': "a string that does not end, or has an escape or a quote that is not allowed",
     "`": "a quoted name that is not plain",
     "/": "a comment that does not end, or has another one inside",
+    "*": "the end of a comment that did not begin",
     "$": "a parameter without a plain name",
     "~": "a regular expression",
     "\\": "an escape outside a string",
