@@ -73,5 +73,36 @@ class Restore(msgspec.Struct, frozen=True, tag="restore", forbid_unknown_fields=
     into: str | None = None
 
 
-Operation = Archive | Backup | Fill | ListBackups | Rebuild | Restore | Verify
+class ListSetAside(msgspec.Struct, frozen=True, tag="list_set_aside", forbid_unknown_fields=True):
+    """Answers `{"tenants": [{"tenant", "partition", "seq", "offset", "reason"}], "letters":
+    [{"place", "origin", "at", "reason", "bytes"}]}`: the quarantined tenants, and the records in
+    `dead_letters` that nobody has settled."""
+
+
+class Redrive(msgspec.Struct, frozen=True, tag="redrive", forbid_unknown_fields=True):
+    """Fold what came for a quarantined tenant, and let it go on. Answers `{"tenant", "events"}`."""
+
+    tenant: str
+
+
+class SettleLetter(msgspec.Struct, frozen=True, tag="settle_letter", forbid_unknown_fields=True):
+    """Submit the command in a dead letter again, or give it up for a reason. Answers `{"place",
+    "origin", "given_up"}`."""
+
+    place: str
+    give_up: str | None = None
+
+
+Operation = (
+    Archive
+    | Backup
+    | Fill
+    | ListBackups
+    | ListSetAside
+    | Rebuild
+    | Redrive
+    | Restore
+    | SettleLetter
+    | Verify
+)
 """One of them; as JSON `{"type": "verify", "tenant": "acme"}`."""

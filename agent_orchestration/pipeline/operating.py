@@ -14,15 +14,19 @@ from agent_orchestration.core.operations import (
     Backup,
     Fill,
     ListBackups,
+    ListSetAside,
     Operation,
     Rebuild,
+    Redrive,
     Restore,
+    SettleLetter,
     Verify,
 )
 from agent_orchestration.pipeline.archiving import archive
 from agent_orchestration.pipeline.backing_up import back_up, list_backups, restore
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.rebuilding import Rebuilding, fill
+from agent_orchestration.pipeline.redriving import Redriving, list_set_aside, settle_letter
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import GROUP
 from agent_orchestration.pipeline.verifying import verify
@@ -42,7 +46,7 @@ class Operations:
     async def run(self, operation: Operation) -> Steps:
         """For the yields see `core.dispatch.Dispatcher`. Raises `Busy` while another one runs."""
         async with contextlib.aclosing(self._steps(operation)) as steps:
-            if isinstance(operation, ListBackups | Verify):
+            if isinstance(operation, ListBackups | ListSetAside | Verify):
                 async for step in steps:
                     yield step
                 return
@@ -70,6 +74,12 @@ class Operations:
                 return list_backups(self._backups())
             case Restore(name, into):
                 return self._restore(name, into)
+            case ListSetAside():
+                return list_set_aside(services)
+            case Redrive(tenant):
+                return self._redrive(tenant)
+            case SettleLetter(place, give_up):
+                return settle_letter(services, place, give_up)
 
     async def _rebuild(self, *, repairs: bool) -> Steps:
         others = self._backends.other_graphs
@@ -85,6 +95,14 @@ class Operations:
             await self._owned.restart(work.repaired)
         # Interrupted, it goes on there.
         others.remove_scratch(name)
+
+    async def _redrive(self, tenant: str) -> Steps:
+        work = Redriving(self._services, tenant)
+        try:
+            async for step in work.run():
+                yield step
+        finally:
+            await self._owned.restart(work.repaired)
 
     async def _restore(self, name: str | None, into: str | None) -> Steps:
         services, backups = self._services, self._backups()

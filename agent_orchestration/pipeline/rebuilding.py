@@ -31,6 +31,7 @@ from agent_orchestration.core.errors import Busy
 from agent_orchestration.pipeline.histories import event_of
 from agent_orchestration.pipeline.loading import graph_seq
 from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.redriving import one_back
 from agent_orchestration.pipeline.scratch import Scratch
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
@@ -189,14 +190,13 @@ class Rebuilding:
         raise Busy("never_still", reason, retry_after=60)
 
     async def _repair(self, number: int, held: Position | None, found: Changes) -> None:
-        """The owner finds the partition one event back, and loads it anew; that event was folded
-        already, which does no harm."""
+        """The owner finds the partition one event back, and loads it anew."""
         first, end = await self._log.bounds(EVENTS, number)
         if held is None and end > first:
             raise CheckpointMoved("checkpoint_moved", f"partition {number} is not filled yet")
         following = held or (self._log.epoch, first)
         if following[0] == self._log.epoch and self._left.get(number) != held:
-            following = following[0], max(following[1] - 1, first)
+            following = await one_back(self._log, number, following)
         await self._live.write(found.write(number, held, following))
         self._left[number] = following
         self.repaired.add(number)

@@ -74,7 +74,7 @@ async def nothing_invented(graph: Graph) -> None:
 
 
 async def test_a_graph_that_is_right_is_left_alone(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         for tenant in ("default", "acme"):
             await busy_history(world, tenant)
         await world.settled_everywhere()
@@ -94,14 +94,14 @@ async def test_a_graph_that_is_right_is_left_alone(tmp_path: Path) -> None:
 
 
 async def test_a_rebuild_of_nothing(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.ready()
         assert (await world.rebuilt_equal())["events"] == 0
         await world.task("a")
 
 
 async def test_what_others_keep_in_the_graph_stays(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.task("a")
         await damage(
             world, "MATCH (t:Task {id: 'a'}) CREATE (n:Note {text: 'x'}) CREATE (n)-[:ON]->(t)"
@@ -117,7 +117,7 @@ async def test_what_others_keep_in_the_graph_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_what_was_damaged_is_found_and_repaired_exactly(tmp_path: Path, seed: int) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         for tenant in ("default", "acme", "umbrella"):
             await busy_history(world, tenant)
         await world.settled_everywhere()
@@ -139,7 +139,7 @@ async def test_what_was_damaged_is_found_and_repaired_exactly(tmp_path: Path, se
 
 
 async def test_comparing_alone_changes_nothing(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.task("a")
         await damage(world, "MATCH (t:Task {id: 'a'}) SET t.title = 'b'")
         damaged = await world.fingerprint()
@@ -152,12 +152,12 @@ async def test_comparing_alone_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_was_loaded_from_a_damaged_graph_is_loaded_anew(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.agent("ann")
         await world.task("a")
         await world.settled()
         await damage(world, "MATCH (t:Task {id: 'a'}) SET t.status = 'cancelled'")
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         assert "task" not in await world.call("claim_task", agent_id="ann")
         assert (await rebuilt(world))["changed"] == 1
         assert (await world.call("claim_task", agent_id="ann"))["task"]["id"] == "a"
@@ -192,7 +192,7 @@ async def test_the_owner_in_another_process_loads_anew(tmp_path: Path) -> None:
 
 
 async def test_repairs_while_everybody_works(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await busy_history(world, "default")
         over = asyncio.Event()
         created: list[str] = []
@@ -224,7 +224,7 @@ async def test_a_partition_that_never_stands_still_is_said_to_be_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuilding, "TRIES", 3)
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.task("a")
         await damage(world, "MATCH (t:Task {id: 'a'}) SET t.title = 'b'")
 
@@ -244,7 +244,7 @@ async def test_a_partition_that_never_stands_still_is_said_to_be_busy(
 async def test_an_interrupted_rebuild_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await busy_history(world, "default")
         total = len(await world.events())
         monkeypatch.setattr("agent_orchestration.pipeline.projector.BATCH", 20)
@@ -260,7 +260,7 @@ async def test_an_interrupted_rebuild_goes_on_where_it_was(
 
 
 async def test_two_rebuilds_do_not_meet(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await busy_history(world, "default")
         steps: Any = world.platform.operate(Rebuild())
         await anext(steps)
@@ -271,13 +271,13 @@ async def test_two_rebuilds_do_not_meet(tmp_path: Path) -> None:
 
 
 async def test_an_empty_graph_is_filled_by_its_owner(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await busy_history(world, "default")
         await world.settled()
         before = await world.fingerprint()
     for file in graph_files(tmp_path):
         file.unlink()
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         world.graph.gate.close()
         rebuild = asyncio.create_task(world.rebuilt_equal())
         await until(lambda: world.graph.gate.waiting == 1, "the owner at the gate")
@@ -287,13 +287,13 @@ async def test_an_empty_graph_is_filled_by_its_owner(tmp_path: Path) -> None:
 
 
 async def test_filling_another_server_needs_its_address_and_password(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         with pytest.raises(Rejected, match="NEO4J_PASSWORD"):
             await anext(world.platform.operate(Fill("bolt://localhost:1")))
 
 
 async def test_a_waiting_claim_outlives_a_repair(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, Clock()) as world:
         await world.agent("ann")
         claim = asyncio.create_task(world.call("claim_task", agent_id="ann", wait_seconds=30))
         await until(lambda: world.log.appends["commands"] == 2, "claimed")

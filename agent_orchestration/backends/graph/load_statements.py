@@ -56,6 +56,11 @@ MATCH (n:Tenant)
 RETURN n.id AS id, n.seq AS seq, n.prev AS prev, n.quarantined AS quarantined,
   n.command_epoch AS command_epoch, n.command_offset AS command_offset"""
 
+QUARANTINED = """
+MATCH (n:Tenant) WHERE n.quarantined IS NOT NULL
+RETURN n.id AS id, n.seq AS seq, n.quarantined AS reason, n.quarantined_offset AS offset
+ORDER BY id"""
+
 DUE_TENANTS = "MATCH (n:Tenant) WHERE n.next_due IS NOT NULL RETURN n.id AS id"
 
 TENANT_SEQ = "MATCH (n:Tenant {id: $tenant}) RETURN n.seq AS seq"
