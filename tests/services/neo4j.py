@@ -159,11 +159,18 @@ class JarServer:
 def own_server(home: Path, options: Sequence[str] = QUICK) -> Generator[Address]:
     """A server for tests that need one for longer than others could wait for their turn. Skips the
     test where this machine cannot run it; in CI that is a failure."""
+    with own_process(home, options) as server:
+        yield server.address
+
+
+@contextmanager
+def own_process(home: Path, options: Sequence[str] = QUICK) -> Generator[JarServer]:
+    """The same for tests that do to it what others could not bear."""
     with needed("neo4j"):
         server = JarServer(home, version(), options)
     server.start()
     try:
-        yield server.address
+        yield server
     finally:
         server.kill()
 

@@ -113,11 +113,17 @@ class Server(Process):
 class Installation:
     """Settings in `folder/config.yaml`, topics of its own, and processes, none of them running."""
 
-    def __init__(self, folder: Path, database: neo4j.Address, session_ms: int = SESSION_MS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: neo4j.Address,
+        session_ms: int = SESSION_MS,
+        bootstrap_servers: str | None = None,
+    ) -> None:
         self.folder = folder
         self.database = database
         self.prefix = f"real-{uuid.uuid4().hex[:12]}-"
-        self.bootstrap_servers = kafka.bootstrap_servers()
+        self.bootstrap_servers = bootstrap_servers or kafka.bootstrap_servers()
         self._variables = {
             "NEO4J_PASSWORD": database.password,
             "AGENT_ORCHESTRATION_TOKEN": TOKEN,
@@ -180,10 +186,13 @@ class Installation:
 
 @contextlib.contextmanager
 def installed(
-    folder: Path, database: neo4j.Address, session_ms: int = SESSION_MS
+    folder: Path,
+    database: neo4j.Address,
+    session_ms: int = SESSION_MS,
+    bootstrap_servers: str | None = None,
 ) -> Generator[Installation]:
     """An installation that is prepared; its processes are ended with the block."""
-    installation = Installation(folder, database, session_ms)
+    installation = Installation(folder, database, session_ms, bootstrap_servers)
     try:
         installation.prepare()
         yield installation

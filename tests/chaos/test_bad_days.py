@@ -1,0 +1,194 @@
+"""Kafka, Neo4j, or both are away for a while under load: who asks is told, work resumes by itself,
+and nothing that was acknowledged is lost.
+
+`AO_OUTAGE_SECONDS` says for how long (by hand: 60).
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.errors import Busy, Unavailable
+from agent_orchestration.remote import RemoteDispatcher
+from tests.chaos.checker import check_installation
+from tests.chaos.faults import messages
+from tests.chaos.load import Load, Servers
+from tests.chaos.test_many_processes import graph_is_there
+from tests.chaos.workflow import genome
+from tests.e2e.program import wait_for
+from tests.e2e.real.installation import TOKEN, Installation, Process, Server, installed
+from tests.services import kafka, neo4j
+
+OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "10"))
+TENANTS = 8
+#: How long a caller may be left without an answer.
+ANSWER_SECONDS = 60.0
+#: How many lines at level WARNING or above a process may write in a minute of outage.
+LINES_A_MINUTE = 60
+
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600 + 10 * OUTAGE)]
+
+
+class Engines(NamedTuple):
+    """What may be away."""
+
+    log: kafka.Broker
+    graph: neo4j.JarServer
+
+    def away(self, names: Sequence[str]) -> None:
+        for name in names:
+            getattr(self, name).kill()
+
+    def back(self, names: Sequence[str]) -> None:
+        for name in names:
+            getattr(self, name).start()
+
+
+class Place(NamedTuple):
+    """An installation at work."""
+
+    installation: Installation
+    engines: Engines
+    processors: list[Process]
+    server: Server
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with (
+        kafka.own_broker(tmp_path / "kafka") as log,
+        neo4j.own_process(tmp_path / "neo4j") as graph,
+        installed(tmp_path, graph.address, bootstrap_servers=log.bootstrap_servers) as prepared,
+    ):
+        processors = [prepared.processor(f"processor-{n}") for n in range(2)]
+        server = prepared.server("server")
+        for process in (*processors, server):
+            wait_for(process.ready, f"{process.name} to be ready")
+        yield Place(prepared, Engines(log, graph), processors, server)
+
+
+def readiness(server: Server) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"{server.url}/ready", timeout=ANSWER_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+async def until(condition: Any, what: str, seconds: float = 120.0) -> float:
+    """Wait for it; how many seconds that took."""
+    began = time.monotonic()
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() - began < seconds, f"waited in vain for {what}"
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+class Prober:
+    """Somebody who asks all the time, and notes what they are told."""
+
+    def __init__(self, server: Server) -> None:
+        self._remote = RemoteDispatcher(server.url, TOKEN, REGISTRY, ANSWER_SECONDS + 30)
+        self.accepted: list[str] = []
+        self.refused = 0
+        self.longest = 0.0
+        self._number = 0
+
+    async def ask(self) -> bool:
+        """Whether a command was accepted, and its effect can be read."""
+        self._number += 1
+        name = f"probe-{self._number}"
+        began = time.monotonic()
+        try:
+            arguments = {"id": name, "title": name, "idempotency_key": name}
+            answer = await self._remote.call("create_task", arguments, Caller(tenant="prober"))
+            self.accepted.append(name)
+            return not answer.get("stale")
+        except (Busy, Unavailable):
+            self.refused += 1
+            return False
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
+
+    async def run(self) -> None:
+        while True:
+            await self.ask()
+            await asyncio.sleep(0.5)
+
+    async def every_acknowledged_is_there(self) -> None:
+        caller = Caller(tenant="prober")
+        for name in self.accepted:
+            assert (await self._remote.call("get_task", {"task_id": name}, caller))["task"]
+        await self._remote.close()
+
+
+@pytest.mark.parametrize("names", [("log",), ("graph",), ("log", "graph")], ids="-".join)
+async def test_work_resumes_after(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, ...]
+) -> None:
+    notes = tmp_path / "notes.jsonl"
+    with notes.open("w", encoding="utf-8") as file:
+        clients = Servers([place.server.url], TOKEN, file)
+        load = Load(clients, [f"tenant-{n}" for n in range(TENANTS)], genome(2))
+        prober = Prober(place.server)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            await load.progress(20)
+            said = len(warnings(place))
+            probing = group.create_task(prober.run())
+            await asyncio.to_thread(place.engines.away, names)
+            noticed = await until(lambda: not readiness(place.server)["ready"], "who notices", 60)
+            checks = readiness(place.server)["checks"]
+            await asyncio.sleep(max(OUTAGE - noticed, 0))
+            await asyncio.to_thread(place.engines.back, names)
+            back = time.monotonic()
+            await until(lambda: readiness(place.server)["ready"], "the server to be ready")
+            accepted = len(prober.accepted)
+            await until(lambda: len(prober.accepted) > accepted, "a command to be accepted")
+            recovered = time.monotonic() - back
+            lines = len(warnings(place)) - said
+            await load.progress(20)
+            probing.cancel()
+            load.enough.set()
+        await clients.stop()
+    await prober.every_acknowledged_is_there()
+    place.server.kill()
+    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
+    address = place.installation.database
+    auth = (address.username, address.password)
+    found = check_installation(
+        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
+    )
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{' and '.join(names)} away for {OUTAGE:.0f} s: noticed after {noticed:.1f} s,"
+            f" recovered {recovered:.1f} s after it was back; {prober.refused} refused and"
+            f" {len(prober.accepted)} accepted, the longest answer {prober.longest:.1f} s;"
+            f" {lines} lines in the logs; {found['tasks completed']} tasks,"
+            f" {found['double events']} double events\n"
+        )
+    for name in names:
+        assert not checks[name]["ok"], checks
+        assert checks[name]["detail"]
+    assert found["violations"] == []
+    wrong = [one for one in found["wrong"] if "prober" not in one]
+    assert wrong == []
+    assert prober.longest < ANSWER_SECONDS + 10
+    assert messages([*place.processors, place.server], "CRITICAL") == []
+    assert lines <= 3 * LINES_A_MINUTE * max(OUTAGE / 60, 1)
+
+
+def warnings(place: Place) -> list[dict[str, Any]]:
+    processes = [*place.processors, place.server]
+    return [one for level in ("WARNING", "ERROR") for one in messages(processes, level)]
