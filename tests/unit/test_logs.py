@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent_orchestration.logs import LOGGER, configure_logging
+from agent_orchestration.logs import LOGGER, REPEATED_SECONDS, Repeated, configure_logging
 
 
 class Terminal(io.StringIO):
@@ -77,3 +77,38 @@ def test_a_person_at_a_terminal_reads_plain_lines() -> None:
     logging.getLogger(LOGGER).warning("mind the gap")
     assert stream.getvalue().endswith(" WARNING mind the gap\n")
     assert "{" not in stream.getvalue()
+
+
+def complaint(level: int, text: str, *values: object) -> logging.LogRecord:
+    return logging.LogRecord("part", level, "part.py", 1, text, values, None)
+
+
+def test_a_complaint_that_repeats_is_said_now_and_then_with_how_often() -> None:
+    now = [0.0]
+    repeated = Repeated(lambda: now[0])
+    said: list[str] = []
+    for _ in range(100):
+        for partition in (1, 2):
+            one = complaint(logging.WARNING, "partition %d waits %.1f s", partition, now[0])
+            if (shown := repeated.shown(one)) is not None:
+                said.append(shown.getMessage())
+                assert one.getMessage() == f"partition {partition} waits {now[0]:.1f} s"
+        now[0] += 1
+    times = round(REPEATED_SECONDS) - 1
+    assert said[:2] == ["partition 1 waits 0.0 s", "partition 2 waits 0.0 s"]
+    assert said[2] == f"partition 1 waits {REPEATED_SECONDS:.1f} s ({times} times before)"
+    assert len(said) == 2 * 4
+
+
+def test_what_is_no_complaint_or_stops_work_is_always_said() -> None:
+    repeated = Repeated(lambda: 0.0)
+    for level in (logging.INFO, logging.CRITICAL):
+        assert all(repeated.shown(complaint(level, "x")) for _ in range(10))
+
+
+def test_an_outage_is_one_line() -> None:
+    stream = io.StringIO()
+    configure_logging("INFO", stream)
+    for _ in range(50):
+        logging.getLogger(f"{LOGGER}.part").warning("away: %s", "no answer")
+    assert len(stream.getvalue().splitlines()) == 1
