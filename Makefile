@@ -11,8 +11,9 @@ PROGRAM := $(BIN)/agent-orchestration
 JOBS ?= auto
 ARGS ?=
 SEEDS ?= 500
+MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulate demo bench profile schema format lint types check build clean
+.PHONY: help setup test simulate chaos demo bench profile schema format lint types check build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 
 simulate: setup ## run simulated failures, each seed a history of its own (SEEDS=10000)
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
+
+chaos: setup ## restart Kafka, Neo4j and processors under load, again and again (MINUTES=30)
+	AO_MONKEY_MINUTES=$(MINUTES) AO_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -q -s -p no:xdist tests/chaos/test_bad_days.py
 
 demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"

@@ -1,5 +1,6 @@
 """Composition root: which domain modules there are, and how they run on which backends."""
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -45,6 +46,7 @@ from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 
+ANSWER_SECONDS = 3.0
 REGISTRY = Registry(
     [
         agents.MODULE,
@@ -184,8 +186,9 @@ class Platform:
         if self._owned.outdated is not None:
             checks["rules"] = {"ok": False, "detail": self._owned.outdated.reason}
         if self._shared:
-            checks["log"] = await _answers(self._log.bounds(COMMANDS, 0))
-            checks["graph"] = await _answers(self._graph.position(0))
+            checks["log"], checks["graph"] = await asyncio.gather(
+                _answers(self._log.bounds(COMMANDS, 0)), _answers(self._graph.position(0))
+            )
         ready = bool(checks) and all(check["ok"] for check in checks.values())
         role = "owner" if not self._shared else "processor" if self._decides else "server"
         return {"ready": ready, "role": role, "checks": checks}
@@ -243,9 +246,12 @@ class Platform:
 
 
 async def _answers(question: Awaitable[object]) -> dict[str, Any]:
-    """Whether a backend answers."""
+    """Whether a backend answers, soon: whoever asks for readiness has little patience."""
     try:
-        await question
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await question
     except PlatformError as error:
         return {"ok": False, "detail": error.reason}
+    except TimeoutError:
+        return {"ok": False, "detail": f"no answer within {ANSWER_SECONDS:g} s"}
     return {"ok": True, "detail": "answers"}

@@ -1,12 +1,14 @@
 """Kafka, Neo4j, or both are away for a while under load: who asks is told, work resumes by itself,
 and nothing that was acknowledged is lost.
 
-`AO_OUTAGE_SECONDS` says for how long (by hand: 60).
+`AO_OUTAGE_SECONDS` says for how long (by hand: 60), `AO_MONKEY_MINUTES` how long servers and
+processors are restarted one after the other (by hand, `make chaos`: 30).
 """
 
 import asyncio
 import json
 import os
+import random
 import sys
 import time
 import urllib.error
@@ -31,13 +33,21 @@ from tests.e2e.real.installation import TOKEN, Installation, Process, Server, in
 from tests.services import kafka, neo4j
 
 OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "10"))
+MONKEY_MINUTES = float(os.environ.get("AO_MONKEY_MINUTES", "1"))
+#: So long after everything is ready the next one is restarted, in seconds.
+PAUSES = (20.0, 60.0) if MONKEY_MINUTES > 5 else (2.0, 6.0)
+MONKEY_TENANTS, MONKEY_CHROMOSOMES = (20, 10) if MONKEY_MINUTES > 5 else (8, 2)
 TENANTS = 8
 #: How long a caller may be left without an answer.
 ANSWER_SECONDS = 60.0
 #: How many lines at level WARNING or above a process may write in a minute of outage.
 LINES_A_MINUTE = 60
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600 + 10 * OUTAGE)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.slow,
+    pytest.mark.timeout(900 + 10 * OUTAGE + 90 * MONKEY_MINUTES),
+]
 
 
 class Engines(NamedTuple):
@@ -187,6 +197,61 @@ async def test_work_resumes_after(
     assert prober.longest < ANSWER_SECONDS + 10
     assert messages([*place.processors, place.server], "CRITICAL") == []
     assert lines <= 3 * LINES_A_MINUTE * max(OUTAGE / 60, 1)
+
+
+async def test_everything_is_restarted_one_after_the_other(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(1)
+    notes = tmp_path / "notes.jsonl"
+    recovered: dict[str, list[float]] = {}
+    with notes.open("w", encoding="utf-8") as file:
+        clients = Servers([place.server.url], TOKEN, file)
+        tenants = [f"tenant-{n}" for n in range(MONKEY_TENANTS)]
+        load = Load(clients, tenants, genome(MONKEY_CHROMOSOMES))
+        ends = time.monotonic() + 60 * MONKEY_MINUTES
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            while time.monotonic() < ends or not load.every_run_completed or len(recovered) < 3:
+                await load.progress(1)
+                await asyncio.sleep(chance.uniform(*PAUSES))
+                name = chance.choice(["log", "graph", "processor"])
+                recovered.setdefault(name, []).append(await restarted(place, name))
+            load.enough.set()
+        await clients.stop()
+    place.server.kill()
+    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
+    address = place.installation.database
+    auth = (address.username, address.password)
+    found = check_installation(
+        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
+    )
+    with capsys.disabled():
+        for name, seconds in sorted(recovered.items()):
+            sys.stdout.write(
+                f"\n{name} restarted {len(seconds)} times, ready after {min(seconds):.1f} to"
+                f" {max(seconds):.1f} s"
+            )
+        sys.stdout.write(f"\n{json.dumps(found)}\n")
+    assert (found["violations"], found["wrong"]) == ([], [])
+    assert found["tasks completed"] == load.created
+    assert messages([*place.processors, place.server], "CRITICAL") == []
+
+
+async def restarted(place: Place, name: str) -> float:
+    """End it at once, start it again; the seconds until everybody is ready."""
+    if name == "processor":
+        for process in place.processors:
+            process.kill()
+            process.start()
+    else:
+        await asyncio.to_thread(place.engines.away, [name])
+        await asyncio.to_thread(place.engines.back, [name])
+
+    def ready() -> bool:
+        return readiness(place.server)["ready"] and all(one.ready() for one in place.processors)
+
+    return await until(ready, f"everybody ready after {name}", 300)
 
 
 def warnings(place: Place) -> list[dict[str, Any]]:
