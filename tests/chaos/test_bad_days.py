@@ -32,8 +32,8 @@ from tests.e2e.program import wait_for
 from tests.e2e.real.installation import TOKEN, Installation, Process, Server, installed
 from tests.services import kafka, neo4j
 
-OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "10"))
-MONKEY_MINUTES = float(os.environ.get("AO_MONKEY_MINUTES", "1"))
+OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "5"))
+MONKEY_MINUTES = float(os.environ.get("AO_MONKEY_MINUTES", "0.5"))
 #: So long after everything is ready the next one is restarted, in seconds.
 PAUSES = (20.0, 60.0) if MONKEY_MINUTES > 5 else (2.0, 6.0)
 MONKEY_TENANTS, MONKEY_CHROMOSOMES = (20, 10) if MONKEY_MINUTES > 5 else (8, 2)
@@ -173,13 +173,7 @@ async def test_work_resumes_after(
             load.enough.set()
         await clients.stop()
     await prober.every_acknowledged_is_there()
-    place.server.kill()
-    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
-    address = place.installation.database
-    auth = (address.username, address.password)
-    found = check_installation(
-        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
-    )
+    found = checked(place, notes)
     with capsys.disabled():
         sys.stdout.write(
             f"\n{' and '.join(names)} away for {OUTAGE:.0f} s: noticed after {noticed:.1f} s,"
@@ -219,13 +213,7 @@ async def test_everything_is_restarted_one_after_the_other(
                 recovered.setdefault(name, []).append(await restarted(place, name))
             load.enough.set()
         await clients.stop()
-    place.server.kill()
-    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
-    address = place.installation.database
-    auth = (address.username, address.password)
-    found = check_installation(
-        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
-    )
+    found = checked(place, notes)
     with capsys.disabled():
         for name, seconds in sorted(recovered.items()):
             sys.stdout.write(
@@ -252,6 +240,17 @@ async def restarted(place: Place, name: str) -> float:
         return readiness(place.server)["ready"] and all(one.ready() for one in place.processors)
 
     return await until(ready, f"everybody ready after {name}", 300)
+
+
+def checked(place: Place, notes: Path) -> dict[str, Any]:
+    """What the independent checker finds once the graph has the whole log."""
+    place.server.kill()
+    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
+    address = place.installation.database
+    auth = (address.username, address.password)
+    return check_installation(
+        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
+    )
 
 
 def warnings(place: Place) -> list[dict[str, Any]]:
