@@ -228,10 +228,10 @@ class Platform:
 
     async def _caught_up(self, tenant: str, seconds: float) -> bool:
         """See `CallerGateway`."""
-        partition = self._owned.working.get(self._partition(tenant))
-        if partition is None:
-            return self._shared  # another process folds; what we wait for we are told
-        return await partition.caught_up(seconds)
+        number = self._partition(tenant)
+        if self._shared and number not in self._owned.working:
+            return True  # another process folds; what we wait for we are told
+        return await self._owned.caught_up(number, seconds)
 
     def _partition(self, tenant: str) -> int:
         return partition_of(tenant, self._log.topics()[EVENTS].partitions)

@@ -78,8 +78,7 @@ class SharedDispatcher(SessionDispatcher):
         return await self._platform.status()
 
     def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
-        """See `Dispatcher`. `Rebuild` needs all partitions: raises `Unavailable` while others have
-        some."""
+        """See `Dispatcher`."""
         return self._platform.operate(operation)
 
 

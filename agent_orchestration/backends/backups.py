@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ from agent_orchestration.core.errors import Conflict, Corrupt, NotFound, Rejecte
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_NAME = re.compile(r"\d{8}T\d{6}Z-\d{3}")
 #: The epoch of no log: a graph with positions of it is not whole, and nobody works on it.
 UNFINISHED = 0
 
@@ -68,8 +70,8 @@ class Backups:
             raise NotFound("no_backup", f"name: {what} in {self.store.url}", field="name")
         return found[-1]
 
-    async def base(self, epoch: int, ends: Sequence[int]) -> Manifest | None:
-        """The last backup that a graph at these positions can be made from."""
+    async def bases(self, epoch: int, ends: Sequence[int]) -> list[Manifest]:
+        """The backups that a graph at these positions can be made from, the last one first."""
         fit = [
             one
             for one in await self.all()
@@ -77,13 +79,13 @@ class Backups:
             and len(one.positions) == len(ends)
             and all(a <= b for a, b in zip(one.positions, ends, strict=True))
         ]
-        return fit[-1] if fit else None
+        return fit[::-1]
 
     async def write(
         self, graph: Graph, epoch: int, positions: Sequence[int], now: int
     ) -> AsyncGenerator[int | Manifest, None]:
-        """Keep a graph that nobody writes; yields how many lines each file has, then the backup.
-        Only with its manifest, which comes last, it counts as one."""
+        """Write the files of a graph that nobody changes; yields how many lines each has, then the
+        backup, which counts as one with `keep` only."""
         name = f"{to_datetime(now):%Y%m%dT%H%M%S}Z-{now % 1000:03}"
         files: list[Kept] = []
         async for file in files_of(graph, self._entities):
@@ -93,8 +95,11 @@ class Backups:
             yield file.lines
         digest = await fingerprint(graph, self._entities)
         made = Manifest(name, now, __version__, self._shape, epoch, list(positions), digest, files)
-        await self.store.put(f"{name}/{MANIFEST}", msgspec.json.encode(made))
         yield made
+
+    async def keep(self, made: Manifest) -> None:
+        """From now on it is a backup. Raises `Unavailable`."""
+        await self.store.put(f"{made.name}/{MANIFEST}", msgspec.json.encode(made))
 
     async def load(self, manifest: Manifest, graph: Graph) -> AsyncGenerator[int, None]:
         """Load a backup into an empty graph, or go on where that was interrupted; yields how many
@@ -126,10 +131,11 @@ class Backups:
         kept = {one.name for one in found if one.created >= now - self._keep_ms}
         kept |= {one.name for one in found[-1:]}
         gone: set[str] = set()
-        # The manifest last: without it, what is left of an interrupted deletion is no backup.
-        for name in sorted(await self.store.names(), key=lambda one: one.endswith(MANIFEST)):
+        # The manifest first: without it, what is left of an interrupted deletion is no backup.
+        for name in sorted(await self.store.names(), key=lambda one: not one.endswith(MANIFEST)):
             folder = name.partition("/")[0]
-            if folder not in kept and folder < f"{to_datetime(now - DAY_MS):%Y%m%dT%H%M%S}Z":
+            old = folder < f"{to_datetime(now - DAY_MS):%Y%m%dT%H%M%S}Z"
+            if _NAME.fullmatch(folder) and folder not in kept and old:
                 await self.store.remove(name)
                 gone.add(folder)
         return sorted(gone)

@@ -92,7 +92,7 @@ class FolderBlobs:
             raise
         if self._fsync:
             for folder in (file.parent, self._path):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def _get(self, digest: str) -> bytes:
         data = self._file(digest).read_bytes()
@@ -112,7 +112,7 @@ def _holds(file: Path, data: bytes) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable; where folders cannot be opened the system does so itself."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

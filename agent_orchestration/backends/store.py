@@ -4,9 +4,10 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
+from agent_orchestration.backends.blobs import sync_folder
 from agent_orchestration.core.errors import NotFound, Rejected, Unavailable
 
 T = TypeVar("T")
@@ -43,7 +44,9 @@ class Store:
             return await asyncio.to_thread(work, *arguments)
         except FileNotFoundError:
             raise NotFound("no_file", f"{self.url} has no file {arguments[0]}") from None
-        except OSError as error:
+        except Rejected:
+            raise
+        except Exception as error:  # each store has errors of its own
             reason = f"{self.url} cannot be used: {error}; check it, then repeat"
             raise Unavailable("store_unavailable", reason) from error
 
@@ -77,13 +80,16 @@ class Store:
         whole = PurePosixPath(path)
         system.makedirs(str(whole.parent), exist_ok=True)
         part = str(whole.with_name(f".{whole.name}.{uuid.uuid4().hex}.part"))
+        local = getattr(system, "protocol", ()) == ("file", "local")
         try:
             with system.open(part, "wb") as stream:
                 stream.write(data)
-                if getattr(system, "protocol", ()) == ("file", "local"):
+                if local:
                     stream.flush()
                     os.fsync(stream.fileno())
             system.mv(part, path)
+            if local:
+                sync_folder(Path(path).parent)
         except BaseException:
             if system.exists(part):
                 system.rm_file(part)

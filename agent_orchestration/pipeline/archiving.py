@@ -12,7 +12,7 @@ from agent_orchestration.backends.log import Log
 from agent_orchestration.backends.log.archive import Archive
 from agent_orchestration.backends.log.wrapped import WrappedLog
 from agent_orchestration.core.envelope import StoredRecord
-from agent_orchestration.core.errors import PlatformError, Rejected
+from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected
 from agent_orchestration.pipeline.moments import offset_after
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
@@ -64,7 +64,9 @@ class Archiver:
 
     async def archive(self, *, all_of_it: bool) -> int:
         """Write what waits, however little where `all_of_it`; how many records. Raises what log and
-        archive raise."""
+        archive raise, and `Corrupt` where the two are of different histories."""
+        await self._archive.segments(self._log.epoch, self._partition, anew=True)
+        await self._refuse_another_history()
         done = 0
         now = self._services.clock()
         while records := await self._next():
@@ -80,23 +82,55 @@ class Archiver:
         records. The last one stays, for an owner may have to read it again."""
         log, number = self._log, self._partition
         first, end = await log.bounds(EVENTS, number)
-        _, archived = await self._archive.bounds(log.epoch, number)
-        until = min(archived, end - 1, *await self._passed())
+        until = min(await self._archived(first), end - 1, *await self._passed())
         if until <= first:
             return 0
         oldest = self._services.clock() - self._archive.keep_ms
         until = min(until, await offset_after(log, number, oldest))
-        if until > first:
-            await log.delete_before(EVENTS, number, until)
-        return max(until - first, 0)
+        if until <= first:
+            return 0
+        await self._compare(first, until)
+        await log.delete_before(EVENTS, number, until)
+        return until - first
 
     async def state(self) -> Archived:
         """How far it is. Raises what log and archive raise."""
         first, end = await self._log.bounds(EVENTS, self._partition)
-        _, archived = await self._archive.bounds(self._log.epoch, self._partition)
-        waiting = await self._log.read(EVENTS, self._partition, max(archived, first), 1)
+        archived = await self._archived(first)
+        waiting = await self._log.read(EVENTS, self._partition, archived, 1)
         waited = self._services.clock() - waiting[0].timestamp if waiting else 0
-        return Archived(self._partition, first, archived, end - max(archived, first), waited)
+        return Archived(self._partition, first, archived, end - archived, waited)
+
+    async def _archived(self, first: int) -> int:
+        """Up to where everything that the log has, from `first` on, is in the archive."""
+        for segment in await self._archive.segments(self._log.epoch, self._partition):
+            if segment.first <= first:
+                first = max(first, segment.next)
+        return first
+
+    async def _refuse_another_history(self) -> None:
+        """The log may have been replaced by an older copy of it, and gone on since."""
+        first, end = await self._log.bounds(EVENTS, self._partition)
+        archived = await self._archived(first)
+        if archived > end:
+            reason = f"the log ends at {end}, the archive at {archived}: bring the log back"
+            raise Corrupt("other_history", f"{EVENTS}/{self._partition}: {reason}")
+        if archived > first:
+            await self._compare(archived - 1, archived)
+
+    async def _compare(self, first: int, until: int) -> None:
+        """See that the archive has these records of the log as they are."""
+        log, number = self._log, self._partition
+        while first < until:
+            limit = min(ENOUGH_RECORDS, until - first)
+            records = await log.read(EVENTS, number, first, limit)
+            kept = await self._archive.read(log.epoch, number, first, len(records))
+            if not kept or kept != records[: len(kept)]:
+                reason = (
+                    f"{EVENTS}/{number} at {first}: the archive has something else than the log"
+                )
+                raise Corrupt("other_history", f"{reason}; compare both with a backup")
+            first = kept[-1].offset + 1
 
     async def _passed(self) -> list[int]:
         """Up to where the graph is, and the feeds where there are any."""
@@ -110,15 +144,7 @@ class Archiver:
     async def _next(self) -> list[StoredRecord]:
         """What comes after what is archived, as much as belongs in one segment."""
         first, _ = await self._log.bounds(EVENTS, self._partition)
-        _, archived = await self._archive.bounds(self._log.epoch, self._partition)
-        if archived < first and archived:
-            logger.error(
-                "partition %d: events %d to %d are neither in the log nor in the archive",
-                self._partition,
-                archived,
-                first - 1,
-            )
-        offset, size = max(archived, first), 0
+        offset, size = await self._archived(first), 0
         found: list[StoredRecord] = []
         while len(found) < MOST_RECORDS and size < MOST_BYTES:
             records = await self._log.read(EVENTS, self._partition, offset, ENOUGH_RECORDS)

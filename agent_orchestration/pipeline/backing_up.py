@@ -1,20 +1,23 @@
 """Backing the graph up, and restoring it."""
 
+import logging
+import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from agent_orchestration.backends.backups import MANIFEST, Backups, Manifest
+from agent_orchestration.backends.backups import Backups, Manifest
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.other_graphs import OtherGraphs
-from agent_orchestration.core.errors import Corrupt
+from agent_orchestration.core.errors import Corrupt, NotFound
 from agent_orchestration.pipeline.scratch import Scratch
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
 
+logger = logging.getLogger(__name__)
 NAMES = "backup", "backup-restored"
 
 
@@ -30,55 +33,82 @@ async def back_up(
     log = services.log
     numbers = range(log.topics()[EVENTS].partitions)
     ends = [(await log.bounds(EVENTS, number))[1] for number in numbers]
-    for name in NAMES:
+    # Other processes may use the same folder.
+    names = [f"{name}-{os.getpid()}" for name in NAMES]
+    for name in names:
         others.remove_scratch(name)
-    graph, restored = [await others.open_scratch(name) for name in NAMES]
-    made: Manifest | None = None
-    lines = 0
+    graph, restored = [await others.open_scratch(name) for name in names]
+
+    async def empty() -> None:
+        await graph.stop()
+        others.remove_scratch(names[0])
+        await graph.start()
+
     try:
-        async for step in _folded(services, backups, graph, ends):
+        async for step in _folded(services, backups, graph, ends, empty):
             yield step
-        async for found in backups.write(graph, log.epoch, ends, services.clock()):
-            if isinstance(found, Manifest):
-                made = found
-            else:
-                lines += found
-                yield {"phase": "writing", "done": lines, "total": None}
-        assert made is not None
-        done = 0
-        async for count in backups.load(made, restored):
-            done += count
-            yield {"phase": "verifying", "done": done, "total": lines}
-        same = await fingerprint(restored, services.registry.entities.values())
+        async for found in _kept(services, backups, (graph, restored), ends):
+            if not isinstance(found, Manifest):
+                yield found
+                continue
+            yield {
+                "name": found.name,
+                "place": backups.store.url,
+                "events": sum(ends),
+                "lines": sum(file.lines for file in found.files),
+                "fingerprint": found.fingerprint,
+                "pruned": await backups.prune(services.clock()),
+                "seconds": round(time.monotonic() - started, 3),
+            }
     finally:
-        for name, one in zip(NAMES, (graph, restored), strict=True):
+        for name, one in zip(names, (graph, restored), strict=True):
             await one.stop()
             others.remove_scratch(name)
-    if same != made.fingerprint:
-        await backups.store.remove(f"{made.name}/{MANIFEST}")
+
+
+async def _kept(
+    services: Services, backups: Backups, graphs: tuple[Graph, Graph], ends: Sequence[int]
+) -> AsyncGenerator[dict[str, Any] | Manifest, None]:
+    """Write the first graph's files, load them into the second one, compare the two; the backup
+    comes last."""
+    graph, restored = graphs
+    made: Manifest | None = None
+    done = lines = 0
+    async for found in backups.write(graph, services.log.epoch, ends, services.clock()):
+        if isinstance(found, Manifest):
+            made = found
+        else:
+            lines += found
+            yield {"phase": "writing", "done": lines, "total": None}
+    assert made is not None
+    async for count in backups.load(made, restored):
+        done += count
+        yield {"phase": "verifying", "done": done, "total": lines}
+    if await fingerprint(restored, services.registry.entities.values()) != made.fingerprint:
         reason = f"what was restored from {made.name} is another graph: the backup is not kept"
         raise Corrupt("backup_differs", reason)
-    yield {
-        "name": made.name,
-        "place": backups.store.url,
-        "events": sum(ends),
-        "lines": lines,
-        "fingerprint": made.fingerprint,
-        "pruned": await backups.prune(services.clock()),
-        "seconds": round(time.monotonic() - started, 3),
-    }
+    await backups.keep(made)
+    yield made
 
 
 async def _folded(
-    services: Services, backups: Backups, graph: Graph, ends: Sequence[int]
+    services: Services,
+    backups: Backups,
+    graph: Graph,
+    ends: Sequence[int],
+    empty: Callable[[], Awaitable[None]],
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Bring an empty graph to where the log ends, from the last backup on if there is one."""
-    done = 0
-    base = await backups.base(services.log.epoch, ends)
-    if base is not None:
-        async for count in backups.load(base, graph):
-            done += count
-            yield {"phase": "loading the last one", "done": done, "total": None}
+    for base in await backups.bases(services.log.epoch, ends):
+        done = 0
+        try:
+            async for count in backups.load(base, graph):
+                done += count
+                yield {"phase": "loading the last one", "done": done, "total": None}
+            break
+        except (Corrupt, NotFound) as error:
+            logger.warning("backup %s is left out: %s", base.name, error)
+            await empty()
     scratch, done, total = Scratch(services, graph), 0, sum(ends)
     for number, end in enumerate(ends):
         async for count in scratch.fold(number, end):

@@ -85,14 +85,16 @@ class Operations:
         others = self._backends.other_graphs
         name = f"rebuild-{__version__}-{self._services.log.epoch}"
         graph = await others.open_scratch(name)
-        work = Rebuilding(self._services, graph, self._owned.folds, repairs=repairs)
+        work = Rebuilding(self._services, graph, self._owned, repairs=repairs)
         try:
             async with contextlib.aclosing(work.run()) as steps:
                 async for step in steps:
                     yield step
         finally:
-            await graph.stop()
-            await self._owned.restart(work.repaired)
+            try:
+                await graph.stop()
+            finally:
+                await self._owned.restart(work.repaired | self._owned.stopped())
         # Interrupted, it goes on there.
         others.remove_scratch(name)
 

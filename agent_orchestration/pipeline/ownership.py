@@ -1,8 +1,9 @@
 """Which partitions this process has been given, and whether it works on them."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.folding import RULES
@@ -43,17 +44,53 @@ class Ownership:
         await self._log.leave(GROUP)
         await self._revoked(frozenset(self.working))
 
+    async def caught_up(self, number: int, seconds: float) -> bool:
+        """See `Partition.caught_up`; work on the partition may begin anew meanwhile."""
+        present = self.working.get(number)
+        if present is not None and present.is_caught_up:
+            return True
+        now = asyncio.get_running_loop().time
+        ends = now() + seconds
+        partition: Partition | None = None
+        while partition is None or partition is not self.working.get(number):
+            try:
+                async with asyncio.timeout_at(ends), self._changing:
+                    partition = self.working.get(number)
+            except TimeoutError:
+                return False
+            if partition is None or not await partition.caught_up(ends - now()):
+                return False
+        return True
+
+    def stopped(self) -> set[int]:
+        """The partitions that cannot go on as they are."""
+        return {number for number, one in self.working.items() if one.failure is not None}
+
     def folds(self, number: int) -> bool:
         """Whether this process brings the partition's events into the graph."""
         partition = self.working.get(number)
         return partition is not None and partition.failure is None
 
+    @contextlib.asynccontextmanager
+    async def paused(self, number: int) -> AsyncGenerator[None]:
+        """Nobody in this process works on the partition meanwhile."""
+        async with self._changing:
+            mine = number in self.working
+            try:
+                await self._end([number])
+                yield
+            finally:
+                if mine:
+                    self._begin([number])
+
     async def restart(self, numbers: Iterable[int]) -> None:
         """Begin the work on these partitions anew, where they are this process's."""
         async with self._changing:
             numbers = self.working.keys() & set(numbers)
-            await self._end(numbers)
-            self._begin(numbers)
+            try:
+                await self._end(numbers)
+            finally:
+                self._begin(numbers)
 
     async def _assigned(self, numbers: frozenset[int]) -> None:
         async with self._changing:

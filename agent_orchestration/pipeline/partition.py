@@ -93,6 +93,7 @@ class Partition:
     async def stop(self) -> None:
         """End work; what is in memory is dropped."""
         self._stopping = True
+        self._caught_up.set()  # whoever waits has to look who is at work now
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -107,6 +108,11 @@ class Partition:
             except TimeoutError:
                 return False
         return self.failure is None
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether `caught_up` would say so at once."""
+        return self._caught_up.is_set() and self.failure is None and not self._stopping
 
     @property
     def working(self) -> bool:

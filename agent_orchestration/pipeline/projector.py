@@ -133,6 +133,8 @@ class Projector:
         for one of those events learns that the graph has it."""
         while offset < self.position[1]:
             records = await self._log.read(EVENTS, self._partition, offset, BATCH)
+            if not records:
+                return  # we were not to read as far as the other one did
             for record in records:
                 if record.offset < self.position[1] and "ce_tenant" in record.headers:
                     await self._state(record.headers["ce_tenant"])

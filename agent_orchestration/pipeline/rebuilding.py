@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import msgspec
@@ -28,8 +28,9 @@ from agent_orchestration.backends.graph.differences import (
 from agent_orchestration.backends.log import log_lost
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Busy
-from agent_orchestration.pipeline.histories import event_of
+from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import graph_seq
+from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.redriving import one_back
 from agent_orchestration.pipeline.scratch import Scratch
@@ -41,8 +42,10 @@ logger = logging.getLogger(__name__)
 MOST_DIFFERENCES = 100
 #: So often a tenant is compared again because its partition went on meanwhile, after pauses that
 #: are each so much longer than the one before.
-TRIES = 100
+TRIES = 30
 PAUSE_SECONDS = 0.002
+#: So often everything is compared while something had to be repaired.
+PASSES = 3
 LOOK_SECONDS = 0.1
 
 
@@ -51,26 +54,27 @@ class Rebuilding:
 
     Nobody has to stop: readers see a tenant before its repair or after it, and writers find that
     their partition was moved. `graph` is an embedded one for what the log says; what it has already
-    is not folded again. `folds` says whether this process works on a partition. `repaired` has the
-    partitions whose owners have to load anew.
+    is not folded again. `owned` are the partitions of this process. `repaired` has those whose
+    owners have to load anew.
     """
 
     def __init__(
-        self, services: Services, graph: Graph, folds: Callable[[int], bool], *, repairs: bool
+        self, services: Services, graph: Graph, owned: Ownership, *, repairs: bool
     ) -> None:
         self._services = services
         self._log = services.log
         self._live = services.graph
         self._graph = graph
         self._scratch = Scratch(services, graph)
-        self._folds = folds
+        self._owned = owned
         self._repairs = repairs
         self._entities = tuple(services.registry.entities.values())
         self._numbers = range(services.log.topics()[EVENTS].partitions)
         #: Where the log ended, of partitions that the live graph has from another log.
         self._adopted: dict[int, int] = {}
-        #: Where a partition was left after a repair, one event back.
-        self._left: dict[int, Position] = {}
+        #: Partitions with tenants that could not be repaired.
+        self._unsettled: set[int] = set()
+        self._repairs_made = 0
         self._counts = Counter[str]()
         self._told: list[Difference] = []
         self.repaired: set[int] = set()
@@ -89,17 +93,28 @@ class Rebuilding:
             async for count in self._scratch.fold(number, end):
                 done += count
                 yield {"phase": "folding", "done": done, "total": events}
+        for _ in range(PASSES):
+            made = self._repairs_made
+            async for step in self._compared():
+                yield step
+            if self._repairs_made == made:
+                break  # else what was folded on a damaged tenant meanwhile may be wrong, too
+        await self._adopt()
+        yield self._answer(events, time.monotonic() - started)
+
+    async def _compared(self) -> AsyncGenerator[dict[str, Any], None]:
+        """One pass over everything."""
         suspects = defaultdict[str, list[Key]](list)
+        nodes = 0
         async for count, keys in compared(self._graph, self._live, self._entities):
-            self._counts["nodes"] += count
+            nodes += count
             for key in keys:
                 suspects[_tenant(key)].append(key)
-            yield {"phase": "comparing", "done": self._counts["nodes"], "total": None}
+            yield {"phase": "comparing", "done": nodes, "total": None}
+        self._counts["nodes"] = nodes
         for done, tenant in enumerate(sorted(suspects.keys() - await self._set_aside()), 1):
             await self._settle(tenant, suspects[tenant])
             yield {"phase": "repairing", "done": done, "total": len(suspects)}
-        await self._adopt()
-        yield self._answer(events, time.monotonic() - started)
 
     def _answer(self, events: int, seconds: float) -> dict[str, Any]:
         found = {kind: self._counts[kind] for kind in KINDS}
@@ -122,7 +137,7 @@ class Rebuilding:
         done, total = 0, sum(ends.values())
         for number, end in ends.items():
             before = done
-            while self._folds(number) and done < before + end:
+            while self._owned.folds(number) and done < before + end:
                 await asyncio.sleep(LOOK_SECONDS)
                 held = await self._live.position(number)
                 done = before + min(held[1] if held else 0, end)
@@ -146,12 +161,18 @@ class Rebuilding:
             return end
         if held[1] > end:
             raise log_lost(EVENTS, number, held[1], first, end)
-        # A repair leaves the position one event back, until the owner comes by.
-        for record in await self._log.read(EVENTS, number, held[1], 1):
-            event = event_of(record)
-            if event is not None and event.seq <= await graph_seq(self._live, event.tenant):
-                return held[1] + 1
-        return held[1]
+        # Repairs leave the position before events that are there, until the owner comes by.
+        seqs: dict[str, int] = {}
+        async for records in batches(self._log, EVENTS, number, held[1]):
+            for record in records:
+                event = event_of(record)
+                if event is None:
+                    continue
+                if event.tenant not in seqs:
+                    seqs[event.tenant] = await graph_seq(self._live, event.tenant)
+                if event.seq > seqs[event.tenant]:
+                    return record.offset
+        return end
 
     async def _set_aside(self) -> set[str]:
         """Tenants that cannot be compared: what there is of them is no prefix of their history."""
@@ -160,12 +181,21 @@ class Rebuilding:
             rows = await graph.query(load_statements.TENANTS, {}, seconds=SECONDS)
             found |= {row["id"] for row in rows if row["quarantined"]}
         self._counts["set_aside"] = len(found)
+        self._unsettled |= {partition_of(tenant, len(self._numbers)) for tenant in found}
         return found
 
     async def _settle(self, tenant: str, keys: Sequence[Key]) -> None:
         """Compare these nodes of a tenant again, at one position of its partition, and repair what
         still differs: it may have changed while everything was compared."""
         number = partition_of(tenant, len(self._numbers))
+        if not await self._settled(number, tenant, keys):
+            async with self._owned.paused(number):
+                if not await self._settled(number, tenant, keys):
+                    reason = f"partition {number} never stood still: repeat it later"
+                    raise Busy("never_still", reason, retry_after=60)
+
+    async def _settled(self, number: int, tenant: str, keys: Sequence[Key]) -> bool:
+        """Whether the partition stood still for long enough."""
         for tries in range(TRIES):
             await asyncio.sleep(tries * PAUSE_SECONDS)
             held = await self._live.position(number)
@@ -185,9 +215,9 @@ class Rebuilding:
             except WriteRefused as error:
                 logger.warning("tenant %s is not repaired: %s", tenant, error)
                 self._counts["set_aside"] += 1
-            return
-        reason = f"partition {number} never stood still: repeat it when there is less to do"
-        raise Busy("never_still", reason, retry_after=60)
+                self._unsettled.add(number)
+            return True
+        return False
 
     async def _repair(self, number: int, held: Position | None, found: Changes) -> None:
         """The owner finds the partition one event back, and loads it anew."""
@@ -195,15 +225,16 @@ class Rebuilding:
         if held is None and end > first:
             raise CheckpointMoved("checkpoint_moved", f"partition {number} is not filled yet")
         following = held or (self._log.epoch, first)
-        if following[0] == self._log.epoch and self._left.get(number) != held:
+        if following[0] == self._log.epoch:
             following = await one_back(self._log, number, following)
         await self._live.write(found.write(number, held, following))
-        self._left[number] = following
         self.repaired.add(number)
+        self._repairs_made += 1
 
     async def _adopt(self) -> None:
-        """What was made from another log has become this log's."""
-        for number, end in self._adopted.items():
+        """What was made from another log has become this log's, where all of it was repaired."""
+        for number in self._adopted.keys() - self._unsettled:
+            end = self._adopted[number]
             held = await self._live.position(number)
             if self._repairs and held is not None and held[0] != self._log.epoch:
                 await self._live.write(GraphWrite(number, held, (self._log.epoch, end)))

@@ -1,5 +1,6 @@
 """Bringing back what was set aside: quarantined tenants, and records in `dead_letters`."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -26,8 +27,10 @@ from agent_orchestration.pipeline.topology import COMMANDS, DEAD_LETTERS, EVENTS
 SECONDS = 60.0
 #: So many events of a tenant come into the graph at once.
 BATCH = 1000
-#: So often it is tried again because the partition went on meanwhile.
+#: So often it is tried again because the partition went on meanwhile, after pauses that are each so
+#: much longer than the one before.
 TRIES = 100
+PAUSE_SECONDS = 0.002
 #: Names the letter that a later one has settled, as `partition/offset`.
 SETTLES = "settles"
 _ORIGINAL = "original_"
@@ -108,7 +111,7 @@ async def settle_letter(
         reason = f"place: no letter {place} waits in dead_letters; see `redrive list`"
         raise NotFound("no_letter", reason, field="place")
     letter, record = found[place]
-    topic, partition, _ = letter.origin.split("/")
+    topic, _, rest = letter.origin.partition("/")
     if give_up is None and topic != COMMANDS:
         reason = f"place: {place} came from {letter.origin} and is no command: give it up"
         raise Rejected("no_command", reason, field="place")
@@ -118,7 +121,8 @@ async def settle_letter(
             for name, text in record.headers.items()
             if name.startswith(_ORIGINAL)
         }
-        await log.append(topic, int(partition), [Record(record.key, record.value, headers)])
+        partition = int(rest.partition("/")[0])
+        await log.append(topic, partition, [Record(record.key, record.value, headers)])
     headers = {SETTLES: place, "reason": give_up or "submitted again"}
     await log.append(DEAD_LETTERS, record.partition, [Record(record.key, b"", headers)])
     yield {"place": place, "origin": letter.origin, "given_up": give_up is not None}
@@ -133,30 +137,31 @@ class Redriving:
     def __init__(self, services: Services, tenant: str) -> None:
         self._services = services
         self._tenant = tenant
+        #: Events that were read and are not in the graph yet, and where to read on.
+        self._waiting: list[EventEnvelope] = []
+        self._read_to = 0
         self.repaired: set[int] = set()
 
     async def run(self) -> AsyncGenerator[dict[str, Any], None]:
         """For the yields see `core.dispatch.Dispatcher` and `core.operations.Redrive`. Raises
         `NotFound` for a tenant that is not quarantined, `Conflict` where the graph still refuses
         its events, `Busy`."""
-        done = 0
-        for _ in range(TRIES):
-            aside = next(
-                (o for o in await set_aside(self._services) if o.tenant == self._tenant), None
-            )
-            if aside is None:
-                break
+        done = tries = 0
+        while found := [o for o in await set_aside(self._services) if o.tenant == self._tenant]:
+            [aside] = found
             try:
                 done += await self._go_on(aside)
+                tries = 0
                 yield {"phase": "redriving", "done": done, "total": None}
             except CheckpointMoved:
-                continue
+                tries += 1
+                if tries >= TRIES:
+                    reason = f"the partition of {self._tenant} never stood still: repeat it later"
+                    raise Busy("never_still", reason, retry_after=60) from None
+                await asyncio.sleep(tries * PAUSE_SECONDS)
             except WriteRefused as error:
                 reason = f"tenant {self._tenant} stays quarantined at event {aside.seq + 1}"
                 raise Conflict("still_refused", f"{reason}: {error.reason}") from error
-        else:
-            reason = f"the partition of {self._tenant} never stood still: repeat it later"
-            raise Busy("never_still", reason, retry_after=60)
         if not self.repaired:
             reason = f"tenant: {self._tenant} is not quarantined; see `redrive list`"
             raise NotFound("not_quarantined", reason, field="tenant")
@@ -168,36 +173,36 @@ class Redriving:
         held = await services.graph.position(number)
         assert held is not None, "it was written with a position"
         state = await load_tenant(services.graph, services.registry, self._tenant, decides=False)
-        events, offset = await self._events(aside, state.seq, held[1])
-        folded = [fold(services.registry, state, event) for event in events]
+        await self._read(aside, state.seq, held[1])
+        folded = [fold(services.registry, state, event) for event in self._waiting]
         rows = BatchRows()
         for _ in rows.add(self._tenant, folded):
             pass
-        last = offset >= held[1]
+        last = self._read_to >= held[1]
         state.quarantined = "" if last else aside.reason
         following = await one_back(services.log, number, held) if last else held
         write = rows.write(number, held, following)
         row = tenant_row(state, next_due(state) if last else None)
-        write.nodes["Tenant"] = [row if last else {**row, "quarantined_offset": offset}]
+        write.nodes["Tenant"] = [row if last else {**row, "quarantined_offset": self._read_to}]
         await services.graph.write(write)
         if last:
             self.repaired.add(number)
         return len(folded)
 
-    async def _events(self, aside: SetAside, seq: int, end: int) -> tuple[list[EventEnvelope], int]:
-        """The tenant's next events before an offset, and where to go on."""
-        found: list[EventEnvelope] = []
-        offset = aside.offset
-        async for records in batches(self._services.log, EVENTS, aside.partition, offset):
+    async def _read(self, aside: SetAside, seq: int, end: int) -> None:
+        """Go on reading the tenant's events before an offset, up to a batch of them."""
+        self._read_to = max(self._read_to, aside.offset)
+        self._waiting = [event for event in self._waiting if event.seq > seq]
+        seq += len(self._waiting)
+        async for records in batches(self._services.log, EVENTS, aside.partition, self._read_to):
             for record in records:
-                if record.offset >= end or len(found) >= BATCH:
-                    return found, record.offset
+                if record.offset >= end or len(self._waiting) >= BATCH:
+                    return
                 event = event_of(record)
                 if event is not None and event.tenant == self._tenant and event.seq > seq:
-                    found.append(event)
+                    self._waiting.append(event)
                     seq = event.seq
-                offset = record.offset + 1
-        return found, offset
+                self._read_to = record.offset + 1
 
 
 async def one_back(log: Log, number: int, held: Position) -> Position:

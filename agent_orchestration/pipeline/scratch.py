@@ -48,6 +48,7 @@ class Scratch:
         projector = self._projectors.get(partition)
         try:
             if projector is None:
+                await self._refuse_incomplete(partition)
                 projector = Projector(self._services, partition)
                 await projector.seek()
                 self._projectors[partition] = projector
@@ -59,8 +60,17 @@ class Scratch:
         except Corrupt as error:
             if error.code != "gap":
                 raise
-            raise Rejected(
-                "history_incomplete",
-                f"the graph cannot be made from this log: {error.reason}; bring the missing events"
-                " back from a backup",
-            ) from error
+            raise _incomplete(error.reason) from error
+
+    async def _refuse_incomplete(self, partition: int) -> None:
+        first, _ = await self._past.bounds(EVENTS, partition)
+        if first and await self.graph.position(partition) is None:
+            raise _incomplete(f"{EVENTS}/{partition} begins with record {first}")
+
+
+def _incomplete(why: str) -> Rejected:
+    return Rejected(
+        "history_incomplete",
+        f"the graph cannot be made from this log: {why}; bring the missing events back from a"
+        " backup",
+    )

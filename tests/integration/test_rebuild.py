@@ -15,11 +15,11 @@ from agent_orchestration.domain.tasks.commands import CancelTask
 from agent_orchestration.pipeline import rebuilding
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.topology import GROUP, PARTITIONS
+from agent_orchestration.pipeline.topology import EVENTS, GROUP, PARTITIONS
 from tests.integration.corruption import corrupt
 from tests.integration.test_graph_file import graph_files
 from tests.integration.test_zombies import other_process
-from tests.integration.world import Clock, World, until, until_async
+from tests.integration.world import Clock, World, tenant_on, until, until_async
 
 ENTITIES = tuple(REGISTRY.entities.values())
 HOME = partition_of("default", PARTITIONS)
@@ -188,6 +188,56 @@ async def test_the_owner_in_another_process_loads_anew(tmp_path: Path) -> None:
         await other.stop()
         assert other.failure is None
         assert (await world.events())[-1].type == "TaskCancelled"
+        assert (await rebuilt(world, repair=False))["equal"]
+
+
+async def test_an_owner_that_comes_between_two_repairs_puts_no_damage_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_orchestration.pipeline.partition.RETRY_SECONDS", (0.0,) * 6)
+    first, second = tenant_on(0, 0), tenant_on(0, 1)
+    async with World(tmp_path, Clock()) as world:
+        for tenant in (first, second):
+            for name in "ab":
+                await world.task(name, tenant)
+        await world.settled(first)
+        await damage(world, "MATCH (t:Task) WHERE t.title = 'a' SET t.title = 'damaged'")
+        steps: Any = world.platform.operate(Rebuild())
+        async for step in steps:
+            if step == {"phase": "repairing", "done": 1, "total": 2}:
+                # Everybody comes by and loads the second tenant, damaged.
+                for tenant in (first, second):
+                    await world.task("c", tenant)
+        await world.task("d", second)
+        await world.call("cancel_task", second, task_id="a")
+        for tenant in (first, second):
+            await world.is_fold_of_log(tenant)
+        await world.rebuilt_equal()
+
+
+async def test_repairs_that_pile_up_before_the_owner_comes_are_no_difference(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    tenants = [tenant_on(0, number) for number in range(5)]
+    async with World(tmp_path, clock) as world:
+        for name in "abc":
+            for tenant in tenants:
+                await world.task(name, tenant)
+        await world.settled(tenants[0])
+        await world.log.leave(GROUP)
+        before = await world.fingerprint()
+        _, end = await world.log.bounds(EVENTS, 0)
+        for _ in range(3):
+            await damage(world, "MATCH (t:Task) WHERE t.title = 'a' SET t.title = 'damaged'")
+            assert (await rebuilt(world))["changed"] == 5
+            assert await world.fingerprint() == before
+            assert (await rebuilt(world, repair=False))["equal"]
+        position = await world.graph.position(0)
+        assert position is not None
+        assert position[1] < end - 5
+    async with World(tmp_path, clock) as world:
+        await world.task("d", tenants[0])
         assert (await rebuilt(world, repair=False))["equal"]
 
 

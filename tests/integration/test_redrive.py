@@ -75,9 +75,7 @@ async def test_a_redrive_that_is_interrupted_goes_on(
         await world.is_fold_of_log(BAD)
 
 
-async def test_a_partition_that_goes_on_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_partition_that_goes_on_is_tried_again(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await poisoned(world)
         moved = [3]
@@ -90,8 +88,20 @@ async def test_a_partition_that_goes_on_is_tried_again(
         world.graph.refuse = moves
         assert (await operated(world, Redrive(BAD)))["events"] == 6
         await world.is_fold_of_log(BAD)
-        monkeypatch.setattr(redriving, "TRIES", 0)
-        with pytest.raises(Busy):
+
+
+async def test_a_partition_that_never_stands_still_is_said_to_be_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redriving, "TRIES", 3)
+    async with World(tmp_path) as world:
+        await poisoned(world)
+
+        def moves(_: GraphWrite) -> None:
+            raise CheckpointMoved("checkpoint_moved", "always")
+
+        world.graph.refuse = moves
+        with pytest.raises(Busy, match="never stood still"):
             await operated(world, Redrive(BAD))
 
 

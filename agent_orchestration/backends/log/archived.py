@@ -43,9 +43,9 @@ class ArchivedLog(WrappedLog):
         archived = await self.archive.bounds(self.epoch, partition)
         if archived[1] < first and self._looked.get(partition) != first:
             # Another process has archived what the log has no more.
-            self._looked[partition] = first
             await self.archive.segments(self.epoch, partition, anew=True)
             archived = await self.archive.bounds(self.epoch, partition)
+            self._looked[partition] = first
         return (archived[0] if archived[0] < first <= archived[1] else first), end
 
 
