@@ -109,9 +109,9 @@ def person(name: str, **properties: Any) -> Row:
 
 
 async def node(graph: Graph, wanted: str, label: str = "Person") -> Row | None:
-    rows = await graph.query(statements.whole_nodes(label), {"ids": [wanted]})
-    assert len(rows) <= 1
-    return rows[0]["node"] if rows else None
+    [row] = await graph.query(statements.whole_nodes(label), {"ids": [wanted]})
+    assert len(row["nodes"]) <= 1
+    return row["nodes"][0] if row["nodes"] else None
 
 
 async def links(graph: Graph) -> list[tuple[str, str, str, Row]]:

@@ -47,7 +47,6 @@ def check_replay(file: Path, folder: Path) -> None:
     assert log["tenants"]["default"]["claims"] == total
     rebuilt = answer(folder, "rebuild", "--data", "data")
     assert rebuilt["equal"]
-    assert rebuilt["fingerprint_before"] == rebuilt["fingerprint_after"]
     assert rebuilt["events"] == sum(log["events"].values())
 
 
