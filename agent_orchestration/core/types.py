@@ -33,7 +33,7 @@ def instant(text: Any) -> datetime:
         found = datetime.fromisoformat(text.upper())
         if found.tzinfo is not None:
             return found.astimezone(UTC)
-    except (AttributeError, OverflowError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         pass
     raise ValueError("must be an instant with its offset from UTC, such as 2026-01-31T12:00:00Z")
 
