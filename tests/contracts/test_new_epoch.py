@@ -147,7 +147,7 @@ async def test_what_the_graph_has_may_be_missing_in_the_log(place: Place) -> Non
         await place.task("d")
         assert await told(parts) == [(3, "TaskCreated"), (4, "TaskCreated")]
         # The graph cannot be made from the log any more, so it is not given up.
-        with pytest.raises(Rejected, match="tenant default: event 3 follows 0"):
+        with pytest.raises(Rejected, match="events/0 begins with record 2"):
             async for _ in place.platform.operate(Rebuild()):
                 pass
         await until_async(lambda: _is_ready(place), "ready")
