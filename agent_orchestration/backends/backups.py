@@ -20,8 +20,8 @@ from agent_orchestration.core.errors import Conflict, Corrupt, NotFound, Rejecte
 FORMAT = 1
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{3}")
-#: The epoch of no log: a graph with positions of it is not whole, and nobody works on it.
-UNFINISHED = 0
+#: A position in the epoch of no log: a graph that has it is not whole, and nobody works on it.
+UNFINISHED: Position = 0, 0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -120,10 +120,8 @@ class Backups:
                 held = following
             yield file.lines
         for number, offset in enumerate(manifest.positions):
-            unfinished = UNFINISHED, 0
-            write = GraphWrite(number, unfinished, (manifest.epoch, offset))
-            if await graph.position(number) == unfinished:
-                await graph.write(write)
+            if await graph.position(number) == UNFINISHED:
+                await graph.write(GraphWrite(number, UNFINISHED, (manifest.epoch, offset)))
 
     async def prune(self, now: int) -> list[str]:
         """Delete what is old, and what was never finished; the names. Raises `Unavailable`."""
@@ -141,13 +139,12 @@ class Backups:
         return sorted(gone)
 
     async def _begin(self, manifest: Manifest, graph: Graph) -> None:
-        unfinished = UNFINISHED, 0
         loading = await graph.position(LOADING)
         for number, offset in enumerate(manifest.positions):
             held = await graph.position(number)
             if held is None and loading is None:
-                await graph.write(GraphWrite(number, None, unfinished))
-            elif held not in {unfinished, (manifest.epoch, offset)} or (
+                await graph.write(GraphWrite(number, None, UNFINISHED))
+            elif held not in {UNFINISHED, (manifest.epoch, offset)} or (
                 loading is not None and loading[0] != manifest.created
             ):
                 reason = "the graph is not empty: empty it, or restore into another one"

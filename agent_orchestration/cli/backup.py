@@ -1,13 +1,12 @@
 """`backup` and `restore`: the graph as files."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from agent_orchestration.cli.operations import operated
 from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, settings
-from agent_orchestration.cli.text import plain, print_json, print_rows
+from agent_orchestration.cli.text import moment, plain, print_json, print_rows
 
 backup = typer.Typer(help="Backups of the graph.", no_args_is_help=True)
 
@@ -60,11 +59,10 @@ def list_all(
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
-    made = datetime.fromtimestamp(one["created"] / 1000, UTC)
     events = sum(one["positions"])
     return {
         "name": one["name"],
-        "made": made.isoformat(timespec="seconds"),
+        "made": moment(one["created"]),
         "events": events,
         "lines": one["lines"],
         "version": one["version"],

@@ -1,13 +1,12 @@
 """`redrive`: what was set aside, and how it goes on."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from agent_orchestration.cli.operations import operated
 from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, settings
-from agent_orchestration.cli.text import plain, print_json, print_rows
+from agent_orchestration.cli.text import moment, plain, print_json, print_rows
 
 redrive = typer.Typer(
     help="Quarantined tenants and dead letters: see them, bring them back.", no_args_is_help=True
@@ -37,7 +36,7 @@ def list_all(
     if result["tenants"]:
         print_rows(result["tenants"])
     if result["letters"]:
-        print_rows([{**one, "at": _time(one["at"])} for one in result["letters"]])
+        print_rows([{**one, "at": moment(one["at"])} for one in result["letters"]])
     print(
         f"{len(result['tenants'])} quarantined tenants, {len(result['letters'])} dead letters wait"
     )
@@ -101,7 +100,3 @@ def _settle(place: str, reason: str | None, *, as_json: bool, config: Any) -> No
     else:
         what = "given up" if result["given_up"] else "submitted again"
         print(plain(f"{result['place']} from {result['origin']} is {what}"))
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

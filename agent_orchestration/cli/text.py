@@ -6,7 +6,7 @@ What agents and tasks say is written by others: control characters in it must no
 import json
 import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -64,10 +64,15 @@ def _short_time(text: str) -> str:
     if len(text) < 20 or text[10:11] != "T":
         return text
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return text
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{found.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def moment(milliseconds: int) -> str:
+    """Milliseconds since the epoch as an ISO 8601 moment, to the second."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def print_rows(rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,9 +13,8 @@ from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.other_graphs import OtherGraphs
 from agent_orchestration.core.errors import Corrupt, NotFound
-from agent_orchestration.pipeline.scratch import Scratch
+from agent_orchestration.pipeline.scratch import Scratch, ends_of
 from agent_orchestration.pipeline.services import Services
-from agent_orchestration.pipeline.topology import EVENTS
 
 logger = logging.getLogger(__name__)
 NAMES = "backup", "backup-restored"
@@ -30,9 +29,7 @@ async def back_up(
     position. Raises `Rejected` where the log lacks events and there is no backup to begin with.
     """
     started = time.monotonic()
-    log = services.log
-    numbers = range(log.topics()[EVENTS].partitions)
-    ends = [(await log.bounds(EVENTS, number))[1] for number in numbers]
+    ends = await ends_of(services.log)
     # Other processes may use the same folder.
     names = [f"{name}-{os.getpid()}" for name in NAMES]
     for name in names:
@@ -54,7 +51,7 @@ async def back_up(
             yield {
                 "name": found.name,
                 "place": backups.store.url,
-                "events": sum(ends),
+                "events": sum(ends.values()),
                 "lines": sum(file.lines for file in found.files),
                 "fingerprint": found.fingerprint,
                 "pruned": await backups.prune(services.clock()),
@@ -67,14 +64,14 @@ async def back_up(
 
 
 async def _kept(
-    services: Services, backups: Backups, graphs: tuple[Graph, Graph], ends: Sequence[int]
+    services: Services, backups: Backups, graphs: tuple[Graph, Graph], ends: Mapping[int, int]
 ) -> AsyncGenerator[dict[str, Any] | Manifest, None]:
     """Write the first graph's files, load them into the second one, compare the two; the backup
     comes last."""
     graph, restored = graphs
     made: Manifest | None = None
     done = lines = 0
-    async for found in backups.write(graph, services.log.epoch, ends, services.clock()):
+    async for found in backups.write(graph, services.log.epoch, [*ends.values()], services.clock()):
         if isinstance(found, Manifest):
             made = found
         else:
@@ -95,11 +92,11 @@ async def _folded(
     services: Services,
     backups: Backups,
     graph: Graph,
-    ends: Sequence[int],
+    ends: Mapping[int, int],
     empty: Callable[[], Awaitable[None]],
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Bring an empty graph to where the log ends, from the last backup on if there is one."""
-    for base in await backups.bases(services.log.epoch, ends):
+    for base in await backups.bases(services.log.epoch, [*ends.values()]):
         done = 0
         try:
             async for count in backups.load(base, graph):
@@ -109,11 +106,8 @@ async def _folded(
         except (Corrupt, NotFound) as error:
             logger.warning("backup %s is left out: %s", base.name, error)
             await empty()
-    scratch, done, total = Scratch(services, graph), 0, sum(ends)
-    for number, end in enumerate(ends):
-        async for count in scratch.fold(number, end):
-            done += count
-            yield {"phase": "folding", "done": done, "total": total}
+    async for step in Scratch(services, graph).fold_all(ends, "folding"):
+        yield step
 
 
 async def list_backups(backups: Backups) -> AsyncGenerator[dict[str, Any], None]:

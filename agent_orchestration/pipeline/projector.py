@@ -13,6 +13,7 @@ from agent_orchestration.backends.graph import (
     WriteRefused,
     load_statements,
 )
+from agent_orchestration.backends.log import Log
 from agent_orchestration.core.entities import node_id
 from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Unavailable
@@ -64,7 +65,6 @@ class Projector:
         self._held: Position | None = None
         self.position: Position = (services.log.epoch, 0)
         self.published: Position | None = None
-        self._stored: Position | None = None
         #: Malformed records before this offset are in `dead_letters` already.
         self._looked_at = 0
         self._moved = asyncio.Event()
@@ -214,7 +214,6 @@ class Projector:
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
         await self._graph.write(write)
-        self._stored = write.published
         self._held = write.next
         self._at(write.next[1])
 
@@ -284,3 +283,10 @@ class Projector:
         others = [tenant for tenant in self._states if tenant not in keep]
         for tenant in others[: max(len(self._states) - CACHED_TENANTS, 0)]:
             del self._states[tenant]
+
+
+async def one_back(log: Log, number: int, held: Position) -> Position:
+    """Where to leave a partition whose owner has to load it anew: it finds its position moved, and
+    that event folded already, which does no harm."""
+    first, _ = await log.bounds(EVENTS, number)
+    return held[0], max(held[1] - 1, first)

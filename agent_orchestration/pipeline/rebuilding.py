@@ -32,8 +32,8 @@ from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import graph_seq
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.redriving import one_back
-from agent_orchestration.pipeline.scratch import Scratch
+from agent_orchestration.pipeline.projector import one_back
+from agent_orchestration.pipeline.scratch import Scratch, ends_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
 
@@ -88,11 +88,8 @@ class Rebuilding:
             async for step in self._filled():
                 yield step
         ends = {number: await self._end(number) for number in self._numbers}
-        done, events = 0, sum(ends.values())
-        for number, end in ends.items():
-            async for count in self._scratch.fold(number, end):
-                done += count
-                yield {"phase": "folding", "done": done, "total": events}
+        async for step in self._scratch.fold_all(ends, "folding"):
+            yield step
         for _ in range(PASSES):
             made = self._repairs_made
             async for step in self._compared():
@@ -100,7 +97,7 @@ class Rebuilding:
             if self._repairs_made == made:
                 break  # else what was folded on a damaged tenant meanwhile may be wrong, too
         await self._adopt()
-        yield self._answer(events, time.monotonic() - started)
+        yield self._answer(sum(ends.values()), time.monotonic() - started)
 
     async def _compared(self) -> AsyncGenerator[dict[str, Any], None]:
         """One pass over everything."""
@@ -253,14 +250,10 @@ async def fill(services: Services, graph: Graph) -> AsyncGenerator[dict[str, Any
     started = time.monotonic()
     await graph.start()
     try:
-        scratch = Scratch(services, graph)
-        numbers = range(services.log.topics()[EVENTS].partitions)
-        ends = {number: (await services.log.bounds(EVENTS, number))[1] for number in numbers}
-        done, total = 0, sum(ends.values())
-        for number, end in ends.items():
-            async for count in scratch.fold(number, end):
-                done += count
-                yield {"phase": "filling", "done": done, "total": total}
+        done = 0
+        async for step in Scratch(services, graph).fold_all(await ends_of(services.log), "filling"):
+            done = step["done"]
+            yield step
         yield {"events": done, "seconds": round(time.monotonic() - started, 3)}
     finally:
         await graph.stop()

@@ -8,7 +8,6 @@ import msgspec
 
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
-    Position,
     WriteRefused,
     load_statements,
 )
@@ -20,6 +19,7 @@ from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import load_tenant
 from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.projector import one_back
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, DEAD_LETTERS, EVENTS
@@ -203,10 +203,3 @@ class Redriving:
                     self._waiting.append(event)
                     seq = event.seq
                 self._read_to = record.offset + 1
-
-
-async def one_back(log: Log, number: int, held: Position) -> Position:
-    """Where to leave a partition whose owner has to load it anew: it finds its position moved, and
-    that event folded already, which does no harm."""
-    first, _ = await log.bounds(EVENTS, number)
-    return held[0], max(held[1] - 1, first)

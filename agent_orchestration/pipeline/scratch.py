@@ -1,6 +1,7 @@
 """A graph of its own, folded from the log as far as somebody wants it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -62,10 +63,26 @@ class Scratch:
                 raise
             raise _incomplete(error.reason) from error
 
+    async def fold_all(
+        self, ends: Mapping[int, int], phase: str
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The same for all partitions; yields how far it is, as `core.dispatch.Dispatcher` says."""
+        done, total = 0, sum(ends.values())
+        for number, end in ends.items():
+            async for count in self.fold(number, end):
+                done += count
+                yield {"phase": phase, "done": done, "total": total}
+
     async def _refuse_incomplete(self, partition: int) -> None:
         first, _ = await self._past.bounds(EVENTS, partition)
         if first and await self.graph.position(partition) is None:
             raise _incomplete(f"{EVENTS}/{partition} begins with record {first}")
+
+
+async def ends_of(log: Log) -> dict[int, int]:
+    """Where each partition of `events` ends by now."""
+    numbers = range(log.topics()[EVENTS].partitions)
+    return {number: (await log.bounds(EVENTS, number))[1] for number in numbers}
 
 
 def _incomplete(why: str) -> Rejected:
