@@ -11,25 +11,25 @@ import os
 import random
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from agent_orchestration.app import REGISTRY
-from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import Busy, Unavailable
-from agent_orchestration.remote import RemoteDispatcher
-from tests.chaos.checker import check_installation
 from tests.chaos.faults import messages
 from tests.chaos.load import Load, Servers
-from tests.chaos.test_many_processes import graph_is_there
+from tests.chaos.place import (
+    ANSWER_SECONDS,
+    Place,
+    Prober,
+    checked,
+    readiness,
+    until,
+    warnings,
+    working,
+)
 from tests.chaos.workflow import genome
-from tests.e2e.program import wait_for
-from tests.e2e.real.installation import TOKEN, Installation, Process, Server, installed
+from tests.e2e.real.installation import TOKEN
 from tests.services import kafka, neo4j
 
 OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "5"))
@@ -38,8 +38,6 @@ MONKEY_MINUTES = float(os.environ.get("AO_MONKEY_MINUTES", "0.5"))
 PAUSES = (20.0, 60.0) if MONKEY_MINUTES > 5 else (2.0, 6.0)
 MONKEY_TENANTS, MONKEY_CHROMOSOMES = (20, 10) if MONKEY_MINUTES > 5 else (8, 2)
 TENANTS = 8
-#: How long a caller may be left without an answer.
-ANSWER_SECONDS = 60.0
 #: How many lines at level WARNING or above a process may write in a minute of outage.
 LINES_A_MINUTE = 60
 
@@ -50,97 +48,14 @@ pytestmark = [
 ]
 
 
-class Engines(NamedTuple):
-    """What may be away."""
-
-    log: kafka.Broker
-    graph: neo4j.JarServer
-
-    def away(self, names: Sequence[str]) -> None:
-        for name in names:
-            getattr(self, name).kill()
-
-    def back(self, names: Sequence[str]) -> None:
-        for name in names:
-            getattr(self, name).start()
-
-
-class Place(NamedTuple):
-    """An installation at work."""
-
-    installation: Installation
-    engines: Engines
-    processors: list[Process]
-    server: Server
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     with (
         kafka.own_broker(tmp_path / "kafka") as log,
         neo4j.own_process(tmp_path / "neo4j") as graph,
-        installed(tmp_path, graph.address, bootstrap_servers=log.bootstrap_servers) as prepared,
+        working(tmp_path, log, graph) as place,
     ):
-        processors = [prepared.processor(f"processor-{n}") for n in range(2)]
-        server = prepared.server("server")
-        for process in (*processors, server):
-            wait_for(process.ready, f"{process.name} to be ready")
-        yield Place(prepared, Engines(log, graph), processors, server)
-
-
-def readiness(server: Server) -> dict[str, Any]:
-    try:
-        with urllib.request.urlopen(f"{server.url}/ready", timeout=ANSWER_SECONDS) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        return json.load(error)
-
-
-async def until(condition: Any, what: str, seconds: float = 120.0) -> float:
-    """Wait for it; how many seconds that took."""
-    began = time.monotonic()
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() - began < seconds, f"waited in vain for {what}"
-        await asyncio.sleep(0.1)
-    return time.monotonic() - began
-
-
-class Prober:
-    """Somebody who asks all the time, and notes what they are told."""
-
-    def __init__(self, server: Server) -> None:
-        self._remote = RemoteDispatcher(server.url, TOKEN, REGISTRY, ANSWER_SECONDS + 30)
-        self.accepted: list[str] = []
-        self.refused = 0
-        self.longest = 0.0
-        self._number = 0
-
-    async def ask(self) -> bool:
-        """Whether a command was accepted, and its effect can be read."""
-        self._number += 1
-        name = f"probe-{self._number}"
-        began = time.monotonic()
-        try:
-            arguments = {"id": name, "title": name, "idempotency_key": name}
-            answer = await self._remote.call("create_task", arguments, Caller(tenant="prober"))
-            self.accepted.append(name)
-            return not answer.get("stale")
-        except (Busy, Unavailable):
-            self.refused += 1
-            return False
-        finally:
-            self.longest = max(self.longest, time.monotonic() - began)
-
-    async def run(self) -> None:
-        while True:
-            await self.ask()
-            await asyncio.sleep(0.5)
-
-    async def every_acknowledged_is_there(self) -> None:
-        caller = Caller(tenant="prober")
-        for name in self.accepted:
-            assert (await self._remote.call("get_task", {"task_id": name}, caller))["task"]
-        await self._remote.close()
+        yield place
 
 
 @pytest.mark.parametrize("names", [("log",), ("graph",), ("log", "graph")], ids="-".join)
@@ -189,7 +104,7 @@ async def test_work_resumes_after(
     wrong = [one for one in found["wrong"] if "prober" not in one]
     assert wrong == []
     assert prober.longest < ANSWER_SECONDS + 10
-    assert messages([*place.processors, place.server], "CRITICAL") == []
+    assert messages(place.processes, "CRITICAL") == []
     assert lines <= 3 * LINES_A_MINUTE * max(OUTAGE / 60, 1)
 
 
@@ -223,7 +138,7 @@ async def test_everything_is_restarted_one_after_the_other(
         sys.stdout.write(f"\n{json.dumps(found)}\n")
     assert (found["violations"], found["wrong"]) == ([], [])
     assert found["tasks completed"] == load.created
-    assert messages([*place.processors, place.server], "CRITICAL") == []
+    assert messages(place.processes, "CRITICAL") == []
 
 
 async def restarted(place: Place, name: str) -> float:
@@ -240,19 +155,3 @@ async def restarted(place: Place, name: str) -> float:
         return readiness(place.server)["ready"] and all(one.ready() for one in place.processors)
 
     return await until(ready, f"everybody ready after {name}", 300)
-
-
-def checked(place: Place, notes: Path) -> dict[str, Any]:
-    """What the independent checker finds once the graph has the whole log."""
-    place.server.kill()
-    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
-    address = place.installation.database
-    auth = (address.username, address.password)
-    return check_installation(
-        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
-    )
-
-
-def warnings(place: Place) -> list[dict[str, Any]]:
-    processes = [*place.processors, place.server]
-    return [one for level in ("WARNING", "ERROR") for one in messages(processes, level)]

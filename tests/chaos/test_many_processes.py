@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import check_installation, graph_rows
+from tests.chaos.checker import check_installation
 from tests.chaos.faults import Faults, messages
 from tests.chaos.load import Load, Servers
+from tests.chaos.place import graph_is_there
 from tests.chaos.workflow import genome
 from tests.e2e.program import wait_for
 from tests.e2e.real.installation import TOKEN, Installation, installed
-from tests.e2e.real.log_reader import read_topic
 from tests.services import neo4j
 
 TENANTS = int(os.environ.get("AO_CHAOS_TENANTS", "8"))
@@ -98,15 +98,3 @@ async def test_every_run_completes_though_processes_are_killed_and_paused(
     assert faults.counts["paused"] >= 2
     assert faults.refused()["members refused by the group"] > 0
     assert faults.late_writes() + found["double events"] > 0
-
-
-def graph_is_there(installation: Installation) -> bool:
-    """Whether the graph has the last event of the log of every tenant."""
-    address = installation.database
-    auth = (address.username, address.password)
-    last: dict[str, int] = {}
-    for event in read_topic(installation.bootstrap_servers, f"{installation.prefix}events"):
-        tenant, seq = event.headers["ce_tenant"], int(event.headers["ce_seq"])
-        last[tenant] = max(seq, last.get(tenant, 0))
-    rows = graph_rows(address.uri, auth, "MATCH (n:Tenant) RETURN n.id AS id, n.seq AS seq")
-    return {row["id"]: row["seq"] for row in rows} == last

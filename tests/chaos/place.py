@@ -1,0 +1,156 @@
+"""An installation on servers of its own, to which a test does what others could not bear; and
+somebody who asks it all the time."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.errors import Busy, Unavailable
+from agent_orchestration.remote import RemoteDispatcher
+from tests.chaos.checker import check_installation, graph_rows
+from tests.chaos.faults import messages
+from tests.e2e.program import wait_for
+from tests.e2e.real.installation import TOKEN, Installation, Process, Server, installed
+from tests.e2e.real.log_reader import read_topic
+from tests.services import kafka, neo4j
+
+#: How long a caller may be left without an answer, in seconds.
+ANSWER_SECONDS = 60.0
+
+
+class Engines(NamedTuple):
+    """What may be away."""
+
+    log: kafka.Broker
+    graph: neo4j.JarServer
+
+    def away(self, names: Sequence[str]) -> None:
+        """They crash."""
+        for name in names:
+            getattr(self, name).kill()
+
+    def back(self, names: Sequence[str]) -> None:
+        """They are started again."""
+        for name in names:
+            getattr(self, name).start()
+
+
+class Place(NamedTuple):
+    """An installation at work."""
+
+    installation: Installation
+    engines: Engines
+    processors: list[Process]
+    server: Server
+
+    @property
+    def processes(self) -> list[Process]:
+        """All of them."""
+        return [*self.processors, self.server]
+
+
+@contextmanager
+def working(folder: Path, log: kafka.Broker, graph: neo4j.JarServer) -> Generator[Place]:
+    """Two processors and a server, all ready."""
+    with installed(folder, graph.address, bootstrap_servers=log.bootstrap_servers) as prepared:
+        processors = [prepared.processor(f"processor-{n}") for n in range(2)]
+        server = prepared.server("server")
+        for process in (*processors, server):
+            wait_for(process.ready, f"{process.name} to be ready")
+        yield Place(prepared, Engines(log, graph), processors, server)
+
+
+def readiness(server: Server) -> dict[str, Any]:
+    """What it says at `/ready`."""
+    try:
+        with urllib.request.urlopen(f"{server.url}/ready", timeout=ANSWER_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> float:
+    """Wait for it; how many seconds that took."""
+    began = time.monotonic()
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() - began < seconds, f"waited in vain for {what}"
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+class Prober:
+    """Somebody who asks all the time, and notes what they are told."""
+
+    def __init__(self, server: Server) -> None:
+        self._remote = RemoteDispatcher(server.url, TOKEN, REGISTRY, ANSWER_SECONDS + 30)
+        self.accepted: list[str] = []
+        self.refused = 0
+        self.reason = ""
+        self.longest = 0.0
+        self._number = 0
+
+    async def ask(self) -> bool:
+        """Whether a command was accepted, and its effect can be read; else see `reason`."""
+        self._number += 1
+        name = f"probe-{self._number}"
+        began = time.monotonic()
+        try:
+            arguments = {"id": name, "title": name, "idempotency_key": name}
+            answer = await self._remote.call("create_task", arguments, Caller(tenant="prober"))
+            self.accepted.append(name)
+            return not answer.get("stale")
+        except (Busy, Unavailable) as error:
+            self.refused += 1
+            self.reason = error.reason
+            return False
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self.ask()
+            await asyncio.sleep(0.5)
+
+    async def every_acknowledged_is_there(self) -> None:
+        """Nothing that was accepted is lost."""
+        caller = Caller(tenant="prober")
+        for name in self.accepted:
+            assert (await self._remote.call("get_task", {"task_id": name}, caller))["task"]
+        await self._remote.close()
+
+
+def checked(place: Place, notes: Path) -> dict[str, Any]:
+    """What the independent checker finds once the graph has the whole log."""
+    place.server.kill()
+    wait_for(lambda: graph_is_there(place.installation), "the graph to have the whole log")
+    address = place.installation.database
+    auth = (address.username, address.password)
+    return check_installation(
+        place.installation.bootstrap_servers, place.installation.prefix, address.uri, auth, notes
+    )
+
+
+def warnings(place: Place) -> list[dict[str, Any]]:
+    """What the processes complained of in their logs."""
+    return [one for level in ("WARNING", "ERROR") for one in messages(place.processes, level)]
+
+
+def graph_is_there(installation: Installation) -> bool:
+    """Whether the graph has the last event of the log of every tenant."""
+    address = installation.database
+    auth = (address.username, address.password)
+    last: dict[str, int] = {}
+    for event in read_topic(installation.bootstrap_servers, f"{installation.prefix}events"):
+        tenant, seq = event.headers["ce_tenant"], int(event.headers["ce_seq"])
+        last[tenant] = max(seq, last.get(tenant, 0))
+    rows = graph_rows(address.uri, auth, "MATCH (n:Tenant) RETURN n.id AS id, n.seq AS seq")
+    return {row["id"]: row["seq"] for row in rows} == last
