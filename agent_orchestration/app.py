@@ -44,7 +44,8 @@ from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
-from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
+from agent_orchestration.pipeline.standstill import Standstill
+from agent_orchestration.pipeline.topology import EVENTS, topics
 
 ANSWER_SECONDS = 3.0
 REGISTRY = Registry(
@@ -117,6 +118,7 @@ class Platform:
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
         self._decides = decides
+        self._standstill = Standstill(self._log, self._graph)
         self.bus = CommandBus(
             self._log,
             self._blobs,
@@ -174,8 +176,8 @@ class Platform:
         return await self._gateway(caller).read_blob(digest)
 
     async def status(self) -> dict[str, Any]:
-        """See `core.dispatch.Dispatcher`. Where others share log and graph, both have to answer;
-        there may be no partition left for this process."""
+        """See `core.dispatch.Dispatcher`. Where others share log and graph, both have to answer
+        and somebody has to work; there may be no partition left for this process."""
         checks = {
             f"partition-{number}": {
                 "ok": partition.failure is None and partition.working,
@@ -187,11 +189,23 @@ class Platform:
             checks["rules"] = {"ok": False, "detail": self._owned.outdated.reason}
         if self._shared:
             checks["log"], checks["graph"] = await asyncio.gather(
-                _answers(self._log.bounds(COMMANDS, 0)), _answers(self._graph.position(0))
+                _answers(self._log.check()), _answers(self._graph.position(0))
             )
         ready = bool(checks) and all(check["ok"] for check in checks.values())
+        if ready and self._shared:
+            stopped = await self._stopped_elsewhere()
+            checks |= stopped
+            ready = len(stopped) < self._log.topics()[EVENTS].partitions
         role = "owner" if not self._shared else "processor" if self._decides else "server"
         return {"ready": ready, "role": role, "checks": checks}
+
+    async def _stopped_elsewhere(self) -> dict[str, dict[str, Any]]:
+        """The partitions that nobody works on. The tenants of the others can be worked for, so this
+        process is of use as long as there is one."""
+        partitions = range(self._log.topics()[EVENTS].partitions)
+        answers = await asyncio.gather(*(_answers(self._standstill.check(n)) for n in partitions))
+        named = zip(partitions, answers, strict=True)
+        return {f"partition-{number}": one for number, one in named if not one["ok"]}
 
     async def operate(self, operation: Operation) -> AsyncGenerator[dict[str, Any], None]:
         """See `core.dispatch.Dispatcher`."""

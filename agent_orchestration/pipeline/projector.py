@@ -13,7 +13,6 @@ from agent_orchestration.backends.graph import (
     WriteRefused,
     load_statements,
 )
-from agent_orchestration.backends.log import Log
 from agent_orchestration.core.entities import node_id
 from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Unavailable
@@ -22,6 +21,7 @@ from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
+from agent_orchestration.pipeline.partitions import graph_position
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS
@@ -88,15 +88,7 @@ class Projector:
         """Take the position from the graph; what is in memory is dropped."""
         self._states.clear()
         self._ahead = None
-        self._held = await self._graph.position(self._partition)
-        begin, _ = await self._log.bounds(EVENTS, self._partition)
-        epoch, offset = self._held or (self._log.epoch, begin)
-        if epoch != self._log.epoch:
-            raise Corrupt(
-                "log_replaced",
-                f"the graph was built from another log (epoch {epoch}, now {self._log.epoch});"
-                " rebuild the graph, or bring the log back",
-            )
+        self._held, offset = await graph_position(self._log, self._graph, self._partition)
         self._at(offset)
 
     async def step(self) -> int:
@@ -283,10 +275,3 @@ class Projector:
         others = [tenant for tenant in self._states if tenant not in keep]
         for tenant in others[: max(len(self._states) - CACHED_TENANTS, 0)]:
             del self._states[tenant]
-
-
-async def one_back(log: Log, number: int, held: Position) -> Position:
-    """Where to leave a partition whose owner has to load it anew: it finds its position moved, and
-    that event folded already, which does no harm."""
-    first, _ = await log.bounds(EVENTS, number)
-    return held[0], max(held[1] - 1, first)

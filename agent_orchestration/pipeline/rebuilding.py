@@ -31,8 +31,7 @@ from agent_orchestration.core.errors import Busy
 from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import graph_seq
 from agent_orchestration.pipeline.ownership import Ownership
-from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.projector import one_back
+from agent_orchestration.pipeline.partitions import one_back, partition_of
 from agent_orchestration.pipeline.scratch import Scratch, ends_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import EVENTS

@@ -18,8 +18,7 @@ from agent_orchestration.core.folding import fold, tenant_row
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import load_tenant
-from agent_orchestration.pipeline.partitions import partition_of
-from agent_orchestration.pipeline.projector import one_back
+from agent_orchestration.pipeline.partitions import one_back, partition_of
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, DEAD_LETTERS, EVENTS

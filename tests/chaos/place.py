@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,9 +58,15 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def working(folder: Path, log: kafka.Broker, graph: neo4j.JarServer) -> Generator[Place]:
-    """Two processors and a server, all ready."""
-    with installed(folder, graph.address, bootstrap_servers=log.bootstrap_servers) as prepared:
+def working(
+    folder: Path,
+    log: kafka.Broker,
+    graph: neo4j.JarServer,
+    variables: Mapping[str, str] | None = None,
+) -> Generator[Place]:
+    """Two processors and a server, all ready; `variables` are added to their environment."""
+    servers = {"bootstrap_servers": log.bootstrap_servers}
+    with installed(folder, graph.address, **servers, variables=variables) as prepared:
         processors = [prepared.processor(f"processor-{n}") for n in range(2)]
         server = prepared.server("server")
         for process in (*processors, server):
@@ -77,6 +83,12 @@ def readiness(server: Server) -> dict[str, Any]:
         return json.load(error)
 
 
+def unwell(server: Server) -> str:
+    """What is wrong, in the words of `/ready`."""
+    checks = readiness(server)["checks"]
+    return "; ".join(check["detail"] for check in checks.values() if not check["ok"])
+
+
 async def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> float:
     """Wait for it; how many seconds that took."""
     began = time.monotonic()
@@ -89,7 +101,8 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 120.0
 class Prober:
     """Somebody who asks all the time, and notes what they are told."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, tenant: str = "prober") -> None:
+        self._caller = Caller(tenant=tenant)
         self._remote = RemoteDispatcher(server.url, TOKEN, REGISTRY, ANSWER_SECONDS + 30)
         self.accepted: list[str] = []
         self.refused = 0
@@ -104,7 +117,7 @@ class Prober:
         began = time.monotonic()
         try:
             arguments = {"id": name, "title": name, "idempotency_key": name}
-            answer = await self._remote.call("create_task", arguments, Caller(tenant="prober"))
+            answer = await self._remote.call("create_task", arguments, self._caller)
             self.accepted.append(name)
             return not answer.get("stale")
         except (Busy, Unavailable) as error:
@@ -122,9 +135,11 @@ class Prober:
 
     async def every_acknowledged_is_there(self) -> None:
         """Nothing that was accepted is lost."""
-        caller = Caller(tenant="prober")
         for name in self.accepted:
-            assert (await self._remote.call("get_task", {"task_id": name}, caller))["task"]
+            assert (await self._remote.call("get_task", {"task_id": name}, self._caller))["task"]
+
+    async def close(self) -> None:
+        """Close the connection."""
         await self._remote.close()
 
 

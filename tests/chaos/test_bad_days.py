@@ -88,6 +88,7 @@ async def test_work_resumes_after(
             load.enough.set()
         await clients.stop()
     await prober.every_acknowledged_is_there()
+    await prober.close()
     found = checked(place, notes)
     with capsys.disabled():
         sys.stdout.write(

@@ -80,7 +80,7 @@ class Broker:
 
     `settings` are added to its own, `listener` is the security protocol of its clients, `options`
     are Java's: those for tests start quickly, which is not what a measurement wants. `voters` has
-    the controller's port of each node of a cluster.
+    the controller's port of each node of a cluster, `variables` are added to its environment.
     """
 
     def __init__(
@@ -92,9 +92,11 @@ class Broker:
         options: Sequence[str] = QUICK,
         node: int = 1,
         voters: Mapping[int, int] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self.node = node
+        self._environment = {**os.environ, **(variables or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
         self.port = free_port()
@@ -136,6 +138,7 @@ class Broker:
             self.process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", str(self._conf)],
                 cwd=self.home,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -109,7 +109,7 @@ class JarServer:
     """A server from jars in a new folder; it may be killed and started again at the same address.
 
     `options` are Java's, `page_cache` the server's: those for tests start quickly and are small,
-    which is not what a measurement wants.
+    which is not what a measurement wants; `settings` are further lines of its configuration.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class JarServer:
         wanted: Version,
         options: Sequence[str] = QUICK,
         page_cache: str = "64m",
+        settings: str = "",
     ) -> None:
         self.home = home
         self.address = Address(f"bolt://127.0.0.1:{_free_port()}")
@@ -131,7 +132,7 @@ class JarServer:
         (home / "conf").mkdir(parents=True)
         port = self.address.uri.rpartition(":")[2]
         conf = CONF.format(port=port, page_cache=page_cache)
-        (home / "conf" / "neo4j.conf").write_text(conf, "utf-8")
+        (home / "conf" / "neo4j.conf").write_text(conf + settings, "utf-8")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -164,10 +165,12 @@ def own_server(home: Path, options: Sequence[str] = QUICK) -> Generator[Address]
 
 
 @contextmanager
-def own_process(home: Path, options: Sequence[str] = QUICK) -> Generator[JarServer]:
+def own_process(
+    home: Path, options: Sequence[str] = QUICK, settings: str = ""
+) -> Generator[JarServer]:
     """The same for tests that do to it what others could not bear."""
     with needed("neo4j"):
-        server = JarServer(home, version(), options)
+        server = JarServer(home, version(), options, settings=settings)
     server.start()
     try:
         yield server

@@ -175,6 +175,9 @@ class SimulatedLog:
         await self._way()
         return 0, end
 
+    async def check(self) -> None:
+        raise NotImplementedError
+
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         raise NotImplementedError
 

@@ -96,6 +96,10 @@ class Log(Protocol):
         """Close the log; waiting readers return."""
         ...
 
+    async def check(self) -> None:
+        """See that it is still the log that was opened. Raises what `start` raises."""
+        ...
+
     def topics(self) -> Mapping[str, Topic]:
         """The topics by name."""
         ...

@@ -30,6 +30,10 @@ class WrappedLog:
         """Closes the wrapped log."""
         await self._log.stop()
 
+    async def check(self) -> None:
+        """As the wrapped log."""
+        await self._log.check()
+
     def topics(self) -> Mapping[str, Topic]:
         """The wrapped log's."""
         return self._log.topics()

@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +111,8 @@ class Server(Process):
 
 
 class Installation:
-    """Settings in `folder/config.yaml`, topics of its own, and processes, none of them running."""
+    """Settings in `folder/config.yaml`, topics of its own, and processes, none of them running;
+    `variables` are added to the environment of all its programs."""
 
     def __init__(
         self,
@@ -119,6 +120,7 @@ class Installation:
         database: neo4j.Address,
         session_ms: int = SESSION_MS,
         bootstrap_servers: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.database = database
@@ -127,6 +129,7 @@ class Installation:
         self._variables = {
             "NEO4J_PASSWORD": database.password,
             "AGENT_ORCHESTRATION_TOKEN": TOKEN,
+            **(variables or {}),
         }
         self._processes: list[Process] = []
         settings = {
@@ -190,9 +193,10 @@ def installed(
     database: neo4j.Address,
     session_ms: int = SESSION_MS,
     bootstrap_servers: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Generator[Installation]:
     """An installation that is prepared; its processes are ended with the block."""
-    installation = Installation(folder, database, session_ms, bootstrap_servers)
+    installation = Installation(folder, database, session_ms, bootstrap_servers, variables)
     try:
         installation.prepare()
         yield installation

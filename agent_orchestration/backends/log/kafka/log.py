@@ -1,5 +1,6 @@
 """The log on Apache Kafka."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -29,13 +30,17 @@ from agent_orchestration.backends.log.kafka.topics import (
     delete_before,
     describe,
     plan,
+    refuse_count,
+    refuse_missing,
     refuse_unusable,
 )
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.core.envelope import Record, StoredRecord
-from agent_orchestration.core.errors import Rejected, Unavailable
+from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
 
 logger = logging.getLogger(__name__)
+#: How long a rebalance waits for the answer whether it is still the same log.
+_CHECK_SECONDS = 3.0
 
 
 class KafkaLog:
@@ -126,19 +131,33 @@ class KafkaLog:
         await self._connection.start()
         try:
             await self._check_topics()
-            names = [planned.name for planned in self._plan]
-            await self._connection.watch(names)
-            found = await find_topics(self._connection, names)
-            self._epochs = Epochs(
-                self._reader,
-                self._appender,
-                self._place(epoch.TOPIC.name, 0),
-                {p.topic.name: found[p.name] for p in self._plan if p.name in found},
-            )
+            await self._connection.watch(planned.name for planned in self._plan)
+            self._epochs = await self._find_epochs()
             self.epoch = await number(self._epochs)
         except BaseException:
             await self.stop()
             raise
+
+    async def _find_epochs(self) -> Epochs:
+        """With the covered topics as they are now."""
+        names = {planned.name: planned.topic.name for planned in self._plan}
+        found = await find_topics(self._connection, list(names))
+        refuse_missing([name for name in names if name not in found])
+        place = self._place(epoch.TOPIC.name, 0)
+        by_name = {names[name]: topic for name, topic in found.items()}
+        for name in self._topics:
+            refuse_count(self._topics[name], by_name[name].partitions)
+        return Epochs(self._reader, self._appender, place, by_name)
+
+    async def check(self) -> None:
+        """See that the topics are those that it was opened with, and as many partitions. Raises
+        `Corrupt` and `Rejected` as `start`, `Unavailable`."""
+        number = await (await self._find_epochs()).checked()
+        if number != self.epoch:
+            reason = (
+                f"the log began epoch {number}, and this process is of {self.epoch}: restart it"
+            )
+            raise Corrupt("log_replaced", reason)
 
     async def _check_topics(self) -> None:
         reports = await describe(self._connection, self._plan)
@@ -224,7 +243,7 @@ class KafkaLog:
             self._connection.options,
             self._prefix + group,
             names,
-            (assigned, revoked),
+            (self._only_of_this_log(assigned), revoked),
             self._session_ms,
         )
         self._members[group] = member
@@ -233,6 +252,23 @@ class KafkaLog:
         except BaseException:
             self._members.pop(group, None)
             raise
+
+    def _only_of_this_log(self, assigned: Assigned) -> Assigned:
+        """Nothing of a log that is not the one any more for which the member decides: the group is
+        divided anew when a topic is deleted, made again or given partitions."""
+
+        async def told(partitions: frozenset[int]) -> None:
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self.check()
+            except (Unavailable, TimeoutError) as error:
+                logger.info("the topics could not be looked at: %s", error)  # the work tells it too
+            except PlatformError as error:
+                logger.critical("no partition is worked on: %s", error.reason)
+                partitions = frozenset()
+            await assigned(partitions)
+
+        return told
 
     async def leave(self, group: str) -> None:
         """End the membership, if there is one; `revoked` is told first."""

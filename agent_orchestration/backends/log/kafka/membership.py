@@ -31,6 +31,8 @@ POLL_MS = 1000
 RETRY_MS = 500
 #: A member that misses this many heartbeats is none any more.
 HEARTBEATS_A_SESSION = 5
+#: How long a topic that was deleted, made again or given partitions may go unnoticed.
+METADATA_MS = 15_000
 #: Polling proves nothing here, so missing polls must not end the membership.
 NEVER_MS = 2**31 - 1
 
@@ -165,6 +167,7 @@ class Membership(ConsumerRebalanceListener):
             retry_backoff_ms=RETRY_MS,
             heartbeat_interval_ms=self._session_ms // HEARTBEATS_A_SESSION,
             consumer_timeout_ms=POLL_MS,
+            metadata_max_age_ms=METADATA_MS,
         )
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self)

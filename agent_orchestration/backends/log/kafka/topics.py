@@ -227,18 +227,27 @@ def refuse_unusable(reports: Iterable[TopicReport], planned: Sequence[PlannedTop
         one = by_name[report.name]
         if report.state == "missing":
             missing.append(report.name)
-        elif report.partitions != one.topic.partitions:
-            reason = (
-                f"topic {one.topic.name} has {report.partitions} partitions in the cluster and"
-                f" {one.topic.partitions} in the configuration: the count cannot change, set it"
-                " back"
-            )
-            raise Rejected("partitions_changed", reason, field="partitions", topic=report.name)
         else:
+            refuse_count(one.topic, report.partitions)
             _refuse_settings(report, one)
-    if missing:
-        reason = f"the topics {', '.join(missing)} are missing: run {CREATE}"
-        raise Rejected("topics_missing", reason, topics=missing)
+    refuse_missing(missing)
+
+
+def refuse_count(topic: Topic, partitions: int) -> None:
+    """Raises `Rejected` where the topic has another number of partitions than it must have."""
+    if partitions != topic.partitions:
+        reason = (
+            f"topic {topic.name} has {partitions} partitions in the cluster and {topic.partitions}"
+            " in the configuration: the count cannot change, set it back"
+        )
+        raise Rejected("partitions_changed", reason, field="partitions", topic=topic.name)
+
+
+def refuse_missing(names: Sequence[str]) -> None:
+    """Raises `Rejected` where there are any."""
+    if names:
+        reason = f"the topics {', '.join(names)} are missing: run {CREATE}"
+        raise Rejected("topics_missing", reason, topics=list(names))
 
 
 def _refuse_settings(report: TopicReport, planned: PlannedTopic) -> None:

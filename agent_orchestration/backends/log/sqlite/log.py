@@ -179,6 +179,10 @@ class SqliteLog:
             return held.end > offset
         return bool(self._view_offsets(topic, held, offset, 1))
 
+    async def check(self) -> None:
+        """The file is locked: nobody else changes it. Raises `Unavailable` when it is closed."""
+        self._find(next(iter(self._topics)), 0)
+
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """(offset of the first record kept, offset the next append will get)."""
         held = self._find(topic, partition)
