@@ -33,8 +33,8 @@ test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 simulate: setup ## run simulated failures, each seed a history of its own (SEEDS=10000)
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
 
-chaos: setup ## restart Kafka, Neo4j and processors under load, again and again (MINUTES=30)
-	AO_MONKEY_MINUTES=$(MINUTES) AO_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -q -s -p no:xdist tests/chaos/test_bad_days.py
+chaos: setup ## restart Kafka, Neo4j and processors under load, again and again, and fail their network (MINUTES=30)
+	AO_MONKEY_MINUTES=$(MINUTES) AO_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -q -s -p no:xdist tests/chaos/test_bad_days.py tests/chaos/test_network.py
 
 demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph, load_statements
+from agent_orchestration.backends.graph.read_errors import TooSlow
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import entity_id, node_id, shape_of
 from agent_orchestration.core.errors import Rejected, Unavailable
@@ -76,23 +77,24 @@ class CallerGateway:
     ) -> Rows:
         """See `core.tool.Gateway`."""
         reached = await self._reached(at_least, patience)
-        seq = await self._seq(at_least)
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
-        found = await self._graph.query(
-            self._registry.queries[name].statement,
-            {**bound, "tenant": self.tenant},
-            seconds=QUERY_SECONDS,
-        )
+        try:
+            seq = await self._seq(at_least)
+            found = await self._graph.query(
+                self._registry.queries[name].statement,
+                {**bound, "tenant": self.tenant},
+                seconds=QUERY_SECONDS,
+            )
+        except TooSlow as error:
+            if not at_least:
+                raise
+            # Of what was accepted nobody may hear that it was refused.
+            raise _unread(at_least, "the graph did not answer in time") from error
         # A reader waits for the writer: by now the graph may be there.
         reached = reached or 0 < at_least <= self._progress.seq(self.tenant)
         if not found and not reached:
             # What was asked for may be in the part that is not there yet.
-            accepted = f"the request was accepted as event {at_least}, and " if at_least else ""
-            raise Unavailable(
-                "graph_behind",
-                f"{accepted}the graph is still at {seq}: nothing is lost, read again in a while",
-                seq=at_least,
-            )
+            raise _unread(at_least, f"the graph is still at {seq}")
         rows = Rows(self._bare(row) for row in found)
         rows.seq, rows.stale = seq, not reached and not 0 < at_least <= seq
         return rows
@@ -245,3 +247,9 @@ _TENANT = {
         "next_due": "datetime",
     },
 }
+
+
+def _unread(at_least: int, why: str) -> Unavailable:
+    accepted = f"the request was accepted as event {at_least}, and " if at_least else ""
+    reason = f"{accepted}{why}: nothing is lost, read again in a while"
+    return Unavailable("graph_behind", reason, seq=at_least)

@@ -6,8 +6,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,37 +17,24 @@ from agent_orchestration.core.errors import Busy, Unavailable
 from agent_orchestration.remote import RemoteDispatcher
 from tests.chaos.checker import check_installation, graph_rows
 from tests.chaos.faults import messages
+from tests.chaos.load import Load, Servers
+from tests.chaos.workflow import genome
 from tests.e2e.program import wait_for
 from tests.e2e.real.installation import TOKEN, Installation, Process, Server, installed
 from tests.e2e.real.log_reader import read_topic
-from tests.services import kafka, neo4j
+from tests.services import neo4j
 
+TENANTS = 8
+#: How many lines at level WARNING or above a process may write in a minute of trouble.
+LINES_A_MINUTE = 60
 #: How long a caller may be left without an answer, in seconds.
 ANSWER_SECONDS = 60.0
-
-
-class Engines(NamedTuple):
-    """What may be away."""
-
-    log: kafka.Broker
-    graph: neo4j.JarServer
-
-    def away(self, names: Sequence[str]) -> None:
-        """They crash."""
-        for name in names:
-            getattr(self, name).kill()
-
-    def back(self, names: Sequence[str]) -> None:
-        """They are started again."""
-        for name in names:
-            getattr(self, name).start()
 
 
 class Place(NamedTuple):
     """An installation at work."""
 
     installation: Installation
-    engines: Engines
     processors: list[Process]
     server: Server
 
@@ -60,18 +47,19 @@ class Place(NamedTuple):
 @contextmanager
 def working(
     folder: Path,
-    log: kafka.Broker,
-    graph: neo4j.JarServer,
+    bootstrap_servers: str,
+    database: neo4j.Address,
     variables: Mapping[str, str] | None = None,
 ) -> Generator[Place]:
     """Two processors and a server, all ready; `variables` are added to their environment."""
-    servers = {"bootstrap_servers": log.bootstrap_servers}
-    with installed(folder, graph.address, **servers, variables=variables) as prepared:
+    with installed(
+        folder, database, bootstrap_servers=bootstrap_servers, variables=variables
+    ) as prepared:
         processors = [prepared.processor(f"processor-{n}") for n in range(2)]
         server = prepared.server("server")
         for process in (*processors, server):
             wait_for(process.ready, f"{process.name} to be ready")
-        yield Place(prepared, Engines(log, graph), processors, server)
+        yield Place(prepared, processors, server)
 
 
 def readiness(server: Server) -> dict[str, Any]:
@@ -141,6 +129,85 @@ class Prober:
     async def close(self) -> None:
         """Close the connection."""
         await self._remote.close()
+
+
+class Trial:
+    """An installation under load, and somebody who asks it all the time. What became of it is known
+    once the load has ended."""
+
+    def __init__(self, place: Place, load: Load) -> None:
+        self.load = load
+        self.prober = Prober(place.server)
+        #: Seconds from the end of the trouble until the server was ready and a command accepted.
+        self.recovered = 0.0
+        #: How many lines at level WARNING or above all processes wrote.
+        self.lines = 0
+        self.found: dict[str, Any] = {}
+        self._place = place
+
+    def __str__(self) -> str:
+        return (
+            f"recovered {self.recovered:.1f} s after it was over; {self.prober.refused} refused and"
+            f" {len(self.prober.accepted)} accepted, the longest answer"
+            f" {self.prober.longest:.1f} s; {self.lines} lines in the logs;"
+            f" {self.found['tasks completed']} tasks, {self.found['double events']} double events"
+        )
+
+    def check(self, seconds: float) -> None:
+        """Nothing was lost or done twice, nobody waited for ever, and the logs can be read, though
+        the trouble took so many seconds."""
+        assert self.found["violations"] == []
+        assert [one for one in self.found["wrong"] if "prober" not in one] == []
+        assert self.prober.longest < ANSWER_SECONDS + 10
+        assert messages(self._place.processes, "CRITICAL") == []
+        assert self.lines <= LINES_A_MINUTE * len(self._place.processes) * max(seconds / 60, 1)
+
+
+@asynccontextmanager
+async def under_load(place: Place, folder: Path, chromosomes: int = 2) -> AsyncGenerator[Trial]:
+    """Tenants work while the block makes trouble; after it, work has to resume by itself."""
+    notes = folder / "notes.jsonl"
+    with notes.open("w", encoding="utf-8") as file:
+        clients = Servers([place.server.url], TOKEN, file)
+        load = Load(clients, [f"tenant-{n}" for n in range(TENANTS)], genome(chromosomes))
+        trial = Trial(place, load)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            await load.progress(20)
+            said = len(warnings(place))
+            probing = group.create_task(trial.prober.run())
+            yield trial
+            over = time.monotonic()
+            await until(lambda: readiness(place.server)["ready"], "the server to be ready")
+            accepted = len(trial.prober.accepted)
+            await until(lambda: len(trial.prober.accepted) > accepted, "a command to be accepted")
+            trial.recovered = time.monotonic() - over
+            trial.lines = len(warnings(place)) - said
+            await load.progress(20)
+            probing.cancel()
+            load.enough.set()
+        await clients.stop()
+    await trial.prober.every_acknowledged_is_there()
+    await trial.prober.close()
+    trial.found = checked(place, notes)
+
+
+async def outage(
+    place: Place, begin: Callable[[], None], end: Callable[[], None], seconds: float
+) -> tuple[float, dict[str, Any]]:
+    """At least that long, and until the server says so: after how many seconds it did, and what it
+    said of each engine."""
+    said: list[dict[str, Any]] = []
+
+    def noticed() -> bool:
+        said.append(readiness(place.server))
+        return not said[-1]["ready"]
+
+    await asyncio.to_thread(begin)
+    took = await until(noticed, "who notices", 60)
+    await asyncio.sleep(max(seconds - took, 0))
+    await asyncio.to_thread(end)
+    return took, said[-1]["checks"]
 
 
 def checked(place: Place, notes: Path) -> dict[str, Any]:

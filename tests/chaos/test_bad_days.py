@@ -11,23 +11,16 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.chaos.faults import messages
 from tests.chaos.load import Load, Servers
-from tests.chaos.place import (
-    ANSWER_SECONDS,
-    Place,
-    Prober,
-    checked,
-    readiness,
-    until,
-    warnings,
-    working,
-)
+from tests.chaos.place import Place, checked, outage, readiness, under_load, until, working
 from tests.chaos.workflow import genome
 from tests.e2e.real.installation import TOKEN
 from tests.services import kafka, neo4j
@@ -37,9 +30,6 @@ MONKEY_MINUTES = float(os.environ.get("AO_MONKEY_MINUTES", "0.5"))
 #: So long after everything is ready the next one is restarted, in seconds.
 PAUSES = (20.0, 60.0) if MONKEY_MINUTES > 5 else (2.0, 6.0)
 MONKEY_TENANTS, MONKEY_CHROMOSOMES = (20, 10) if MONKEY_MINUTES > 5 else (8, 2)
-TENANTS = 8
-#: How many lines at level WARNING or above a process may write in a minute of outage.
-LINES_A_MINUTE = 60
 
 pytestmark = [
     pytest.mark.process,
@@ -48,69 +38,62 @@ pytestmark = [
 ]
 
 
+class Engines(NamedTuple):
+    """What may be away."""
+
+    log: kafka.Broker
+    graph: neo4j.JarServer
+
+    def away(self, names: Sequence[str]) -> None:
+        """They crash."""
+        for name in names:
+            getattr(self, name).kill()
+
+    def back(self, names: Sequence[str]) -> None:
+        """They are started again."""
+        for name in names:
+            getattr(self, name).start()
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def engines(tmp_path: Path) -> Iterator[Engines]:
     with (
         kafka.own_broker(tmp_path / "kafka") as log,
         neo4j.own_process(tmp_path / "neo4j") as graph,
-        working(tmp_path, log, graph) as place,
     ):
+        yield Engines(log, graph)
+
+
+@pytest.fixture
+def place(tmp_path: Path, engines: Engines) -> Iterator[Place]:
+    with working(tmp_path, engines.log.bootstrap_servers, engines.graph.address) as place:
         yield place
 
 
 @pytest.mark.parametrize("names", [("log",), ("graph",), ("log", "graph")], ids="-".join)
 async def test_work_resumes_after(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, ...]
+    engines: Engines,
+    place: Place,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, ...],
 ) -> None:
-    notes = tmp_path / "notes.jsonl"
-    with notes.open("w", encoding="utf-8") as file:
-        clients = Servers([place.server.url], TOKEN, file)
-        load = Load(clients, [f"tenant-{n}" for n in range(TENANTS)], genome(2))
-        prober = Prober(place.server)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(load.run())
-            await load.progress(20)
-            said = len(warnings(place))
-            probing = group.create_task(prober.run())
-            await asyncio.to_thread(place.engines.away, names)
-            noticed = await until(lambda: not readiness(place.server)["ready"], "who notices", 60)
-            checks = readiness(place.server)["checks"]
-            await asyncio.sleep(max(OUTAGE - noticed, 0))
-            await asyncio.to_thread(place.engines.back, names)
-            back = time.monotonic()
-            await until(lambda: readiness(place.server)["ready"], "the server to be ready")
-            accepted = len(prober.accepted)
-            await until(lambda: len(prober.accepted) > accepted, "a command to be accepted")
-            recovered = time.monotonic() - back
-            lines = len(warnings(place)) - said
-            await load.progress(20)
-            probing.cancel()
-            load.enough.set()
-        await clients.stop()
-    await prober.every_acknowledged_is_there()
-    await prober.close()
-    found = checked(place, notes)
+    async with under_load(place, tmp_path) as trial:
+        away, back = partial(engines.away, names), partial(engines.back, names)
+        noticed, checks = await outage(place, away, back, OUTAGE)
     with capsys.disabled():
         sys.stdout.write(
             f"\n{' and '.join(names)} away for {OUTAGE:.0f} s: noticed after {noticed:.1f} s,"
-            f" recovered {recovered:.1f} s after it was back; {prober.refused} refused and"
-            f" {len(prober.accepted)} accepted, the longest answer {prober.longest:.1f} s;"
-            f" {lines} lines in the logs; {found['tasks completed']} tasks,"
-            f" {found['double events']} double events\n"
+            f" {trial}\n"
         )
     for name in names:
         assert not checks[name]["ok"], checks
         assert checks[name]["detail"]
-    assert found["violations"] == []
-    wrong = [one for one in found["wrong"] if "prober" not in one]
-    assert wrong == []
-    assert prober.longest < ANSWER_SECONDS + 10
-    assert messages(place.processes, "CRITICAL") == []
-    assert lines <= 3 * LINES_A_MINUTE * max(OUTAGE / 60, 1)
+    trial.check(OUTAGE)
 
 
 async def test_everything_is_restarted_one_after_the_other(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    engines: Engines, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(1)
     notes = tmp_path / "notes.jsonl"
@@ -126,7 +109,7 @@ async def test_everything_is_restarted_one_after_the_other(
                 await load.progress(1)
                 await asyncio.sleep(chance.uniform(*PAUSES))
                 name = chance.choice(["log", "graph", "processor"])
-                recovered.setdefault(name, []).append(await restarted(place, name))
+                recovered.setdefault(name, []).append(await restarted(engines, place, name))
             load.enough.set()
         await clients.stop()
     found = checked(place, notes)
@@ -142,15 +125,15 @@ async def test_everything_is_restarted_one_after_the_other(
     assert messages(place.processes, "CRITICAL") == []
 
 
-async def restarted(place: Place, name: str) -> float:
+async def restarted(engines: Engines, place: Place, name: str) -> float:
     """End it at once, start it again; the seconds until everybody is ready."""
     if name == "processor":
         for process in place.processors:
             process.kill()
             process.start()
     else:
-        await asyncio.to_thread(place.engines.away, [name])
-        await asyncio.to_thread(place.engines.back, [name])
+        await asyncio.to_thread(engines.away, [name])
+        await asyncio.to_thread(engines.back, [name])
 
     def ready() -> bool:
         return readiness(place.server)["ready"] and all(one.ready() for one in place.processors)

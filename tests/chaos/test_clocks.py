@@ -40,7 +40,7 @@ def place(tmp_path: Path, clocks: tuple[Clock, Clock]) -> Iterator[Place]:
     with (
         kafka.own_broker(tmp_path / "kafka", variables=brokers) as log,
         neo4j.own_process(tmp_path / "neo4j") as graph,
-        working(tmp_path, log, graph, ours) as place,
+        working(tmp_path, log.bootstrap_servers, graph.address, ours) as place,
     ):
         yield place
 

@@ -66,7 +66,7 @@ def graph(disk: Path) -> Iterator[neo4j.JarServer]:
 
 @pytest.fixture
 def place(tmp_path: Path, log: kafka.Broker, graph: neo4j.JarServer) -> Iterator[Place]:
-    with working(tmp_path, log, graph) as place:
+    with working(tmp_path, log.bootstrap_servers, graph.address) as place:
         yield place
 
 
@@ -96,7 +96,7 @@ def fill(disk: Path) -> Path:
 
 
 async def test_work_resumes_once_the_graph_has_room_again(
-    place: Place, disk: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, graph: neo4j.JarServer, disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prober = Prober(place.server)
     assert await prober.ask()
@@ -108,8 +108,8 @@ async def test_work_resumes_once_the_graph_has_room_again(
         probing.cancel()
     ballast.unlink()
     # A server whose disk was full has to be started again, says its text.
-    await asyncio.to_thread(place.engines.graph.kill)
-    await asyncio.to_thread(place.engines.graph.start)
+    await asyncio.to_thread(graph.kill)
+    await asyncio.to_thread(graph.start)
     seconds = await recovered(place, prober)
     with capsys.disabled():
         sys.stdout.write(
@@ -122,11 +122,10 @@ async def test_work_resumes_once_the_graph_has_room_again(
 
 
 async def test_work_resumes_once_the_password_is_the_right_one_again(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place, graph: neo4j.JarServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prober = Prober(place.server)
     assert await prober.ask()
-    graph = place.engines.graph
     await asyncio.to_thread(change_password, graph.address, graph.address.password, OTHER_PASSWORD)
     # Whoever is connected stays it.
     await asyncio.to_thread(graph.kill)
@@ -145,8 +144,8 @@ async def test_work_resumes_once_the_password_is_the_right_one_again(
     seconds += await recovered(place, prober)
     with capsys.disabled():
         sys.stdout.write(
-            f"\nthe password was another: noticed after {noticed:.1f} s, an administrator was let in"
-            f" after {let_in:.1f} s, recovered {seconds:.1f} s after it was right again;"
+            f"\nthe password was another: noticed after {noticed:.1f} s, an administrator was let"
+            f" in after {let_in:.1f} s, recovered {seconds:.1f} s after it was right again;"
             f" {prober.refused} refused, {len(prober.accepted)} accepted, the longest answer"
             f" {prober.longest:.1f} s; {len(warnings(place))} lines in the logs\n"
         )

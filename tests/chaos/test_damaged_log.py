@@ -45,7 +45,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Broker]:
 
 @pytest.fixture
 def place(tmp_path: Path, log: kafka.Broker, graph: neo4j.JarServer) -> Iterator[Place]:
-    with working(tmp_path, log, graph) as place:
+    with working(tmp_path, log.bootstrap_servers, graph.address) as place:
         yield place
 
 

@@ -15,44 +15,43 @@ from agent_orchestration.core.errors import Rejected, Unavailable
 from tests.contracts.kafka_sender import PATIENCE, Sender, everything, records, values
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.running import running
+from tests.services import toxiproxy
 from tests.services.kafka import Broker, free_port, own_broker
-from tests.services.proxy import Proxy
+from tests.services.toxiproxy import Proxy
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 TOPICS = [Topic("events", "the truth", 2, None)]
 
 
 class Network(NamedTuple):
-    """A broker whose clients reach it over `port` only."""
+    """A broker that clients reach over the proxy, and tests also directly."""
 
     broker: Broker
-    port: int
+    proxy: Proxy
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Generator[Network]:
-    port = free_port()
-    settings = {
-        "advertised.listeners": f"CLIENTS://127.0.0.1:{port}",
-        "auto.create.topics.enable": "true",
-    }
-    with own_broker(tmp_path_factory.mktemp("kafka") / "broker", settings) as broker:
-        yield Network(broker, port)
+    folder, port = tmp_path_factory.mktemp("network"), free_port()
+    settings = {"auto.create.topics.enable": "true"}
+    with (
+        toxiproxy.own_server(folder / "toxiproxy") as server,
+        own_broker(folder / "kafka", settings, proxied=port) as broker,
+    ):
+        yield Network(broker, server.proxy("kafka", port, broker.upstream))
 
 
 @pytest.fixture
-async def proxy(network: Network) -> AsyncIterator[Proxy]:
+def proxy(network: Network) -> Generator[Proxy]:
     if not network.broker.is_alive:
         network.broker.start()  # the test before ended too early
-    proxy = Proxy(network.port, network.broker.port)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
+    yield network.proxy
+    network.proxy.heal()
 
 
 @pytest.fixture
-async def topics(network: Network, proxy: Proxy) -> AsyncIterator[KafkaTopics]:
-    async with own_topics(f"127.0.0.1:{network.port}") as topics:
+async def topics(proxy: Proxy) -> AsyncIterator[KafkaTopics]:
+    async with own_topics(f"127.0.0.1:{proxy.port}") as topics:
         await topics.make(TOPICS)
         yield topics
 
@@ -67,6 +66,18 @@ async def opened(topics: KafkaTopics, seconds: float = PATIENCE) -> AsyncGenerat
 async def log(topics: KafkaTopics) -> AsyncIterator[KafkaLog]:
     async with opened(topics) as log:
         yield log
+
+
+@pytest.fixture
+async def direct(network: Network, topics: KafkaTopics) -> AsyncIterator[KafkaLog]:
+    servers = {"bootstrap_servers": network.broker.bootstrap_servers}
+    async with running(KafkaLog(topics.settings.model_copy(update=servers), TOPICS)) as log:
+        yield log
+
+
+def lose_answers(proxy: Proxy) -> None:
+    """What is written from now on is, but nobody is told before the connections are closed."""
+    proxy.add("timeout", "downstream", timeout=0)
 
 
 async def restarted(broker: Broker) -> None:
@@ -137,14 +148,13 @@ async def _reachable(log: KafkaLog) -> None:
 
 
 async def test_an_append_whose_answer_was_lost_is_repeated_without_doubling(
-    proxy: Proxy, log: KafkaLog
+    proxy: Proxy, log: KafkaLog, direct: KafkaLog
 ) -> None:
     await log.append("events", 0, records("a"))
-    proxy.lose_answers = True
+    lose_answers(proxy)
     appending = asyncio.create_task(log.append("events", 0, records("b", "c")))
-    await asyncio.wait_for(proxy.lost.wait(), PATIENCE)
-    proxy.lose_answers = False
-    await proxy.cut()
+    assert await direct.wait("events", 0, 1, PATIENCE)
+    proxy.heal()
     assert [stamp.offset for stamp in await appending] == [1, 2]
     assert [stamp.offset for stamp in await log.append("events", 0, records("d"))] == [3]
     assert values(await everything(log)) == ["a", "b", "c", "d"]
@@ -155,11 +165,10 @@ async def test_an_append_whose_answer_never_comes_is_unknown_and_the_next_one_wo
 ) -> None:
     async with opened(topics, seconds=1) as log:
         await log.append("events", 0, records("a"))
-        proxy.lose_answers = True
+        lose_answers(proxy)
         with pytest.raises(OutcomeUnknown, match="whether the records were kept is unknown"):
             await log.append("events", 0, records("b"))
-        proxy.lose_answers = False
-        await proxy.cut()
+        proxy.heal()
         await _reachable(log)
         assert [s.offset for s in await log.append("events", 0, records("c"))] == [2]
         assert values(await everything(log)) == ["a", "b", "c"]
@@ -170,28 +179,26 @@ async def test_an_append_that_never_had_its_turn_is_nowhere(
 ) -> None:
     async with opened(topics, seconds=1) as log:
         await log.append("events", 0, records("a"))
-        proxy.lose_answers = True
+        lose_answers(proxy)
         answers = await asyncio.gather(
             *(log.append("events", 0, records(value)) for value in "bcd"), return_exceptions=True
         )
         assert [type(answer) for answer in answers] == [OutcomeUnknown, Unavailable, Unavailable]
-        proxy.lose_answers = False
-        await proxy.cut()
+        proxy.heal()
         await _reachable(log)
         assert values(await everything(log)) == ["a", "b"]
 
 
 async def test_a_cancelled_append_does_not_disturb_the_next_one(
-    proxy: Proxy, log: KafkaLog
+    proxy: Proxy, log: KafkaLog, direct: KafkaLog
 ) -> None:
     await log.append("events", 0, records("a"))
-    proxy.lose_answers = True
+    lose_answers(proxy)
     appending = asyncio.create_task(log.append("events", 0, records("b")))
-    await asyncio.wait_for(proxy.lost.wait(), PATIENCE)
+    assert await direct.wait("events", 0, 1, PATIENCE)
     appending.cancel()
     await asyncio.gather(appending, return_exceptions=True)
-    proxy.lose_answers = False
-    await proxy.cut()
+    proxy.heal()
     await log.append("events", 0, records("c"))
     assert values(await everything(log)) == ["a", "b", "c"]
 

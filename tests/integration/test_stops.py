@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.backends.graph.read_errors import too_slow
 from agent_orchestration.backends.log.sqlite import SqliteLog
 from agent_orchestration.core.entities import Row
 from agent_orchestration.core.envelope import EventEnvelope
@@ -109,6 +111,29 @@ async def test_a_graph_that_is_slow_for_a_while_stops_nothing(
 
 async def no_longer(slow: list[int]) -> bool:
     return slow[0] == 0
+
+
+async def test_what_was_accepted_is_not_refused_because_the_graph_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {query.statement for query in REGISTRY.queries.values()}
+    original = WatchedGraph.query
+
+    async def query(
+        graph: WatchedGraph, statement: str, parameters: Mapping[str, Any], **more: Any
+    ) -> list[Row]:
+        if statement in named:
+            raise too_slow(10)
+        return await original(graph, statement, parameters, **more)
+
+    async with World(tmp_path) as world:
+        with monkeypatch.context() as slow:
+            slow.setattr(WatchedGraph, "query", query)
+            with pytest.raises(Unavailable, match="accepted as event 1, and the graph did not"):
+                await world.task("a", idempotency_key="k")
+            with pytest.raises(Rejected, match="longer than 10 s"):
+                await world.call("get_task", task_id="a")
+        assert (await world.task("a", idempotency_key="k"))["seq"] == 1
 
 
 async def test_a_call_under_way_is_told_that_the_partition_stopped(

@@ -80,7 +80,9 @@ class Broker:
 
     `settings` are added to its own, `listener` is the security protocol of its clients, `options`
     are Java's: those for tests start quickly, which is not what a measurement wants. `voters` has
-    the controller's port of each node of a cluster, `variables` are added to its environment.
+    the controller's port of each node of a cluster. Clients that come over `proxied` are told to
+    stay there: from that port a proxy has to lead to `upstream`. `variables` are added to its
+    environment.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Broker:
         node: int = 1,
         voters: Mapping[int, int] | None = None,
         variables: Mapping[str, str] | None = None,
+        proxied: int | None = None,
     ) -> None:
         self.home = home
         self.node = node
@@ -101,15 +104,22 @@ class Broker:
         self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
         self.port = free_port()
         ports = voters or {node: free_port()}
-        clients = f"127.0.0.1:{self.port}"
-        self.bootstrap_servers = clients
+        self.bootstrap_servers = f"127.0.0.1:{self.port}"
+        self.upstream = free_port()
+        # By listener: the port that it has, and the one that clients are told.
+        clients = {"CLIENTS": (self.port, self.port)}
+        if proxied is not None:
+            clients["PROXIED"] = (self.upstream, proxied)
+        here = (f"{name}://127.0.0.1:{port}" for name, (port, _) in clients.items())
+        told = (f"{name}://127.0.0.1:{port}" for name, (_, port) in clients.items())
+        protocols = (f"{name}:{listener}" for name in clients)
         lines = {
             **CONF,
             "node.id": str(node),
-            "listeners": f"CLIENTS://{clients},CONTROLLER://127.0.0.1:{ports[node]}",
-            "advertised.listeners": f"CLIENTS://{clients}",
+            "listeners": ",".join([*here, f"CONTROLLER://127.0.0.1:{ports[node]}"]),
+            "advertised.listeners": ",".join(told),
             "inter.broker.listener.name": "CLIENTS",
-            "listener.security.protocol.map": f"CLIENTS:{listener},CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": ",".join([*protocols, "CONTROLLER:PLAINTEXT"]),
             "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{p}" for n, p in ports.items()),
             "log.dirs": str(home / "data"),
             **(settings or {}),

@@ -25,8 +25,8 @@ def error(code: str, message: str = "secret") -> Neo4jError:
     return Neo4jError._hydrate_neo4j(code=f"Neo.{code}", message=message)  # pyright: ignore[reportPrivateUsage]
 
 
-def of_read(raised: Exception) -> PlatformError:
-    with pytest.raises(PlatformError) as found, reading_errors(5):
+def of_read(raised: Exception, *, answered: bool = True) -> PlatformError:
+    with pytest.raises(PlatformError) as found, reading_errors(5, lambda: answered):
         raise raised
     return found.value
 
@@ -116,6 +116,12 @@ def test_a_value_too_large_for_its_index_is_refused() -> None:
 )
 def test_what_a_question_is_told(raised: Exception, code: str) -> None:
     assert of_read(raised).code == code
+
+
+def test_silence_is_no_fault_of_the_question() -> None:
+    found = of_read(TimeoutError(), answered=False)
+    assert isinstance(found, Unavailable)
+    assert found.code == "graph_unreachable"
 
 
 def test_a_syntax_error_says_where() -> None:

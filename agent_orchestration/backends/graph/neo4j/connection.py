@@ -99,8 +99,8 @@ class Connection:
         """At most `limit` rows of a statement that only reads, and what the server says of it.
         `access` decides which server of a cluster answers: only the one that writes has the latest.
 
-        Raises `Rejected`, also beyond the deadline, which waiting for a connection is no part of;
-        `Unavailable`.
+        Raises `Rejected`, also beyond the deadline, which waiting for a turn is no part of;
+        `Unavailable`, also where the server says nothing at all until then.
         """
         async with self._turn():
             for _ in range(OVERTAKEN_TIMES):
@@ -131,11 +131,13 @@ class Connection:
     ) -> tuple[list[Row], ResultSummary]:
         fetch_size = -1 if limit is None else max(limit, 1)
         question = Query(cast("Any", statement), timeout=seconds)
-        with reading_errors(seconds):
+        answered = False
+        with reading_errors(seconds, lambda: answered):
             # The server looks at its clock every few seconds only. Who waits no longer cuts the
             # connection, which ends the statement too.
             async with asyncio.timeout(seconds), self.session(access, fetch_size) as session:
                 result = await session.run(question, to_driver(dict(parameters)))
+                answered = True
                 names = result.keys()
                 records = (
                     [record async for record in result]

@@ -1,7 +1,7 @@
 """What Neo4j and its driver raise, as the errors that the platform knows."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from neo4j.exceptions import (
@@ -68,8 +68,12 @@ def writing_errors() -> Generator[None]:
 
 
 @contextmanager
-def reading_errors(seconds: float) -> Generator[None]:
-    """While reading: `Unavailable` where it may work later, `Rejected` where it never will."""
+def reading_errors(seconds: float, answered: Callable[[], bool]) -> Generator[None]:
+    """While reading: `Unavailable` where it may work later, `Rejected` where it never will.
+
+    Only a server that has begun to answer is too slow for a question. Of one that is silent the
+    question knows nothing, and a caller must not be told to change it.
+    """
     try:
         yield
     except Neo4jError as error:
@@ -79,6 +83,9 @@ def reading_errors(seconds: float) -> Generator[None]:
     except DriverError as error:
         raise _passing(error) from error
     except TimeoutError as error:
+        if not answered():
+            reason = f"Neo4j did not answer within {seconds:g} s: repeat in a while"
+            raise Neo4jConnectionError("graph_unreachable", reason) from error
         raise read_errors.too_slow(seconds) from error
     except _UNUSABLE as error:
         raise read_errors.parameter_not_allowed(error) from error
