@@ -28,11 +28,16 @@ def shown(unit: str, *, hidden: bool) -> "Generator[Told]":
     tasks: dict[str, progress.TaskID] = {}
 
     def told(what: str, done: int, total: int) -> None:
+        if not tasks:
+            bar.start()
         if what not in tasks:
             tasks[what] = bar.add_task(what, rate="")
         speed = bar.tasks[tasks[what]].speed
         rate = f"{speed:,.0f}/s" if speed else ""
         bar.update(tasks[what], completed=done, total=total, rate=rate)
 
-    with bar:
+    try:
         yield told
+    finally:
+        if tasks:  # of nothing it would show an empty line, above what went wrong
+            bar.stop()
