@@ -1,21 +1,19 @@
 """`copy-log`: an installation moves to the other backend, and back."""
 
-import contextlib
-from collections.abc import Generator
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent_orchestration.cli.alone import owned, require_log
 from agent_orchestration.cli.new_epoch import refuse_members
+from agent_orchestration.cli.progress import shown
 from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption, run, settings
-from agent_orchestration.cli.text import console, plain, print_json
+from agent_orchestration.cli.text import plain, print_json
 
 if TYPE_CHECKING:
     from agent_orchestration.backends import Backends
     from agent_orchestration.config import Config
-    from agent_orchestration.pipeline.log_copy import Told
 
 _NEXT = {
     "embedded": "set backend: embedded and data: {data} in config.yaml, then start `dev`",
@@ -80,8 +78,9 @@ async def _copy(origin: "Config", target: "Config", *, as_json: bool) -> dict[st
         await refuse_members(origin if origin.backend == Side.KAFKA_NEO4J else target)
 
     if origin.backend == Side.EMBEDDED:
-        _require_log(origin.data)
-    with _owned(origin if origin.backend == Side.EMBEDDED else target), _shown(as_json) as told:
+        require_log(origin.data)
+    embedded = origin if origin.backend == Side.EMBEDDED else target
+    with owned(embedded.data, "copy the log"), shown("events", hidden=as_json) as told:
         source, filled = open_backends(origin), open_backends(target)
         other_graph = await _has_positions(filled)
         await source.log.start()
@@ -100,32 +99,6 @@ async def _copy(origin: "Config", target: "Config", *, as_json: bool) -> dict[st
     return {**answer, **msgspec.to_builtins(copied), "next": steps}
 
 
-@contextlib.contextmanager
-def _owned(embedded: "Config") -> Generator[None]:
-    """The data folder is ours meanwhile. Raises `Rejected` while another process has it."""
-    from agent_orchestration.core.errors import Rejected  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.data_folder import DataFolder  # noqa: PLC0415
-
-    folder = DataFolder(embedded.data)
-    if not folder.try_own():
-        owner = folder.owner()
-        who = f"process {owner.pid} ({owner.url})" if owner else "another process"
-        reason = f"{who} is at work on data folder {folder.path}: end it, then copy the log"
-        raise Rejected("data_folder_owned", reason, data=str(folder.path))
-    try:
-        yield
-    finally:
-        folder.release()
-
-
-def _require_log(folder: Path) -> None:
-    from agent_orchestration.core.errors import NotFound  # noqa: PLC0415 (start-up time)
-
-    if not (folder / "log.sqlite").is_file():
-        reason = f"there is no log in {folder}: name the data folder with --data"
-        raise NotFound("log", reason, data=str(folder))
-
-
 async def _has_positions(backends: "Backends") -> bool:
     """Whether the target's graph was made from a log: not from the one that is to be filled."""
     from agent_orchestration.backends.graph import GraphUnreadable  # noqa: PLC0415 (start-up time)
@@ -139,31 +112,3 @@ async def _has_positions(backends: "Backends") -> bool:
         return False  # the platform sets it aside and makes it anew by itself
     finally:
         await backends.graph.stop()
-
-
-@contextlib.contextmanager
-def _shown(as_json: bool) -> "Generator[Told]":
-    """The progress on standard error: how many, how fast, how long still."""
-    from rich import progress  # noqa: PLC0415 (start-up time)
-
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("events"),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(),
-        console=console(stderr=True),
-        disable=as_json,
-    )
-    tasks: dict[str, progress.TaskID] = {}
-
-    def told(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, rate="")
-        speed = bar.tasks[tasks[what]].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        bar.update(tasks[what], completed=done, total=total, rate=rate)
-
-    with bar:
-        yield told

@@ -1,9 +1,10 @@
-"""`topics`: the topics on Kafka, made and looked at."""
+"""`topics`: the topics on Kafka, made and looked at; see `topic_files` for what is in them."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent_orchestration.cli import topic_files
 from agent_orchestration.cli.session import ConfigOption, JsonOption, run, settings
 from agent_orchestration.cli.text import print_json, print_rows
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from agent_orchestration.backends.log.kafka.topics import PlannedTopic, TopicReport
     from agent_orchestration.config import Config
 
-topics = typer.Typer(help="The topics on Kafka.", no_args_is_help=True)
+topics = typer.Typer(help="The topics of the log.", no_args_is_help=True)
 COLUMNS = ["topic", "state", "partitions", "replicas", "retention", "carries", "drift"]
 _HOUR_MS = 60 * 60 * 1000
 
 
 def add_to(program: typer.Typer) -> None:
     """Register the noun."""
+    topic_files.add_to(topics)
     program.add_typer(topics, name="topics")
 
 

@@ -48,6 +48,8 @@ VERBS = [
     "topology",
     "topics create",
     "topics describe",
+    "topics export",
+    "topics import",
     "consumer-groups list",
     "consumer-groups describe",
     "consumer-groups reset",

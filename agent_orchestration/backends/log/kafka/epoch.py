@@ -29,6 +29,7 @@ TOPIC = Topic("log_epoch", "which log this is", 1, None)
 COVERED = ("commands", "events")
 REMEDY = f"delete the topics and run {CREATE}, or choose another kafka.prefix"
 COPY, RENEWAL = "copy-log", "topics create --new-epoch"
+IMPORT = "topics import FILE --topic"
 _KEY, _MISSING_KEY = b"epoch", b"missing"
 _READ_AT_ONCE = 100
 #: Entries of one record of what is missing.
@@ -74,9 +75,10 @@ class Epochs:
             return last
         return await self._write(msgspec.structs.replace(last, topics=self._ids))
 
-    async def checked(self) -> int:
+    async def checked(self, going_on: str = "") -> int:
         """The present epoch's number. Raises `Corrupt` where the topics are not those it began
-        with, `Rejected` where something that was begun on the log did not end."""
+        with, `Rejected` where something that was begun on the log did not end, save the verb that
+        is `going_on`."""
         last = await self._last()
         if last is None or not self._is_of(last):
             reason = (
@@ -86,9 +88,15 @@ class Epochs:
             )
             raise Corrupt("log_replaced", reason)
         self._check_partitions(last)
-        if last.unfinished:
+        if last.unfinished not in ("", going_on):
             raise unfinished(last.unfinished, REMEDY)
         return last.number
+
+    async def wait_for(self, verb: str, instead_of: str = "") -> None:
+        """The log is not whole until `verb` has ended, where it was not until `instead_of` has."""
+        last = await self._last()
+        if last is not None and last.unfinished == instead_of:
+            await self._write(msgspec.structs.replace(last, unfinished=verb))
 
     async def begin_copy(self, source: int, *, empty: bool) -> int:
         """The number of an epoch for the copy of the log whose epoch is `source`. Raises
@@ -104,10 +112,11 @@ class Epochs:
         return number
 
     async def to_renew(self) -> Epoch:
-        """The present epoch, as it may be renewed. Raises `Rejected` for an unfinished copy."""
+        """The present epoch, as it may be renewed. Raises `Rejected` for a log that was not filled
+        to the end."""
         last = await self.ensure()
-        if last.unfinished == COPY:
-            raise unfinished(COPY, REMEDY)
+        if last.unfinished not in ("", RENEWAL):
+            raise unfinished(last.unfinished, REMEDY)
         return last
 
     async def renew(self) -> int:

@@ -99,6 +99,19 @@ class KafkaLog:
         """See `CopyTarget`."""
         await self._opened_epochs().finish()
 
+    async def start_import(self, topic: str) -> None:
+        """See `ImportTarget`."""
+        await self._start(lambda epochs: epochs.checked(f"{epoch.IMPORT} {topic}"))
+
+    async def begin_import(self, topic: str) -> None:
+        """See `ImportTarget`."""
+        if topic in epoch.COVERED:
+            await self._opened_epochs().wait_for(f"{epoch.IMPORT} {topic}")
+
+    async def end_import(self, topic: str) -> None:
+        """See `ImportTarget`."""
+        await self._opened_epochs().wait_for(epoch.RENEWAL, f"{epoch.IMPORT} {topic}")
+
     async def start_renewal(self) -> bool:
         """See `RenewableLog`."""
         found: list[epoch.Epoch] = []
