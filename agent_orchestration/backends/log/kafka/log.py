@@ -1,6 +1,5 @@
 """The log on Apache Kafka."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from agent_orchestration.backends.log.kafka.appender import Appender
 from agent_orchestration.backends.log.kafka.connection import Connection
 from agent_orchestration.backends.log.kafka.epoch import Epochs
 from agent_orchestration.backends.log.kafka.groups import client_id, find_group
-from agent_orchestration.backends.log.kafka.membership import Membership
+from agent_orchestration.backends.log.kafka.membership import Membership, only_after
 from agent_orchestration.backends.log.kafka.metadata import find_topics
 from agent_orchestration.backends.log.kafka.positions import Positions
 from agent_orchestration.backends.log.kafka.reader import Reader
@@ -36,11 +35,9 @@ from agent_orchestration.backends.log.kafka.topics import (
 )
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.core.envelope import Record, StoredRecord
-from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
+from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 
 logger = logging.getLogger(__name__)
-#: How long a rebalance waits for the answer whether it is still the same log.
-_CHECK_SECONDS = 3.0
 
 
 class KafkaLog:
@@ -256,7 +253,7 @@ class KafkaLog:
             self._connection.options,
             self._prefix + group,
             names,
-            (self._only_of_this_log(assigned), revoked),
+            (only_after(self.check, assigned), revoked),
             self._session_ms,
         )
         self._members[group] = member
@@ -265,23 +262,6 @@ class KafkaLog:
         except BaseException:
             self._members.pop(group, None)
             raise
-
-    def _only_of_this_log(self, assigned: Assigned) -> Assigned:
-        """Nothing of a log that is not the one any more for which the member decides: the group is
-        divided anew when a topic is deleted, made again or given partitions."""
-
-        async def told(partitions: frozenset[int]) -> None:
-            try:
-                async with asyncio.timeout(_CHECK_SECONDS):
-                    await self.check()
-            except (Unavailable, TimeoutError) as error:
-                logger.info("the topics could not be looked at: %s", error)  # the work tells it too
-            except PlatformError as error:
-                logger.critical("no partition is worked on: %s", error.reason)
-                partitions = frozenset()
-            await assigned(partitions)
-
-        return told
 
     async def leave(self, group: str) -> None:
         """End the membership, if there is one; `revoked` is told first."""

@@ -8,7 +8,7 @@ its partitions.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -19,10 +19,12 @@ from aiokafka.structs import TopicPartition
 
 from agent_orchestration.backends.log import Assigned
 from agent_orchestration.backends.log.kafka.errors import explained
-from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.core.errors import PlatformError, Unavailable
 
 logger = logging.getLogger(__name__)
 
+#: How long a rebalance waits for the answer whether it is still the same log.
+CHECK_SECONDS = 3.0
 JOIN_SECONDS = 60.0
 LEAVE_SECONDS = 5.0
 REJOIN_SECONDS = 1.0
@@ -204,3 +206,22 @@ class Membership(ConsumerRebalanceListener):
             logger.warning("group %s could not be told that a member leaves", self._group)
         elif (error := closing.exception()) is not None:
             logger.warning("leaving group %s: %r", self._group, error)
+
+
+def only_after(check: Callable[[], Awaitable[None]], assigned: Assigned) -> Assigned:
+    """Nothing is assigned where the `check` of the log fails: the group is divided anew when a topic
+    is deleted, made again or given partitions, and then it is not the log any more that the member
+    decides for."""
+
+    async def told(partitions: frozenset[int]) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check()
+        except (Unavailable, TimeoutError) as error:
+            logger.info("the topics could not be looked at: %s", error)  # the work tells it too
+        except PlatformError as error:
+            logger.critical("no partition is worked on: %s", error.reason)
+            partitions = frozenset()
+        await assigned(partitions)
+
+    return told
