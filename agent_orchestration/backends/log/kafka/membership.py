@@ -209,9 +209,9 @@ class Membership(ConsumerRebalanceListener):
 
 
 def only_after(check: Callable[[], Awaitable[None]], assigned: Assigned) -> Assigned:
-    """Nothing is assigned where the `check` of the log fails: the group is divided anew when a topic
-    is deleted, made again or given partitions, and then it is not the log any more that the member
-    decides for."""
+    """Nothing is assigned where the `check` of the log fails: the group is divided anew when a
+    topic is deleted, made again or given partitions, and then it is not the log any more that the
+    member decides for."""
 
     async def told(partitions: frozenset[int]) -> None:
         try:
