@@ -53,7 +53,7 @@ def forked(chance: random.Random, tenant: str) -> tuple[History, History]:
 
 def merged(chance: random.Random, branches: Iterable[History]) -> History:
     """The events of all branches, each after its predecessor, but in no other order."""
-    rest = [[*one] for one in branches]
+    rest: list[History] = [list(one) for one in branches]
     met: dict[str, EventEnvelope] = {}
     found: History = []
     while rest:
