@@ -55,6 +55,9 @@ def _show(result: dict[str, Any]) -> None:
     if (more := found - len(result["differences"])) > 0:
         print(f"and {more} more")
     print(f"{result['events']} events, {result['nodes']} nodes in {result['seconds']:.1f} s")
+    for one in result["left_out"]:
+        event = f"event {one['seq']} of tenant {one['tenant']} at {one['place']}"
+        print(plain(f"{event} is left out: the history goes on from {one['kept']}"))
     if result["set_aside"]:
         print(f"{result['set_aside']} tenants are quarantined, and were left as they are")
     what = "repaired" if result["repaired"] else "FOUND"

@@ -41,7 +41,8 @@ def verify(
         print(f"and {more} more")
     print(
         f"{result['events']} events of {result['tenants']} tenants in {result['seconds']:.1f} s;"
-        f" {result['repeated']} repeated, {result['foreign']} records of other programs"
+        f" {result['repeated']} repeated, {result['foreign']} records of other programs,"
+        f" {result['left_out']} left out"
     )
     print("every history is whole" if result["ok"] else f"{result['found']} PROBLEMS")
     return 0 if result["ok"] else 1

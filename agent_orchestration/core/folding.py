@@ -154,4 +154,6 @@ def tenant_row(state: TenantState, next_due: int | None) -> Row:
         row["next_due"] = to_datetime(next_due)
     if state.quarantined:
         row["quarantined"] = state.quarantined
+    if state.left_out:
+        row["left_out"] = sorted(state.left_out)
     return row

@@ -8,9 +8,11 @@ class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", forbid_unknown_fields=
     false only compare.
 
     Answers `{"equal", "repaired", "events", "nodes", "missing", "extra", "changed",
-    "relationship", "set_aside", "differences": [{"what", "label", "id", …}], "seconds"}`: how many
-    nodes were missing, too many or changed, how many relationships of the others differed, how many
-    tenants are quarantined; `differences` are the first of them.
+    "relationship", "set_aside", "left_out": [{"tenant", "seq", "digest", "place", "kept"}],
+    "differences": [{"what", "label", "id", …}], "seconds"}`: how many nodes were missing, too many
+    or changed, how many relationships of the others differed, how many tenants are quarantined;
+    `left_out` are events that their tenants' histories leave out from now on, `differences` the
+    first of the differences.
     """
 
     repair: bool = True
@@ -29,9 +31,9 @@ class Fill(msgspec.Struct, frozen=True, tag="fill", forbid_unknown_fields=True):
 class Verify(msgspec.Struct, frozen=True, tag="verify", forbid_unknown_fields=True):
     """Check the history of every tenant, or of one, in the log.
 
-    Answers `{"ok", "tenants", "events", "repeated", "foreign", "found", "problems": [{"code",
-    "reason", "tenant", "seq", "place"}], "seconds"}`: `problems` are the first of those that were
-    `found`, `repeated` and `foreign` are harmless records.
+    Answers `{"ok", "tenants", "events", "repeated", "foreign", "left_out", "found", "problems":
+    [{"code", "reason", "tenant", "seq", "place"}], "seconds"}`: `problems` are the first of those
+    that were `found`; `repeated`, `foreign` and `left_out` (by a rebuild) are harmless records.
     """
 
     tenant: str | None = None

@@ -71,7 +71,8 @@ class TenantState:
     """Everything a decision may read about one tenant.
 
     `seq`, `prev`, `at` describe the last event; `position` is the (epoch, offset) of the command
-    behind it; `rules` the version of the rules in force.
+    behind it; `rules` the version of the rules in force. `left_out` has the digests of events in
+    the log that are no part of the history.
     """
 
     def __init__(self, tenant: str, indexes: Iterable[Callable[["TenantState"], Any]] = ()) -> None:
@@ -82,6 +83,7 @@ class TenantState:
         self.rules = 1
         self.position: tuple[int, int] = (0, -1)
         self.quarantined = ""
+        self.left_out: frozenset[str] = frozenset()
         self.receipts: OrderedDict[str, Receipt] = OrderedDict()
         self.examined = 0
         self._entities: defaultdict[type[Any], dict[str, Any]] = defaultdict(dict)

@@ -89,7 +89,8 @@ async def graph_seq(graph: Graph, tenant: str) -> int:
 
 
 async def load_clock(graph: Graph, state: TenantState) -> None:
-    """The tenant's clock alone: `seq`, time, rules, position, and whether it is quarantined."""
+    """The tenant's clock alone: `seq`, time, rules, position, whether it is quarantined, and
+    what is left out."""
     rows = await graph.query(load_statements.TENANT, {"tenant": state.tenant})
     if rows:
         row = rows[0]["row"]
@@ -99,6 +100,7 @@ async def load_clock(graph: Graph, state: TenantState) -> None:
         state.rules = row["rules"]
         state.position = (row["command_epoch"], row["command_offset"])
         state.quarantined = row.get("quarantined") or ""
+        state.left_out = frozenset(row.get("left_out") or ())
 
 
 async def _load_live(graph: Graph, state: TenantState, entity: type[Entity]) -> None:

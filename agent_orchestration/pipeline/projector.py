@@ -218,7 +218,7 @@ class Projector:
                 self._looked_at = record.offset + 1
             return
         state = await self._state(envelope.tenant)
-        if state.quarantined:
+        if state.quarantined or (state.left_out and envelope.digest in state.left_out):
             return
         if envelope.seq <= state.seq:
             await self._check_repeated(state, envelope, folded.get(envelope.tenant, ()))

@@ -17,7 +17,7 @@ from agent_orchestration.backends.graph import (
     WriteRefused,
     load_statements,
 )
-from agent_orchestration.backends.graph.contents import SECONDS, Key
+from agent_orchestration.backends.graph.contents import SECONDS, Key, tenant_of
 from agent_orchestration.backends.graph.differences import (
     KINDS,
     Changes,
@@ -26,10 +26,10 @@ from agent_orchestration.backends.graph.differences import (
     compared,
 )
 from agent_orchestration.backends.log import log_lost
-from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Busy
+from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.histories import batches, event_of
-from agent_orchestration.pipeline.loading import graph_seq
+from agent_orchestration.pipeline.loading import load_clock
 from agent_orchestration.pipeline.ownership import Ownership
 from agent_orchestration.pipeline.partitions import one_back, partition_of
 from agent_orchestration.pipeline.scratch import Scratch, ends_of
@@ -89,6 +89,10 @@ class Rebuilding:
         ends = {number: await self._end(number) for number in self._numbers}
         async for step in self._scratch.fold_all(ends, "folding"):
             yield step
+        for number, end in ends.items():
+            await self._scratch.look_ahead(number)
+            async for _ in self._scratch.fold(number, end):
+                pass
         for _ in range(PASSES):
             made = self._repairs_made
             async for step in self._compared():
@@ -105,7 +109,7 @@ class Rebuilding:
         async for count, keys in compared(self._graph, self._live, self._entities):
             nodes += count
             for key in keys:
-                suspects[_tenant(key)].append(key)
+                suspects[tenant_of(key)].append(key)
             yield {"phase": "comparing", "done": nodes, "total": None}
         self._counts["nodes"] = nodes
         for done, tenant in enumerate(sorted(suspects.keys() - await self._set_aside()), 1):
@@ -121,6 +125,7 @@ class Rebuilding:
             "nodes": self._counts["nodes"],
             **found,
             "set_aside": self._counts["set_aside"],
+            "left_out": msgspec.to_builtins([*self._scratch.left_out.values()]),
             "differences": msgspec.to_builtins(self._told),
             "seconds": round(seconds, 3),
         }
@@ -130,6 +135,7 @@ class Rebuilding:
         numbers = [n for n in self._numbers if await self._live.position(n) is None]
         ends = {number: (await self._log.bounds(EVENTS, number))[1] for number in numbers}
         scratch = Scratch(self._services, self._live)
+        scratch.left_out = self._scratch.left_out
         done, total = 0, sum(ends.values())
         for number, end in ends.items():
             before = done
@@ -158,15 +164,17 @@ class Rebuilding:
         if held[1] > end:
             raise log_lost(EVENTS, number, held[1], first, end)
         # Repairs leave the position before events that are there, until the owner comes by.
-        seqs: dict[str, int] = {}
+        clocks: dict[str, TenantState] = {}
         async for records in batches(self._log, EVENTS, number, held[1]):
             for record in records:
                 event = event_of(record)
                 if event is None:
                     continue
-                if event.tenant not in seqs:
-                    seqs[event.tenant] = await graph_seq(self._live, event.tenant)
-                if event.seq > seqs[event.tenant]:
+                if event.tenant not in clocks:
+                    clocks[event.tenant] = TenantState(event.tenant)
+                    await load_clock(self._live, clocks[event.tenant])
+                clock = clocks[event.tenant]
+                if event.seq > clock.seq and event.digest not in clock.left_out:
                     return record.offset
         return end
 
@@ -256,12 +264,3 @@ async def fill(services: Services, graph: Graph) -> AsyncGenerator[dict[str, Any
         yield {"events": done, "seconds": round(time.monotonic() - started, 3)}
     finally:
         await graph.stop()
-
-
-def _tenant(key: Key) -> str:
-    """Whose node it is."""
-    label, node = key
-    if label == "Tenant":
-        return node
-    tenant, slash, _ = node.rpartition("/")
-    return tenant if slash else DEFAULT_TENANT

@@ -15,6 +15,7 @@ from agent_orchestration.backends.log import Log
 from agent_orchestration.core.envelope import EventEnvelope, Record, StoredRecord
 from agent_orchestration.core.errors import Busy, Conflict, NotFound, Rejected
 from agent_orchestration.core.folding import fold, tenant_row
+from agent_orchestration.core.state import TenantState
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.histories import batches, event_of
 from agent_orchestration.pipeline.loading import load_tenant
@@ -172,7 +173,7 @@ class Redriving:
         held = await services.graph.position(number)
         assert held is not None, "it was written with a position"
         state = await load_tenant(services.graph, services.registry, self._tenant, decides=False)
-        await self._read(aside, state.seq, held[1])
+        await self._read(aside, state, held[1])
         folded = [fold(services.registry, state, event) for event in self._waiting]
         rows = BatchRows()
         for _ in rows.add(self._tenant, folded):
@@ -188,8 +189,9 @@ class Redriving:
             self.repaired.add(number)
         return len(folded)
 
-    async def _read(self, aside: SetAside, seq: int, end: int) -> None:
+    async def _read(self, aside: SetAside, state: TenantState, end: int) -> None:
         """Go on reading the tenant's events before an offset, up to a batch of them."""
+        seq = state.seq
         self._read_to = max(self._read_to, aside.offset)
         self._waiting = [event for event in self._waiting if event.seq > seq]
         seq += len(self._waiting)
@@ -198,7 +200,12 @@ class Redriving:
                 if record.offset >= end or len(self._waiting) >= BATCH:
                     return
                 event = event_of(record)
-                if event is not None and event.tenant == self._tenant and event.seq > seq:
+                if (
+                    event is not None
+                    and event.tenant == self._tenant
+                    and event.seq > seq
+                    and event.digest not in state.left_out
+                ):
                     self._waiting.append(event)
                     seq = event.seq
                 self._read_to = record.offset + 1

@@ -11,7 +11,8 @@ from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.log import Log, LogLost
 from agent_orchestration.core.entities import node_id
 from agent_orchestration.core.errors import Corrupt, NotFound
-from agent_orchestration.pipeline.chains import End, Problem, Verifier, place_of
+from agent_orchestration.pipeline.chains import End, Problem, Verifier
+from agent_orchestration.pipeline.forks import place_of
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS
 
@@ -21,6 +22,7 @@ MOST_PROBLEMS = 100
 #: So many records are checked before others get their turn: about a millisecond.
 BREATH = 100
 GRAPH_SECONDS = 60.0
+COUNTED = "tenants", "events", "repeated", "foreign", "left_out"
 
 
 class _Answer:
@@ -28,7 +30,7 @@ class _Answer:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self.counts = dict.fromkeys(("tenants", "events", "repeated", "foreign", "found"), 0)
+        self.counts = dict.fromkeys((*COUNTED, "found"), 0)
 
     def add(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
@@ -37,7 +39,7 @@ class _Answer:
                 self.problems.append(problem)
 
     def count(self, verifier: Verifier) -> None:
-        for name in ("tenants", "events", "repeated", "foreign"):
+        for name in COUNTED:
             self.counts[name] += getattr(verifier, name)
 
 
@@ -94,19 +96,20 @@ async def _ends(
             answer.add([Problem("other_log", f"{reason}: rebuild it", place=f"{EVENTS}/{number}")])
     rows = await graph.query(load_statements.TENANTS, {}, seconds=GRAPH_SECONDS)
     partitions = log.topics()[EVENTS].partitions
-    seqs = {
-        row["id"]: row["seq"]
+    known = {
+        row["id"]: row
         for row in rows
         if row["id"] and row["seq"] and partition_of(row["id"], partitions) in made
     }
-    names = {node_id(tenant, str(seq)): tenant for tenant, seq in seqs.items()}
+    names = {node_id(tenant, str(row["seq"])): tenant for tenant, row in known.items()}
     digests = {
         row["id"]: row["digest"]
         for ids in ([*names][start : start + BATCH] for start in range(0, len(names), BATCH))
         for row in await graph.query(load_statements.DIGESTS, {"ids": ids}, seconds=GRAPH_SECONDS)
     }
     for event_id, tenant in names.items():
-        end = End(seqs[tenant], digests.get(event_id))
+        row = known[tenant]
+        end = End(row["seq"], digests.get(event_id), row["left_out"] or ())
         made[partition_of(tenant, partitions)][tenant] = end
     return made
 

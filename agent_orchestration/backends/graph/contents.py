@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from agent_orchestration.backends.graph import Graph, statements
-from agent_orchestration.core.entities import Entity, Row
+from agent_orchestration.core.entities import DEFAULT_TENANT, Entity, Row
 from agent_orchestration.core.messages import canonical
 
 IDS_PER_PAGE = 50_000
@@ -30,6 +30,15 @@ class Content:
         """The node, then its relationships in order, each as canonical JSON. Equal nodes have equal
         lines."""
         return [] if self.node is None else [line(self.node), *sorted(map(line, self.links))]
+
+
+def tenant_of(key: Key) -> str:
+    """Whose node it is."""
+    label, node = key
+    if label == "Tenant":
+        return node
+    tenant, slash, _ = node.rpartition("/")
+    return tenant if slash else DEFAULT_TENANT
 
 
 def stored(row: Row) -> Row:

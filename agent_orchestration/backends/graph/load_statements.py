@@ -54,7 +54,7 @@ TENANT = "MATCH (n:Tenant {id: $tenant}) RETURN properties(n) AS row"
 TENANTS = """
 MATCH (n:Tenant)
 RETURN n.id AS id, n.seq AS seq, n.prev AS prev, n.quarantined AS quarantined,
-  n.command_epoch AS command_epoch, n.command_offset AS command_offset"""
+  n.left_out AS left_out, n.command_epoch AS command_epoch, n.command_offset AS command_offset"""
 
 QUARANTINED = """
 MATCH (n:Tenant) WHERE n.quarantined IS NOT NULL
