@@ -109,10 +109,7 @@ class SimulatedLog:
                 raise Unavailable("log_unavailable", "the broker is away")
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> list[Stamp]:
-        try:
-            await self._way()
-        except Unavailable as error:
-            raise OutcomeUnknown("outcome_unknown", error.reason) from None
+        await self._way_in_doubt()
         fault = self._faults.one_of(APPEND)
         types = " ".join(
             f"{one.headers['ce_tenant']}:{one.headers['ce_type']}"
@@ -138,12 +135,12 @@ class SimulatedLog:
             await self._process.die()
         if fault == "append_acknowledged_late":
             await asyncio.sleep(self._faults.draw.uniform(1.0, 20.0))
-        await self._back()
+        await self._way_in_doubt()
         if fault == "append_unacknowledged":
             raise OutcomeUnknown("outcome_unknown", "the acknowledgement was lost")
         return stamps
 
-    async def _back(self) -> None:
+    async def _way_in_doubt(self) -> None:
         try:
             await self._way()
         except Unavailable as error:
