@@ -15,6 +15,8 @@ from agent_orchestration.cli.session import ConfigOption, DataOption, JsonOption
 from agent_orchestration.cli.text import plain, print_json
 
 if TYPE_CHECKING:
+    from agent_orchestration.backends.log import Log
+    from agent_orchestration.backends.log.kafka import KafkaLog
     from agent_orchestration.config import Config
     from agent_orchestration.pipeline.topic_export import TopicExported
     from agent_orchestration.pipeline.topic_import import TopicImported
@@ -71,11 +73,20 @@ async def _export(config: "Config", name: str, to: Path, *, hidden: bool) -> "To
     with _alone(config):
         log = open_backends(config).log
         try:
-            await log.start()
+            await (log.start() if config.backend == "embedded" else _kafka(log).start_reading())
             with _file(to) as file, shown("records", hidden=hidden) as told:
                 return await export_topic(log, name, file, told)
         finally:
             await log.stop()
+
+
+def _kafka(log: "Log") -> "KafkaLog":
+    from agent_orchestration.backends.log.kafka import KafkaLog  # noqa: PLC0415
+    from agent_orchestration.backends.log.wrapped import WrappedLog  # noqa: PLC0415
+
+    assert isinstance(log, WrappedLog)
+    assert isinstance(log.inner, KafkaLog)
+    return log.inner
 
 
 @contextlib.contextmanager

@@ -164,21 +164,39 @@ async def test_foreign_records_are_set_aside_and_work_goes_on(
 
 
 async def test_a_changed_partition_count_stops_the_work_until_it_is_as_before(
-    place: Place, callers: Callers, capsys: pytest.CaptureFixture[str]
+    place: Place, callers: Callers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await callers.ask(3)
     await callers.in_the_graph()
     tool = admin(place)
     [made] = tool.create_partitions([NewPartitions(topic(place, "events"), 6)]).values()
     made.result(SECONDS)
-    seconds, reasons = await stopped(place, callers, "partitions")
-    show(
-        capsys, f"noticed after {seconds:.1f} s: {unwell(place.server)}; callers: {reasons}", place
+    await until(
+        lambda: len(messages(place.processors, "CRITICAL")) >= len(place.processors),
+        "the processors to stop",
     )
+    seconds, reasons = await stopped(place, callers, "partitions")
+    said = unwell(place.server)
+    show(capsys, f"noticed after {seconds:.1f} s: {said}; callers: {reasons}", place)
     end(place)
-    refused = place.installation.run("doctor")
+    refused = place.installation.run("processor")
     assert refused.returncode != 0
-    assert "partitions" in refused.stdout + refused.stderr
+    assert "6 partitions in the cluster and 4 in the configuration" in refused.stderr
+
+    program = place.installation.program
+    file = tmp_path / "events.json.gz"
+    program("topics", "export", "events", "--to", str(file))
+    [gone] = tool.delete_topics([topic(place, "events")]).values()
+    gone.result(SECONDS)
+    program("topics", "create")
+    program("topics", "import", str(file))
+    program("topics", "create", "--new-epoch", "--yes")
+    again = await begin_again(place)
+    assert await callers.ask(2) == 2 * len(TENANTS)
+    await callers.every_acknowledged_is_there()
+    await callers.in_the_graph()
+    assert program("verify").splitlines()[-1] == "every history is whole"
+    show(capsys, f"ready {again:.1f} s after they were started again", place)
 
 
 async def test_topics_made_anew_stop_the_work_until_a_person_accepts_what_is_lost(
@@ -192,9 +210,8 @@ async def test_topics_made_anew_stop_the_work_until_a_person_accepts_what_is_los
     await until(lambda: not readiness(place.server)["ready"], "the server to notice")
     place.installation.program("topics", "create")
     seconds, reasons = await stopped(place, callers, "epoch")
-    show(
-        capsys, f"noticed after {seconds:.1f} s: {unwell(place.server)}; callers: {reasons}", place
-    )
+    said = unwell(place.server)
+    show(capsys, f"noticed after {seconds:.1f} s: {said}; callers: {reasons}", place)
     end(place)
     place.installation.program("topics", "create", "--new-epoch", "--yes")
     again = await begin_again(place)
@@ -227,9 +244,8 @@ async def test_a_broker_that_lost_what_it_had_acknowledged_stops_the_work(
     await asyncio.to_thread(log.start)
     back = time.monotonic()
     seconds, reasons = await stopped(place, callers, "outside the records kept")
-    show(
-        capsys, f"noticed after {seconds:.1f} s: {unwell(place.server)}; callers: {reasons}", place
-    )
+    said = unwell(place.server)
+    show(capsys, f"noticed after {seconds:.1f} s: {said}; callers: {reasons}", place)
     end(place)
     place.installation.program("topics", "create", "--new-epoch", "--yes")
     await begin_again(place)

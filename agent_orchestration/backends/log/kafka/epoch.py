@@ -63,7 +63,9 @@ class Epochs:
         self._appender = appender
         self._place = place
         self._ids = {name: found[name].id for name in COVERED if name in found}
-        self._partitions = min((found[name].partitions for name in self._ids), default=None)
+        #: The partitions of the covered topics.
+        self.counts = {name: found[name].partitions for name in self._ids}
+        self._partitions = min(self.counts.values(), default=None)
 
     async def ensure(self) -> Epoch:
         """The present epoch, a new one where it is needed."""
@@ -97,6 +99,11 @@ class Epochs:
         last = await self._last()
         if last is not None and last.unfinished == instead_of:
             await self._write(msgspec.structs.replace(last, unfinished=verb))
+
+    async def newest(self) -> int:
+        """The last epoch's number, whether the topics are still those or not. Raises `Corrupt`."""
+        last = await self._last()
+        return last.number if last is not None else self._next(None)
 
     async def begin_copy(self, source: int, *, empty: bool) -> int:
         """The number of an epoch for the copy of the log whose epoch is `source`. Raises

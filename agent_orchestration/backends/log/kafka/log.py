@@ -78,6 +78,11 @@ class KafkaLog:
         """
         await self._start(lambda epochs: epochs.checked())
 
+    async def start_reading(self) -> None:
+        """Open it to read what there is, whatever it is to be: where a topic has partitions too
+        many, those are left alone. Raises `Unavailable`, `Rejected` where topics are missing."""
+        await self._start(lambda epochs: epochs.newest(), as_it_is=True)
+
     async def start_copy(self, source: int) -> None:
         """See `CopyTarget`."""
 
@@ -137,10 +142,13 @@ class KafkaLog:
             raise _closed()
         return self._epochs
 
-    async def _start(self, number: Callable[[Epochs], Awaitable[int]]) -> None:
+    async def _start(
+        self, number: Callable[[Epochs], Awaitable[int]], *, as_it_is: bool = False
+    ) -> None:
         await self._connection.start()
         try:
-            await self._check_topics()
+            if not as_it_is:
+                await self._check_topics()
             await self._connection.watch(planned.name for planned in self._plan)
             self._epochs = await self._find_epochs()
             self.epoch = await number(self._epochs)
@@ -153,16 +161,16 @@ class KafkaLog:
         names = {planned.name: planned.topic.name for planned in self._plan}
         found = await find_topics(self._connection, list(names))
         refuse_missing([name for name in names if name not in found])
-        place = self._place(epoch.TOPIC.name, 0)
         by_name = {names[name]: topic for name, topic in found.items()}
-        for name in self._topics:
-            refuse_count(self._topics[name], by_name[name].partitions)
-        return Epochs(self._reader, self._appender, place, by_name)
+        return Epochs(self._reader, self._appender, self._place(epoch.TOPIC.name, 0), by_name)
 
     async def check(self) -> None:
         """See that the topics are those that it was opened with, and as many partitions. Raises
         `Corrupt` and `Rejected` as `start`, `Unavailable`."""
-        number = await (await self._find_epochs()).checked()
+        epochs = await self._find_epochs()
+        for name, count in epochs.counts.items():
+            refuse_count(self._topics[name], count)
+        number = await epochs.checked()
         if number != self.epoch:
             reason = (
                 f"the log began epoch {number}, and this process is of {self.epoch}: restart it"

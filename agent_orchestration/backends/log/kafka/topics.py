@@ -238,7 +238,8 @@ def refuse_count(topic: Topic, partitions: int) -> None:
     if partitions != topic.partitions:
         reason = (
             f"topic {topic.name} has {partitions} partitions in the cluster and {topic.partitions}"
-            " in the configuration: the count cannot change, set it back"
+            " in the configuration: the count cannot change; set it back there, or export the"
+            " topic, delete it, and import it into one with the count that it had"
         )
         raise Rejected("partitions_changed", reason, field="partitions", topic=topic.name)
 
