@@ -1,5 +1,6 @@
 """What tools are given: commands and questions, bound to one caller."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -75,14 +76,15 @@ class CallerGateway:
         **parameters: Any,
     ) -> Rows:
         """See `core.tool.Gateway`."""
-        reached = await self._reached(at_least, patience)
-        seq = await self._seq(at_least)
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
-        found = await self._graph.query(
-            self._registry.queries[name].statement,
-            {**bound, "tenant": self.tenant},
-            seconds=QUERY_SECONDS,
-        )
+        with self._bus.reading(self.tenant) if at_least else contextlib.nullcontext():
+            reached = await self._reached(at_least, patience)
+            seq = await self._seq(at_least)
+            found = await self._graph.query(
+                self._registry.queries[name].statement,
+                {**bound, "tenant": self.tenant},
+                seconds=QUERY_SECONDS,
+            )
         # A reader waits for the writer: by now the graph may be there.
         reached = reached or 0 < at_least <= self._progress.seq(self.tenant)
         if not found and not reached:
