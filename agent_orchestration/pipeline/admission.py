@@ -31,7 +31,7 @@ class Admission:
         """Whether new work would wait too long."""
         if self._count == 0:
             self._limit = max(self._limit, START)  # whatever made others wait is over
-        return self._count >= self._limit
+        return self._count + 1 > self._limit
 
     @contextmanager
     def under_way(self) -> Generator[None]:
