@@ -247,7 +247,7 @@ async def measured(config: Config, file: Path, warm: float, seconds: float) -> d
             "answered": max(answered, 0.0),
             "caught_up": time.perf_counter() - end,
             "client": client / seconds,
-            "memory": {name: _thirds(found) for name, found in memory.samples.items()},
+            "memory": {name: _thirds(found) for name, found in memory.samples.items() if found},
         }
 
 

@@ -28,7 +28,11 @@ def measure(quick: bool) -> list[Row]:
 
 def _rows(found: dict[str, Any], quick: bool) -> list[Row]:
     def row(what: str, unit: str, sides: tuple[float, float | None], goal: Goal | None) -> Row:
-        return compared("P10", what, unit, sides, goal, quick=quick, durability="P")
+        ours, beside = sides
+        # In a quick run nothing may have been finished, beside which there is no ratio.
+        return compared(
+            "P10", what, unit, (ours, beside or None), goal, quick=quick, durability="P"
+        )
 
     goodput = found["goodput"], found["peak"]
     what = f"lifecycles at twice the rate for {found['seconds']:.0f} s"
