@@ -9,7 +9,9 @@ from bench.results import Figure, Goal, Row, at_least, at_most, compared, not_me
 from tests.services.jars import NotHere
 
 GOODPUT, FLAT, BOUND_MS = 0.9, 1.1, 10_000.0
-_WARM, _QUICK_WARM = 60.0, 2.0
+#: Less than so many times the peak is not the overload that is asked for, and proves nothing.
+_TIMES = 1.5
+_WARM, _QUICK_WARM = 20.0, 1.0
 _SECONDS, _QUICK_SECONDS = 180.0, 2.0
 
 
@@ -27,15 +29,25 @@ def measure(quick: bool) -> list[Row]:
 
 
 def _rows(found: dict[str, Any], quick: bool) -> list[Row]:
+    proves_nothing = quick or found["times"] < _TIMES
+    note = f"offered {found['times']:.1f} times the peak"
+
     def row(what: str, unit: str, sides: tuple[float, float | None], goal: Goal | None) -> Row:
         ours, beside = sides
-        # In a quick run nothing may have been finished, beside which there is no ratio.
         return compared(
-            "P10", what, unit, (ours, beside or None), goal, quick=quick, durability="P"
+            "P10",
+            what,
+            unit,
+            # In a quick run nothing may have been finished, beside which there is no ratio.
+            (ours, beside or None),
+            goal,
+            quick=proves_nothing,
+            durability="P",
+            note=note,
         )
 
     goodput = found["goodput"], found["peak"]
-    what = f"lifecycles at twice the rate for {found['seconds']:.0f} s"
+    what = f"lifecycles under overload for {found['seconds']:.0f} s"
     rows = [row(f"{what}, finished, beside the peak", "1/s", goodput, at_least(GOODPUT))]
     bounded = Goal(f"≤ {BOUND_MS:,.0f} ms", lambda ours, _: ours <= BOUND_MS)
     sides = found["busy"]["0.99"], found["calm"]["0.99"]
