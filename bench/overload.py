@@ -66,6 +66,10 @@ class Phase(msgspec.Struct):
         ascending = sorted(self.took) or [0.0]
         return 1000 * ascending[min(int(part * len(ascending)), len(ascending) - 1)]
 
+    def percentiles(self) -> dict[str, float]:
+        """The median, the 99th, and the longest."""
+        return {str(part): self.percentile(part) for part in (0.5, 0.99, 1.0)}
+
 
 class Lifecycles:
     """Create, claim, start, complete, each acknowledged and in the graph before the next."""
@@ -243,7 +247,6 @@ async def measured(config: Config, file: Path, warm: float, seconds: float) -> d
         looking = asyncio.create_task(look())
         await every(1 / offered, seconds, lambda: work.one(busy))
         behind, client = await looking
-        answered = time.perf_counter() - end
         await caught_up(backends, partitions)
         late = time.perf_counter() - end
         after = await closed_loop(work, warm)
@@ -251,16 +254,15 @@ async def measured(config: Config, file: Path, warm: float, seconds: float) -> d
         return {
             "seconds": seconds,
             "peak": peak,
-            "calm": {part: calm.percentile(part) for part in (0.5, 0.99)},
+            "calm": calm.percentiles(),
             "goodput": busy.rate(busy.began, end),
-            "busy": {part: busy.percentile(part) for part in (0.5, 0.99, 1.0)},
+            "busy": busy.percentiles(),
             "offered": busy.offered,
             "times": offered / peak if peak else 0.0,
             "refused": busy.refused,
             "repeated": busy.repeated,
             "unknown": busy.unknown,
             "lag": behind,
-            "answered": max(answered, 0.0),
             "caught_up": late,
             "client": client / seconds,
             "memory": {name: _thirds(found) for name, found in memory.samples.items() if found},
