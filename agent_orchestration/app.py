@@ -191,6 +191,11 @@ class Platform:
             checks["log"], checks["graph"] = await asyncio.gather(
                 _answers(self._log.check()), _answers(self._graph.position(0))
             )
+        if refusing := self.bus.refusing():
+            # Still ready: a replica that is taken out would leave its callers to the others.
+            numbers = ", ".join(map(str, refusing))
+            detail = f"overloaded: new work is refused (busy) in partitions {numbers}"
+            checks["load"] = {"ok": True, "detail": detail}
         ready = bool(checks) and all(check["ok"] for check in checks.values())
         if ready and self._shared:
             stopped = await self._stopped_elsewhere()

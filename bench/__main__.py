@@ -16,6 +16,7 @@ from bench import (
     p7_embedded,
     p8_deciding,
     p9_memory,
+    p10_overload,
     scaling,
 )
 from bench.results import Figure, Row, as_data, machine, progress, show, write
@@ -32,6 +33,7 @@ FIGURES = {
         p7_embedded,
         p8_deciding,
         p9_memory,
+        p10_overload,
         scaling,
     )
 }

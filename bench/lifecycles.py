@@ -19,6 +19,8 @@ from agent_orchestration.cli.text import print_json
 from agent_orchestration.config import Config, load_config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import DEFAULT_TENANT
+from agent_orchestration.core.errors import Busy
+from agent_orchestration.core.messages import Command, CommandResult
 from agent_orchestration.domain.agents.commands import RegisterAgent
 from agent_orchestration.domain.tasks.commands import (
     ClaimTask,
@@ -60,7 +62,11 @@ async def register(platform: Platform, clients: int, names: Sequence[str] = ONE)
         made.append(Client(caller, f"agent-{number}"))
     await asyncio.gather(
         *(
-            platform.bus.submit(RegisterAgent(agent_id=agent, name=agent, kind="function"), caller)
+            submit(
+                platform.bus,
+                RegisterAgent(agent_id=agent, name=agent, kind="function"),
+                caller,
+            )
             for caller, agent in made
         )
     )
@@ -98,11 +104,20 @@ async def _client(
 async def lifecycle(bus: CommandBus, client: Client, number: int) -> int:
     """Four steps, each acknowledged before the next; the `seq` of the last."""
     caller, agent = client
-    await bus.submit(CreateTask(title=f"Task number {number}"), caller)
-    claimed = await bus.submit(ClaimTask(agent_id=agent, start=False), caller)
+    await submit(bus, CreateTask(title=f"Task number {number}"), caller)
+    claimed = await submit(bus, ClaimTask(agent_id=agent, start=False), caller)
     held = {name: claimed.data[name] for name in ("task_id", "agent_id", "attempt")}
-    await bus.submit(StartTask(**held), caller)
-    return (await bus.submit(CompleteTask(**held), caller)).seq
+    await submit(bus, StartTask(**held), caller)
+    return (await submit(bus, CompleteTask(**held), caller)).seq
+
+
+async def submit(bus: CommandBus, command: Command, caller: Caller) -> CommandResult:
+    """The command's outcome; it is repeated while there is too much to do."""
+    while True:
+        try:
+            return await bus.submit(command, caller)
+        except Busy as error:
+            await asyncio.sleep(error.details["retry_after"])
 
 
 async def in_graph(platform: Platform, tenant: str, seq: int) -> None:

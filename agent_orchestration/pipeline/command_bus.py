@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -22,6 +23,7 @@ from agent_orchestration.core.errors import (
 from agent_orchestration.core.messages import Command, CommandResult, canonical
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.types import BLOB_KEY, BLOB_THRESHOLD, REQUEST_LIMIT
+from agent_orchestration.pipeline.admission import Admission
 from agent_orchestration.pipeline.answers import Answers, ReadyHints, WaitingCommand
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import COMMANDS
@@ -65,6 +67,9 @@ class CommandBus:
         self._senders: dict[int, asyncio.Task[None]] = {}
         #: By partition, how many commands waited, and until when that counts.
         self._lag: dict[int, tuple[int, float]] = {}
+        self._admissions: defaultdict[int, Admission] = defaultdict(lambda: Admission(_now))
+        #: By partition, until when the last caller who was refused was told to wait.
+        self._refusing: dict[int, float] = {}
 
     async def submit(
         self, command: Command, caller: Caller, *, key: str | None = None, waits: float = 0.0
@@ -79,10 +84,11 @@ class CommandBus:
         partition = self._partition(envelope.tenant)
         self._admit(partition, command)
         copies = itertools.count()
-        while True:
-            result = await self._outcome(envelope, partition, copies)
-            if result.status != "unsettled":
-                break
+        with self._admissions[partition].under_way():
+            while True:
+                result = await self._outcome(envelope, partition, copies)
+                if result.status != "unsettled":
+                    break
         if result.error is not None:
             raise error_from_dict(result.error)
         return result
@@ -99,13 +105,12 @@ class CommandBus:
         """Like `submit`, but while there is nothing to do wait for work that the agent can do."""
         if seconds <= 0:
             return await self.submit(command, caller, key=key)
-        now = asyncio.get_running_loop().time
-        deadline = now() + seconds
+        deadline = _now() + seconds
         waiter = self._hints.park(caller.tenant, agent_id)
         claimed: str | None = None
         try:
             while True:
-                left = max(deadline - now(), 0.0)
+                left = max(deadline - _now(), 0.0)
                 result = await self.submit(command, caller, key=key, waits=left)
                 if result.status == "accepted":
                     claimed = result.data["task_id"]
@@ -125,9 +130,17 @@ class CommandBus:
         envelope = await self._envelope(command, caller, None, command_id)
         await self._log.append(COMMANDS, self._partition(envelope.tenant), [envelope.to_record()])
 
+    def reading(self, tenant: str) -> AbstractContextManager[None]:
+        """Meanwhile a caller waits to read what it wrote: that counts as its command does."""
+        return self._admissions[self._partition(tenant)].under_way()
+
+    def refusing(self) -> list[int]:
+        """The partitions in which new work was refused within the last second or so."""
+        return sorted(number for number, until in self._refusing.items() if _now() < until)
+
     def delivered(self, result: CommandResult) -> None:
         """An outcome arrived."""
-        until = asyncio.get_running_loop().time() + RETRY_SECONDS
+        until = _now() + RETRY_SECONDS
         self._lag[self._partition(result.tenant)] = result.lag, until
         self._answers.deliver(result)
 
@@ -140,8 +153,10 @@ class CommandBus:
             return
         lag, until = self._lag.get(partition, (0, 0.0))
         # Whoever sends nothing hears nothing: what was heard a while ago refuses nobody.
-        behind = lag >= LAG_LIMIT and asyncio.get_running_loop().time() < until
-        if behind or len(self._answers) >= WAITING_LIMIT:
+        behind = lag >= LAG_LIMIT and _now() < until
+        full = self._admissions[partition].full
+        if full or behind or len(self._answers) >= WAITING_LIMIT:
+            self._refusing[partition] = _now() + 2 * RETRY_SECONDS
             reason = "too many commands are waiting; repeat in a second"
             raise Busy("busy", reason, retry_after=RETRY_SECONDS)
 
@@ -229,6 +244,10 @@ class CommandBus:
             except PlatformError as error:
                 for command_id, _ in posted:
                     self._answers.fail(command_id, error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _large_fields(command: Command) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """What tools are given: commands and questions, bound to one caller."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -76,15 +77,16 @@ class CallerGateway:
         **parameters: Any,
     ) -> Rows:
         """See `core.tool.Gateway`."""
-        reached = await self._reached(at_least, patience)
         bound = {name: self._translate(name, value, node_id) for name, value in parameters.items()}
         try:
-            seq = await self._seq(at_least)
-            found = await self._graph.query(
-                self._registry.queries[name].statement,
-                {**bound, "tenant": self.tenant},
-                seconds=QUERY_SECONDS,
-            )
+            with self._bus.reading(self.tenant) if at_least else contextlib.nullcontext():
+                reached = await self._reached(at_least, patience)
+                seq = await self._seq(at_least)
+                found = await self._graph.query(
+                    self._registry.queries[name].statement,
+                    {**bound, "tenant": self.tenant},
+                    seconds=QUERY_SECONDS,
+                )
         except TooSlow as error:
             if not at_least:
                 raise

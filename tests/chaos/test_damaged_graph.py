@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from neo4j import GraphDatabase
-from neo4j.exceptions import AuthError
+from neo4j.exceptions import ClientError
 
 from tests.chaos.faults import messages
 from tests.chaos.place import (
@@ -165,6 +165,6 @@ def change_password(address: neo4j.Address, old: str, new: str) -> None:
                     database_="system",
                 )
             return
-        except AuthError:
+        except ClientError:
             assert time.monotonic() < deadline, "the retries of the platform keep others out"
             time.sleep(0.5)
