@@ -1,7 +1,9 @@
-"""The wall clocks of the broker and of all processes jump under load, five minutes on and back:
-nothing is lost, done twice, or done too early."""
+"""The wall clocks of processes jump under load, five minutes on and back: nothing is lost, done
+twice, or done too early. The embedded log takes its time from them, which no lease and no deadline
+may suffer from; on Kafka it comes from the broker."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,65 +13,95 @@ import pytest
 
 from tests.chaos.faults import messages
 from tests.chaos.load import Load, Servers
-from tests.chaos.place import Place, checked, warnings, working
+from tests.chaos.place import checked, working
 from tests.chaos.workflow import genome
-from tests.e2e.real.installation import TOKEN
+from tests.e2e.check_log import check_folder
+from tests.e2e.program import wait_for
+from tests.e2e.real.installation import TOKEN, Server
 from tests.services import kafka, neo4j
 from tests.services.clocks import Clock
 from tests.services.jars import NotHere
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600)]
-MINUTES = 60
-#: How far the broker's clock and that of the processes are from the true time, one after the other.
-JUMPS = [(5, 0), (0, 0), (0, 5), (0, -5), (-5, 5), (5, -5), (0, 0)]
+#: How many seconds the clock is from the true time, one after the other.
+JUMPS = (-300, 0, 300)
 TENANTS = 8
 
 
 @pytest.fixture
-def clocks(tmp_path: Path) -> tuple[Clock, Clock]:
-    """Of the broker, and of all processes of the platform."""
+def clock(tmp_path: Path) -> Clock:
     try:
-        return Clock(tmp_path / "broker-clock"), Clock(tmp_path / "our-clock")
+        return Clock(tmp_path / "clock")
     except NotHere as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
 
 
 @pytest.fixture
-def place(tmp_path: Path, clocks: tuple[Clock, Clock]) -> Iterator[Place]:
-    brokers, ours = (clock.variables for clock in clocks)
-    with (
-        kafka.own_broker(tmp_path / "kafka", variables=brokers) as log,
-        neo4j.own_process(tmp_path / "neo4j") as graph,
-        working(tmp_path, log.bootstrap_servers, graph.address, ours) as place,
-    ):
-        yield place
+def embedded(tmp_path: Path, clock: Clock) -> Iterator[Server]:
+    """Everything in one process."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    settings = {"backend": "embedded", "data": str(folder / "data")}
+    (folder / "config.yaml").write_text(json.dumps(settings), "utf-8")
+    variables = {"AGENT_ORCHESTRATION_TOKEN": TOKEN, **clock.variables}
+    server = Server("server", folder, variables, "dev")
+    server.start()
+    try:
+        wait_for(server.ready, "the server to be ready")
+        yield server
+    finally:
+        server.kill()
 
 
-async def test_clocks_that_jump_change_nothing(
-    place: Place,
-    clocks: tuple[Clock, Clock],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    notes = tmp_path / "notes.jsonl"
+async def worked_through(url: str, clock: Clock, notes: Path) -> Load:
+    """The work of all tenants, while the clock jumps."""
     with notes.open("w", encoding="utf-8") as file:
-        clients = Servers([place.server.url], TOKEN, file)
+        clients = Servers([url], TOKEN, file)
         load = Load(clients, [f"tenant-{n}" for n in range(TENANTS)], genome(1))
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run())
             await load.progress(TENANTS)
-            for jump in JUMPS:
-                for clock, minutes in zip(clocks, jump, strict=True):
-                    clock.jump(minutes * MINUTES)
+            for seconds in JUMPS:
+                clock.jump(seconds)
                 await load.progress(3 * TENANTS)
             load.enough.set()
         await clients.stop()
-    found = checked(place, notes)
+    return load
+
+
+def show(capsys: pytest.CaptureFixture[str], load: Load, where: str) -> None:
     with capsys.disabled():
-        sys.stdout.write(
-            f"\nthe clocks jumped {len(JUMPS)} times: {found['tasks completed']} of {load.created}"
-            f" tasks completed, {len(warnings(place))} lines in the logs\n"
-        )
-    assert (found["violations"], found["wrong"]) == ([], [])
-    assert found["tasks completed"] == load.created
-    assert messages(place.processes, "CRITICAL") == []
+        jumps = ", ".join(f"{seconds:+d}" for seconds in JUMPS)
+        sys.stdout.write(f"\n{where}: clocks at {jumps} s, {load.created} tasks completed\n")
+
+
+async def test_the_clock_of_the_log_may_jump(
+    embedded: Server, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = await worked_through(embedded.url, clock, tmp_path / "notes.jsonl")
+    critical = messages([embedded], "CRITICAL")
+    embedded.kill()
+    found = check_folder(tmp_path / "embedded" / "data")
+    assert found["violations"] == []
+    tasks = [tenant["tasks"] for tenant in found["tenants"].values()]
+    assert all(one.keys() == {"completed"} for one in tasks)
+    assert sum(one["completed"] for one in tasks) == load.created
+    assert critical == []
+    show(capsys, load, "embedded")
+
+
+async def test_the_clocks_of_processors_and_servers_may_jump(
+    clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.jsonl"
+    with (
+        kafka.own_broker(tmp_path / "kafka") as log,
+        neo4j.own_process(tmp_path / "neo4j") as graph,
+        working(tmp_path, log.bootstrap_servers, graph.address, clock.variables) as place,
+    ):
+        load = await worked_through(place.server.url, clock, notes)
+        found = checked(place, notes)
+        assert (found["violations"], found["wrong"]) == ([], [])
+        assert found["tasks completed"] == load.created
+        assert messages(place.processes, "CRITICAL") == []
+    show(capsys, load, "Kafka and Neo4j")

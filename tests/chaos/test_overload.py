@@ -44,7 +44,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with (
         kafka.own_broker(tmp_path / "kafka") as log,
         neo4j.own_process(tmp_path / "neo4j") as graph,
-        working(tmp_path, log, graph) as place,
+        working(tmp_path, log.bootstrap_servers, graph.address) as place,
     ):
         yield place
 

@@ -57,12 +57,12 @@ class Clock:
         self.variables: Mapping[str, str] = {
             "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
     def jump(self, seconds: int) -> None:
-        """So far from the true time it is from now on."""
+        """So far from the true time it is within a second."""
         written = self._file.with_suffix(".new")
         written.write_text(f"{seconds:+d}\n", "utf-8")
         written.replace(self._file)

@@ -81,8 +81,7 @@ class Broker:
     `settings` are added to its own, `listener` is the security protocol of its clients, `options`
     are Java's: those for tests start quickly, which is not what a measurement wants. `voters` has
     the controller's port of each node of a cluster. Clients that come over `proxied` are told to
-    stay there: from that port a proxy has to lead to `upstream`. `variables` are added to its
-    environment.
+    stay there: from that port a proxy has to lead to `upstream`.
     """
 
     def __init__(
@@ -94,12 +93,10 @@ class Broker:
         options: Sequence[str] = QUICK,
         node: int = 1,
         voters: Mapping[int, int] | None = None,
-        variables: Mapping[str, str] | None = None,
         proxied: int | None = None,
     ) -> None:
         self.home = home
         self.node = node
-        self._environment = {**os.environ, **(variables or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
         self.port = free_port()
@@ -148,7 +145,6 @@ class Broker:
             self.process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", str(self._conf)],
                 cwd=self.home,
-                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

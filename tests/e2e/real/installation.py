@@ -91,12 +91,14 @@ class Process:
 
 
 class Server(Process):
-    """A `serve`, always at the same address."""
+    """A `serve`, or another `verb` that serves, always at the same address."""
 
-    def __init__(self, name: str, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, variables: dict[str, str], verb: str = "serve"
+    ) -> None:
         port = kafka.free_port()
         self.url = f"http://127.0.0.1:{port}"
-        words = ["serve", "--json", "--port", str(port), "--tools", "all"]
+        words = [verb, "--json", "--port", str(port), "--tools", "all"]
         super().__init__(name, [*PROGRAM, *words], folder, variables)
 
     def ready(self) -> bool:
