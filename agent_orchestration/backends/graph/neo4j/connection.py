@@ -21,6 +21,7 @@ from agent_orchestration.backends.graph.neo4j.errors import (
     opening_errors,
     reading_errors,
 )
+from agent_orchestration.backends.graph.neo4j.login import Login
 from agent_orchestration.backends.graph.neo4j.values import row, to_driver
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Row
@@ -40,6 +41,7 @@ class Connection:
     def __init__(self, settings: Database) -> None:
         self._settings = settings
         self._driver: AsyncDriver | None = None
+        self._login = Login()
         self._bookmarks = AsyncGraphDatabase.bookmark_manager()
         # Half of the connections are kept for those who write: they never wait for readers.
         self._readers = asyncio.Semaphore(max(settings.pool_size // 2, 1))
@@ -47,12 +49,12 @@ class Connection:
     async def open(self) -> None:
         """Connect. Raises `Unavailable` naming the server."""
         settings = self._settings
-        password = settings.password
+        secret = settings.password.get_secret_value() if settings.password else None
         connecting = settings.connection_timeout / 1000
         with opening_errors(settings.uri):
             driver = AsyncGraphDatabase.driver(  # pyright: ignore[reportUnknownMemberType]
                 settings.uri,
-                auth=(settings.username, password.get_secret_value()) if password else None,
+                auth=(settings.username, secret) if secret else None,
                 max_connection_pool_size=settings.pool_size,
                 connection_timeout=connecting,
                 connection_acquisition_timeout=connecting + POOL_SECONDS,
@@ -76,16 +78,28 @@ class Connection:
         if driver is not None:
             await driver.close()
 
-    def session(self, access: str = neo4j.WRITE_ACCESS, fetch_size: int = 1000) -> AsyncSession:
-        """A session in the platform's database. Raises `Unavailable` when not open."""
+    @contextlib.asynccontextmanager
+    async def session(
+        self, access: str = neo4j.WRITE_ACCESS, fetch_size: int = 1000
+    ) -> AsyncGenerator[AsyncSession]:
+        """A session in the platform's database. Raises `Unavailable` when not open, and for a while
+        after the server refused the login."""
         if self._driver is None:
             raise Unavailable("graph_closed", "the graph is not open: start it, or try again later")
-        return self._driver.session(  # pyright: ignore[reportUnknownMemberType]
+        self._login.begin()
+        session = self._driver.session(  # pyright: ignore[reportUnknownMemberType]
             database=self._settings.name,
             default_access_mode=access,
             bookmark_manager=self._bookmarks,
             fetch_size=fetch_size,
         )
+        try:
+            async with session:
+                yield session
+        except Neo4jError as error:
+            self._login.failed(error)
+            raise
+        self._login.worked()
 
     async def read(
         self,

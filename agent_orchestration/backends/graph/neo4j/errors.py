@@ -126,6 +126,11 @@ def _passing(error: Neo4jError | DriverError) -> Neo4jConnectionError:
     if error.code in _OVERTAKEN:
         return Overtaken("graph_overtaken", "what was read was deleted meanwhile: read it again")
     if _LOGIN.match(error.code or ""):
-        reason = f"Neo4j refuses the login ({error.code}): check NEO4J_USERNAME and NEO4J_PASSWORD"
-        return Neo4jConnectionError("graph_login_refused", reason)
+        return login_refused(error)
     return Neo4jConnectionError("graph_unavailable", f"Neo4j cannot do it now ({error.code})")
+
+
+def login_refused(error: Neo4jError) -> Neo4jConnectionError:
+    """The server lets this user do nothing."""
+    reason = f"Neo4j refuses the login ({error.code}): check NEO4J_USERNAME and NEO4J_PASSWORD"
+    return Neo4jConnectionError("graph_login_refused", reason)
