@@ -1,6 +1,7 @@
 """Whether somebody works on the partitions, for a process that cannot see who else there is."""
 
-import asyncio
+import time
+from collections.abc import Callable
 
 from agent_orchestration.backends.graph import Graph
 from agent_orchestration.backends.log import Log
@@ -14,9 +15,10 @@ STILL_SECONDS = 10.0
 
 class Standstill:
     """Remembers between two questions how far the commands are decided and the events in the graph:
-    where there is more, that has to move."""
+    where there is more, that has to move. `now` gives seconds."""
 
-    def __init__(self, log: Log, graph: Graph) -> None:
+    def __init__(self, log: Log, graph: Graph, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._log = log
         self._graph = graph
         #: By topic and partition, the position seen last, and when it was seen there first.
@@ -34,7 +36,7 @@ class Standstill:
         self._look(COMMANDS, number, committed[1] if committed and known else first, end)
 
     def _look(self, topic: str, number: int, offset: int, end: int) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         before, since = self._seen.get((topic, number), (-1, now))
         if offset != before or offset >= end:
             since = now

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ def run(
     folder: Path,
     *arguments: str,
     stdin: str | bytes = "",
+    program: Sequence[str] = PROGRAM,
     more: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the program in `folder` to its end."""
     done = subprocess.run(
-        [*PROGRAM, *arguments],
+        [*program, *arguments],
         cwd=folder,
         env=environment(folder, more),
         input=stdin.encode() if isinstance(stdin, str) else stdin,

@@ -91,15 +91,21 @@ class Process:
 
 
 class Server(Process):
-    """A `serve`, or another `verb` that serves, always at the same address."""
+    """A `serve`, or another `verb` that serves, always at the same address; of this `program`, or
+    of another version of it."""
 
     def __init__(
-        self, name: str, folder: Path, variables: dict[str, str], verb: str = "serve"
+        self,
+        name: str,
+        folder: Path,
+        variables: dict[str, str],
+        verb: str = "serve",
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         port = kafka.free_port()
         self.url = f"http://127.0.0.1:{port}"
         words = [verb, "--json", "--port", str(port), "--tools", "all"]
-        super().__init__(name, [*PROGRAM, *words], folder, variables)
+        super().__init__(name, [*program, *words], folder, variables)
 
     def ready(self) -> bool:
         """Whether it answers that it is."""
@@ -147,9 +153,12 @@ class Installation:
         }
         (folder / "config.yaml").write_text(json.dumps(settings), "utf-8")
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, program: Sequence[str] = PROGRAM, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
-        return run(self.folder, *words, more={**self._variables, **variables})
+        more = {**self._variables, **variables}
+        return run(self.folder, *words, program=program, more=more)
 
     def program(self, *words: str) -> str:
         """What a verb says that runs to its end; it must succeed."""
@@ -170,9 +179,9 @@ class Installation:
         command = [*program, "processor", "--json"]
         return self._added(Process(name, command, self.folder, self._variables))
 
-    def server(self, name: str) -> Server:
+    def server(self, name: str, program: Sequence[str] = PROGRAM) -> Server:
         """A `serve`, started."""
-        return self._added(Server(name, self.folder, self._variables))
+        return self._added(Server(name, self.folder, self._variables, program=program))
 
     def environment(self) -> dict[str, str]:
         """The environment of a program that belongs to the installation."""

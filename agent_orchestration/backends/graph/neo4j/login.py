@@ -1,7 +1,8 @@
 """Logging in to a server that refuses it: after some wrong passwords Neo4j lets nobody in under
 that name for a while, so whoever tries all the time keeps out those who could set it right."""
 
-import asyncio
+import time
+from collections.abc import Callable
 
 from neo4j.exceptions import Neo4jError
 
@@ -18,9 +19,10 @@ _REFUSALS = {
 
 
 class Login:
-    """After a refusal nobody tries for a while, then one does."""
+    """After a refusal nobody tries for a while, then one does. `now` gives seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._pause = 0.0
         self._next = 0.0
         self._trying = False
@@ -30,7 +32,7 @@ class Login:
         """The server is going to be asked for something. Raises `Unavailable` during a pause."""
         if self._refusal is None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if now < self._next:
             raise Neo4jConnectionError(self._refusal.code, self._refusal.reason)
         self._next, self._trying = now + TRY_SECONDS, True
@@ -43,5 +45,5 @@ class Login:
         """The server did not; several that were under way together count once."""
         if error.code in _REFUSALS and (self._refusal is None or self._trying):
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
-            self._next = asyncio.get_running_loop().time() + self._pause
+            self._next = self._now() + self._pause
             self._refusal, self._trying = login_refused(error), False
