@@ -3,7 +3,7 @@ read. `AO_REBUILD_EVENTS` says how many events there are."""
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.config import Config, load_config
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.operations import Fill, Operation, Rebuild
+from agent_orchestration.core.operations import Backup, Fill, Operation, Rebuild, Restore
 from agent_orchestration.pipeline.partitions import partition_of
 from bench.company import TENANT
 from bench.fold import append_history
@@ -37,7 +37,11 @@ def installation(tmp_path: Path, database: neo4j.Address) -> Iterator[Installati
 @pytest.fixture
 def config(installation: Installation) -> Config:
     file = installation.folder / "config.yaml"
-    return load_config(file, environ={"NEO4J_PASSWORD": installation.database.password})
+    variables = {
+        "NEO4J_PASSWORD": installation.database.password,
+        "AGENT_ORCHESTRATION_BACKUPS": str(installation.folder / "backups"),
+    }
+    return load_config(file, environ=variables)
 
 
 @asynccontextmanager
@@ -48,6 +52,38 @@ async def platform(config: Config, name: str | None, *, decides: bool) -> AsyncG
         yield found
     finally:
         await found.stop()
+
+
+Execute = Callable[[str, dict[str, Any]], Awaitable[None]]
+
+
+@pytest.fixture
+async def execute(config: Config) -> AsyncIterator[Execute]:
+    """Run a statement behind the platform's back."""
+    auth = (config.database.username, neo4j.PASSWORD)
+
+    async def execute(statement: str, parameters: dict[str, Any]) -> None:
+        async with driver.session() as session:  # pyright: ignore[reportUnknownMemberType]
+            await (await session.run(cast("Any", statement), parameters)).consume()
+
+    async with AsyncGraphDatabase.driver(config.database.uri, auth=auth) as driver:  # pyright: ignore[reportUnknownMemberType]
+        yield execute
+
+
+async def emptied(execute: Execute) -> None:
+    for what in ("MATCH ()-[n]->()", "MATCH (n)"):
+        await execute(f"{what} CALL (n) {{ DELETE n }} IN TRANSACTIONS OF 20000 ROWS", {})
+
+
+async def filled(config: Config) -> int:
+    """The graph of a long history; how many events it has."""
+    partition = partition_of(TENANT, config.kafka.num_partitions)
+    async with platform(config, "writer", decides=False) as found:
+        count = await append_history(found._backends, partition, EVENTS)  # pyright: ignore[reportPrivateUsage]
+        result = await operated(found, Rebuild())
+        assert result["equal"]
+        assert result["events"] == count
+    return count
 
 
 async def operated(found: Platform, operation: Operation) -> dict[str, Any]:
@@ -75,22 +111,10 @@ class Reader:
 
 
 async def test_a_damaged_graph_is_repaired_while_it_is_read_and_filled_anew(
-    config: Config, capsys: pytest.CaptureFixture[str]
+    config: Config, execute: Execute, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    partition = partition_of(TENANT, config.kafka.num_partitions)
-    async with platform(config, "writer", decides=False) as found:
-        count = await append_history(found._backends, partition, EVENTS)  # pyright: ignore[reportPrivateUsage]
-        filled = await operated(found, Rebuild())
-        assert filled["equal"]
-        assert filled["events"] == count
-    auth = (config.database.username, neo4j.PASSWORD)
-    driver = AsyncGraphDatabase.driver(config.database.uri, auth=auth)  # pyright: ignore[reportUnknownMemberType]
-
-    async def execute(statement: str, parameters: dict[str, Any]) -> None:
-        async with driver.session() as session:  # pyright: ignore[reportUnknownMemberType]
-            await (await session.run(cast("Any", statement), parameters)).consume()
-
-    async with driver, platform(config, "owner", decides=True) as owner:
+    count = await filled(config)
+    async with platform(config, "owner", decides=True) as owner:
         graph = owner._backends.graph  # pyright: ignore[reportPrivateUsage]
         before = await fingerprint(graph, ENTITIES)
         async with platform(config, "reader", decides=False) as other:
@@ -112,8 +136,7 @@ async def test_a_damaged_graph_is_repaired_while_it_is_read_and_filled_anew(
         assert (await operated(owner, Rebuild(repair=False)))["equal"]
         after = await fingerprint(graph, ENTITIES)
         await owner.stop()
-        for what in ("MATCH ()-[n]->()", "MATCH (n)"):
-            await execute(f"{what} CALL (n) {{ DELETE n }} IN TRANSACTIONS OF 20000 ROWS", {})
+        await emptied(execute)
     async with platform(config, "filler", decides=False) as found:
         new = await operated(found, Fill(config.database.uri))
         assert new["events"] == count + 1
@@ -125,4 +148,33 @@ async def test_a_damaged_graph_is_repaired_while_it_is_read_and_filled_anew(
             f" {repaired['nodes']} nodes; {reader.answers} reads meanwhile, the slowest"
             f" {reader.longest * 1000:.0f} ms; filled anew in {new['seconds']:.1f} s"
             f" ({new['events'] / new['seconds']:,.0f} events/s)"
+        )
+
+
+async def test_a_backup_is_restored_and_what_came_later_is_folded(
+    config: Config, execute: Execute, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = await filled(config)
+    caller = Caller(tenant=TENANT)
+    async with platform(config, "owner", decides=True) as owner:
+        graph = owner._backends.graph  # pyright: ignore[reportPrivateUsage]
+        made = await operated(owner, Backup())
+        before = await fingerprint(graph, ENTITIES)
+        await owner.call("create_task", {"id": "later", "title": "later"}, caller)
+        assert (await owner.call("get_task", {"task_id": "later"}, caller))["task"]
+        after = await fingerprint(graph, ENTITIES)
+    await emptied(execute)
+    async with platform(config, "restorer", decides=False) as found:
+        restored = await operated(found, Restore())
+        assert restored["equal"]
+        graph = found._backends.graph  # pyright: ignore[reportPrivateUsage]
+        assert await fingerprint(graph, ENTITIES) == before
+    async with platform(config, "owner", decides=True) as owner:
+        assert (await owner.call("get_task", {"task_id": "later"}, caller))["task"]
+        graph = owner._backends.graph  # pyright: ignore[reportPrivateUsage]
+        assert await fingerprint(graph, ENTITIES) == after
+    with capsys.disabled():
+        print(  # noqa: T201
+            f"\nbackup of {count} events: made and verified in {made['seconds']:.1f} s, restored in"
+            f" {restored['seconds']:.1f} s"
         )
