@@ -1,7 +1,7 @@
 """What the graph on Neo4j promises beyond what every graph does: servers, logins, interruptions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -108,6 +108,16 @@ async def test_a_database_that_is_not_there_is_unavailable(neo4j_database: Datab
             pass
 
 
+async def first_answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """A server that was just started may take longer than a question may."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
 async def test_a_killed_server_has_all_that_was_acknowledged(tmp_path: Path) -> None:
     with needed("neo4j"):
         server = JarServer(tmp_path / "home", version())
@@ -131,11 +141,10 @@ async def test_a_killed_server_has_all_that_was_acknowledged(tmp_path: Path) -> 
             with pytest.raises(Unavailable):
                 await call
         server.start()
-        position = await graph.position(0)
+        position = await first_answer(lambda: graph.position(0))
         assert position is not None
         assert position >= held
-        # A server that was just started takes its time for the first one.
-        rows = await graph.query("MATCH (n:Person) RETURN count(n) AS n", {}, seconds=60.0)
+        rows = await graph.query("MATCH (n:Person) RETURN count(n) AS n", {})
         assert rows == [{"n": position[1] + 1}]
         await put(graph, nodes={"Person": [person("ada")]})
     finally:
