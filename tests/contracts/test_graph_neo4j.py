@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from neo4j import AsyncGraphDatabase, AsyncSession
@@ -39,6 +39,8 @@ from tests.contracts.test_graph import (
 )
 from tests.services.neo4j import JarServer, version
 from tests.services.run import needed
+
+Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
