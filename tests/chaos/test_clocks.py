@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_orchestration.data_folder import DataFolder
 from tests.chaos.faults import messages
 from tests.chaos.load import Load, Servers
 from tests.chaos.place import checked, working
@@ -24,7 +25,7 @@ from tests.services.jars import NotHere
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600)]
 #: How many seconds the clock is from the true time, one after the other.
-JUMPS = (-300, 0, 300)
+JUMPS = (300, 0, -300, 300, 0)
 TENANTS = 8
 
 
@@ -43,8 +44,7 @@ def embedded(tmp_path: Path, clock: Clock) -> Iterator[Server]:
     folder.mkdir()
     settings = {"backend": "embedded", "data": str(folder / "data")}
     (folder / "config.yaml").write_text(json.dumps(settings), "utf-8")
-    variables = {"AGENT_ORCHESTRATION_TOKEN": TOKEN, **clock.variables}
-    server = Server("server", folder, variables, "dev")
+    server = Server("server", folder, dict(clock.variables), "dev")
     server.start()
     try:
         wait_for(server.ready, "the server to be ready")
@@ -53,10 +53,10 @@ def embedded(tmp_path: Path, clock: Clock) -> Iterator[Server]:
         server.kill()
 
 
-async def worked_through(url: str, clock: Clock, notes: Path) -> Load:
+async def worked_through(url: str, token: str, clock: Clock, notes: Path) -> Load:
     """The work of all tenants, while the clock jumps."""
     with notes.open("w", encoding="utf-8") as file:
-        clients = Servers([url], TOKEN, file)
+        clients = Servers([url], token, file)
         load = Load(clients, [f"tenant-{n}" for n in range(TENANTS)], genome(1))
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run())
@@ -78,7 +78,9 @@ def show(capsys: pytest.CaptureFixture[str], load: Load, where: str) -> None:
 async def test_the_clock_of_the_log_may_jump(
     embedded: Server, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load = await worked_through(embedded.url, clock, tmp_path / "notes.jsonl")
+    owner = DataFolder(tmp_path / "embedded" / "data").owner()
+    assert owner is not None
+    load = await worked_through(embedded.url, owner.token, clock, tmp_path / "notes.jsonl")
     critical = messages([embedded], "CRITICAL")
     embedded.kill()
     found = check_folder(tmp_path / "embedded" / "data")
@@ -99,7 +101,7 @@ async def test_the_clocks_of_processors_and_servers_may_jump(
         neo4j.own_process(tmp_path / "neo4j") as graph,
         working(tmp_path, log.bootstrap_servers, graph.address, clock.variables) as place,
     ):
-        load = await worked_through(place.server.url, clock, notes)
+        load = await worked_through(place.server.url, TOKEN, clock, notes)
         found = checked(place, notes)
         assert (found["violations"], found["wrong"]) == ([], [])
         assert found["tasks completed"] == load.created
