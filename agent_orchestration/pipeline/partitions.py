@@ -13,10 +13,10 @@ def partition_of(key: str, partitions: int) -> int:
     return crc32(key.encode()) % partitions
 
 
-async def graph_position(log: Log, graph: Graph, number: int) -> tuple[Position | None, int]:
-    """The position of a partition that the graph holds, if any, and the offset of the event that it
-    needs next. Raises `Corrupt` where the graph was made from another log, `LogLost` where the log
-    has not what comes next, `Unavailable`."""
+async def graph_position(log: Log, graph: Graph, number: int) -> tuple[Position | None, int, int]:
+    """The position of a partition that the graph holds, if any, the offset of the event that it
+    needs next, and where the log ends. Raises `Corrupt` where the graph was made from another log,
+    `LogLost` where the log has not what comes next, `Unavailable`."""
     held = await graph.position(number)
     first, end = await log.bounds(EVENTS, number)
     epoch, offset = held or (log.epoch, first)
@@ -29,7 +29,7 @@ async def graph_position(log: Log, graph: Graph, number: int) -> tuple[Position 
         )
     if not first <= offset <= end:
         raise log_lost(EVENTS, number, offset, first, end)
-    return held, offset
+    return held, offset, end
 
 
 async def one_back(log: Log, number: int, held: Position) -> Position:

@@ -88,7 +88,7 @@ class Projector:
         """Take the position from the graph; what is in memory is dropped."""
         self._states.clear()
         self._ahead = None
-        self._held, offset = await graph_position(self._log, self._graph, self._partition)
+        self._held, offset, _ = await graph_position(self._log, self._graph, self._partition)
         self._at(offset)
 
     async def step(self) -> int:

@@ -27,8 +27,7 @@ class Standstill:
     async def check(self, number: int) -> None:
         """Raises `Unavailable` where a partition's work lies still, what `graph_position` raises
         where it cannot go on, and `LogLost` where the commands to decide next are gone."""
-        _, offset = await graph_position(self._log, self._graph, number)
-        _, end = await self._log.bounds(EVENTS, number)
+        _, offset, end = await graph_position(self._log, self._graph, number)
         self._look(EVENTS, number, offset, end)
         committed = await self._log.committed(GROUP, COMMANDS, number)
         first, end = await self._log.bounds(COMMANDS, number)

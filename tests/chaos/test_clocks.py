@@ -4,7 +4,6 @@ may suffer from; on Kafka it comes from the broker."""
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.e2e.program import wait_for
 from tests.e2e.real.installation import TOKEN, Server
 from tests.services import kafka, neo4j
 from tests.services.clocks import Clock
-from tests.services.jars import NotHere
+from tests.services.run import needed
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600)]
 #: How many seconds the clock is from the true time, one after the other.
@@ -31,10 +30,8 @@ TENANTS = 8
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
-    try:
+    with needed("libfaketime"):
         return Clock(tmp_path / "clock")
-    except NotHere as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
 
 
 @pytest.fixture

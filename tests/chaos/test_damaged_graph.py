@@ -3,7 +3,6 @@ is told, and work resumes as soon as it can."""
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from tests.chaos.place import (
     working,
 )
 from tests.services import kafka, neo4j
+from tests.services.jars import NotHere
+from tests.services.run import needed
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(600)]
 DISK_MB = 200
@@ -45,9 +46,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True, check=False
     )
-    if done.returncode:
-        told = f"no file system of its own: {done.stderr.decode().strip()}"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(told)
+    with needed("a file system of its own"):
+        if done.returncode:
+            raise NotHere(done.stderr.decode().strip())
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 

@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock
-
-from tests.services.jars import NotHere, cache_folder
+from tests.services.jars import NotHere, cache_folder, made_once
 
 PACKAGE = "libfaketime"
 _LIBRARY = "usr/lib/*/faketime/libfaketimeMT.so.1"
@@ -20,12 +18,7 @@ def library() -> Path:
     """The library, fetched when it is not there. Raises `NotHere`."""
     if found := next(Path("/").glob(_LIBRARY), None):
         return found
-    folder = cache_folder() / PACKAGE
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _fetch(folder)
-    return next(folder.glob(_LIBRARY))
+    return next(made_once(cache_folder() / PACKAGE, _fetch).glob(_LIBRARY))
 
 
 def _fetch(folder: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -55,10 +55,15 @@ def jars(wanted: JarSet) -> Path:
     """The folder with the jars, fetched when it is not there. Raises `NotHere`, and `ValueError`
     for jars that are not the ones looked at."""
     folder = cache_folder() / "jars" / f"{wanted.name}-{wanted.digest[:12]}"
+    return made_once(folder, lambda made: _fetch(wanted, made))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder, made when it is not there, by one process however many want it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            _fetch(wanted, folder)
+            make(folder)
     return folder
 
 

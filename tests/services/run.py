@@ -66,11 +66,11 @@ def service(name: str) -> Told:
 
 @contextmanager
 def needed(name: str) -> Generator[None]:
-    """Skips the test where this machine cannot run the server; in CI that is a failure."""
+    """Skips the test where this machine has not what it needs; in CI that is a failure."""
     try:
         yield
     except NotHere as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} server: {error}")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name}: {error}")
 
 
 def turn(name: str) -> FileLock:

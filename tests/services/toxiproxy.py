@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
-from tests.services.jars import NotHere, cache_folder
+from tests.services.jars import NotHere, cache_folder, made_once
 from tests.services.kafka import free_port
 from tests.services.run import needed
 
@@ -36,12 +34,7 @@ BOTH: tuple[Stream, Stream] = ("upstream", "downstream")
 def program() -> Path:
     """The server, built when it is not there; Go checks that it is what was published. Raises
     `NotHere`."""
-    folder = cache_folder() / "toxiproxy" / VERSION
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _build(folder)
-    return folder / "server"
+    return made_once(cache_folder() / "toxiproxy" / VERSION, _build) / "server"
 
 
 def _build(folder: Path) -> None:
