@@ -1,6 +1,6 @@
 """The wall clocks of processes jump under load, five minutes on and back: nothing is lost, done
-twice, or done too early. The embedded log takes its time from them, which no lease and no deadline
-may suffer from; on Kafka it comes from the broker."""
+twice, or done too early. A log's time, which leases and deadlines are told in, is that of its own
+process: the embedded one, or the broker."""
 
 import asyncio
 import json
@@ -89,18 +89,20 @@ async def test_the_clock_of_the_log_may_jump(
     show(capsys, load, "embedded")
 
 
-async def test_the_clocks_of_processors_and_servers_may_jump(
-    clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("whose", ["processors and server", "broker"])
+async def test_the_clocks_of_an_installation_may_jump(
+    whose: str, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notes = tmp_path / "notes.jsonl"
+    variables, file = (None, clock.file) if whose == "broker" else (clock.variables, None)
     with (
-        kafka.own_broker(tmp_path / "kafka") as log,
+        kafka.own_broker(tmp_path / "kafka", clock=file) as log,
         neo4j.own_process(tmp_path / "neo4j") as graph,
-        working(tmp_path, log.bootstrap_servers, graph.address, clock.variables) as place,
+        working(tmp_path, log.bootstrap_servers, graph.address, variables) as place,
     ):
         load = await worked_through(place.server.url, TOKEN, clock, notes)
         found = checked(place, notes)
         assert (found["violations"], found["wrong"]) == ([], [])
         assert found["tasks completed"] == load.created
         assert messages(place.processes, "CRITICAL") == []
-    show(capsys, load, "Kafka and Neo4j")
+    show(capsys, load, f"Kafka and Neo4j, {whose}")

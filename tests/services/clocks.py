@@ -45,7 +45,7 @@ class Clock:
     which are to measure how long something takes, stay as they are."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
         self.jump(0)
         self.variables: Mapping[str, str] = {
             "LD_PRELOAD": str(library()),
@@ -56,6 +56,6 @@ class Clock:
 
     def jump(self, seconds: int) -> None:
         """So far from the true time it is within a second."""
-        written = self._file.with_suffix(".new")
+        written = self.file.with_suffix(".new")
         written.write_text(f"{seconds:+d}\n", "utf-8")
-        written.replace(self._file)
+        written.replace(self.file)

@@ -81,7 +81,8 @@ class Broker:
     `settings` are added to its own, `listener` is the security protocol of its clients, `options`
     are Java's: those for tests start quickly, which is not what a measurement wants. `voters` has
     the controller's port of each node of a cluster. Clients that come over `proxied` are told to
-    stay there: from that port a proxy has to lead to `upstream`.
+    stay there: from that port a proxy has to lead to `upstream`. Its wall clock is off by as many
+    seconds as the file `clock` says.
     """
 
     def __init__(
@@ -94,11 +95,16 @@ class Broker:
         node: int = 1,
         voters: Mapping[int, int] | None = None,
         proxied: int | None = None,
+        clock: Path | None = None,
     ) -> None:
         self.home = home
         self.node = node
         self.process: subprocess.Popen[bytes] | None = None
-        self._java = [str(java(JAVA)), *options, "-cp", f"{jars(version().jars)}{os.sep}*"]
+        classes = f"{jars(version().jars)}{os.sep}*"
+        if clock is not None:
+            options = (*options, f"-Dclock={clock}")
+            classes = f"{_clock(home.with_name(f'{home.name}-clock'))}{os.pathsep}{classes}"
+        self._java = [str(java(JAVA)), *options, "-cp", classes]
         self.port = free_port()
         ports = voters or {node: free_port()}
         self.bootstrap_servers = f"127.0.0.1:{self.port}"
@@ -174,6 +180,14 @@ class Broker:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+def _clock(folder: Path) -> Path:
+    """A folder with the clock that Kafka is to take instead of its own."""
+    source = Path(__file__).with_name("SystemTime.java")
+    words = ("-cp", f"{jars(version().jars)}{os.sep}*", "-d", folder, source)
+    subprocess.run([java(JAVA).with_name("javac"), *words], check=True)
+    return folder
 
 
 def _accepts(port: int) -> bool:
