@@ -1,31 +1,31 @@
-"""P6: an empty Neo4j made from the log, beside folding; and the graph as it was, beside as it is.
-
-A million events take half an hour: `python -m bench.rebuild --events 100000 1000000` does it.
-"""
+"""P6: an empty Neo4j made from the log, beside folding; the graph as it was, beside as it is."""
 
 import json
 import statistics
+from pathlib import Path
+from typing import Any
 
-from bench.engines import engines
+from bench.engines import Engines, engines
 from bench.processes import ROOT, answer
 from bench.results import Figure, Goal, Row, at_least, compared, not_measured
 from tests.services.jars import NotHere
 
 FOLD_SHARE, LINEAR = 0.9, 0.1
-_SIZES = ("--events", "100000", "300000", "--turns", "2", "--questions", "40")
-_QUICK_SIZES = ("--events", "300", "600", "--turns", "1", "--questions", "3")
+#: How many events, turns and questions.
+_SIZES, _QUICK = ((100_000, 300_000), 2, 40), ((300, 600), 1, 3)
 
 
 def measure(quick: bool) -> list[Row]:
     """In turns on one server; the graph is emptied before each."""
     try:
         with engines(quick=quick) as servers:
-            file = servers.installation(partitions=1)
-            words = _QUICK_SIZES if quick else _SIZES
-            found = json.loads(answer(ROOT, "-m", "bench.rebuild", "--config", str(file), *words))
+            counts, turns, questions = _QUICK if quick else _SIZES
+            files = [servers.installation(partitions=1) for _ in counts]
+            pairs = zip(files, counts, strict=True)
+            rates = dict(_rates(servers, file, count, turns) for file, count in pairs)
+            asked = _asked(files[-1], "ask", questions)
     except NotHere as error:
         return [not_measured("P6", "events rebuilt", "1/s", str(error))]
-    rates = {int(count): rate for count, rate in found["rates"].items()}
     rows = [
         compared(
             "P6",
@@ -42,12 +42,32 @@ def measure(quick: bool) -> list[Row]:
     linear = Goal("± 10 %", lambda ours, beside: abs(ours - beside) <= LINEAR * beside)
     what = f"{max(rates):,} events rebuilt, beside {min(rates):,}"
     rows.append(compared("P6", what, "1/s", (many, few), linear, quick=quick, durability="F"))
-    present = _p95(found["present"])
+    present = _p95(asked["present"])
     for name, times in (("as_of_first", "first"), ("as_of", "again")):
-        sides = _p95(found[name]), present
+        sides = _p95(asked[name]), present
         what = f"p95 of a question as of a moment asked for {times}, beside the same one now"
         rows.append(compared("P6", what, "ms", sides, quick=quick, durability="–"))
     return rows
+
+
+def _rates(servers: Engines, file: Path, count: int, turns: int) -> tuple[int, tuple[float, float]]:
+    """How many events there are, and how many of them a second were rebuilt and folded."""
+    there = _asked(file, "append", count)
+    servers.empty_graph()
+    _asked(file, "fold")  # does not count: a new server is slow
+    found: list[tuple[float, float]] = []
+    for _ in range(turns):
+        servers.empty_graph()
+        rebuilt = _asked(file, "rebuild")
+        servers.empty_graph()
+        found.append((rebuilt, _asked(file, "fold")))
+    ours, beside = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+    return there, (there / ours, there / beside)
+
+
+def _asked(file: Path, what: str, number: int = 0) -> Any:
+    words = ("--config", str(file), what, str(number))
+    return json.loads(answer(ROOT, "-m", "bench.rebuild", *words))
 
 
 def _p95(seconds: list[float]) -> float:
