@@ -5,13 +5,14 @@ canonical encoding (sorted keys) is what is hashed and stored.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
     from agent_orchestration.core.entities import Entity
 
+Work = Literal["begins", "goes on", "ends"]
 Body = dict[str, Any]
 Upcaster = Callable[[Body], Body]
 
@@ -30,8 +31,9 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """An intention. Subclasses are named in the imperative: `CreateTask`."""
 
-    #: Never refused with `Busy`: work that is already under way must be able to end.
-    URGENT: ClassVar[bool] = False
+    #: What it does to the load: the more work it brings, the earlier it is refused with `Busy`.
+    #: What ends work never is.
+    WORK: ClassVar[Work] = "begins"
 
     #: What it creates under an id made from its own where its field for it is None:
     #: (field, entity, prefix), see `CommandContext.new_id`.

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from agent_orchestration.core.messages import Work
+
 LONG_SECONDS = 2.0
 """A wait that is too long: the limit is lowered. It grows again where waits are less than half."""
 START = 1000
 FEWEST = 32
 """Enough for a partition to be decided and folded in batches; fewer would cost throughput."""
+GOING_ON = 2.0
+"""How many times the limit work that goes on may fill: who was let in is not to be refused on the
+way to the end, also when the limit has just been lowered."""
 SHRINK, GROWTH = 0.8, 0.1
 """The factor by which the limit is lowered; what each short wait adds while half of it is used."""
 
@@ -26,12 +31,12 @@ class Admission:
         self._count = 0
         self._lowered = float("-inf")
 
-    @property
-    def full(self) -> bool:
-        """Whether new work would wait too long."""
+    def full(self, work: Work) -> bool:
+        """Whether such work would wait too long."""
         if self._count == 0:
             self._limit = max(self._limit, START)  # whatever made others wait is over
-        return self._count + 1 > self._limit
+        room = self._limit if work == "begins" else GOING_ON * self._limit
+        return self._count + 1 > room
 
     @contextmanager
     def under_way(self) -> Generator[None]:

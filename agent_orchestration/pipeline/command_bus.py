@@ -149,12 +149,13 @@ class CommandBus:
 
     def _admit(self, partition: int, command: Command) -> None:
         self._refuse_stopped(partition)
-        if type(command).URGENT:
+        work = type(command).WORK
+        if work == "ends":
             return
         lag, until = self._lag.get(partition, (0, 0.0))
         # Whoever sends nothing hears nothing: what was heard a while ago refuses nobody.
         behind = lag >= LAG_LIMIT and _now() < until
-        full = self._admissions[partition].full
+        full = self._admissions[partition].full(work)
         if full or behind or len(self._answers) >= WAITING_LIMIT:
             self._refusing[partition] = _now() + 2 * RETRY_SECONDS
             reason = "too many commands are waiting; repeat in a second"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_orchestration.core.errors import Busy
+from agent_orchestration.core.messages import Work
 from agent_orchestration.pipeline.admission import FEWEST, LONG_SECONDS, START, Admission
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS
 from tests.integration.watched import Gate
@@ -92,10 +93,10 @@ class Waits:
         self.now = 0.0
         self.admission = Admission(lambda: self.now)
 
-    def admitted(self, most: int) -> list[ExitStack]:
+    def admitted(self, most: int, work: Work = "begins") -> list[ExitStack]:
         """As many as are admitted now, at most so many; each is under way until it is closed."""
         begun: list[ExitStack] = []
-        while len(begun) < most and not self.admission.full:
+        while len(begun) < most and not self.admission.full(work):
             begun.append(ExitStack())
             begun[-1].enter_context(self.admission.under_way())
         return begun
@@ -118,7 +119,7 @@ def test_short_waits_limit_nothing_that_is_usual() -> None:
     waits = Waits()
     assert waits.limit() == START
     begun = waits.admitted(START)
-    assert waits.admission.full
+    assert waits.admission.full("begins")
     waits.ended(begun, LONG_SECONDS / 4)
     assert waits.limit() > START
 
@@ -156,6 +157,16 @@ def test_the_limit_grows_again_and_starts_anew_once_all_is_done() -> None:
             waits.ended(waits.admitted(low), LONG_SECONDS / 4)
         assert low < waits.limit() < START
     assert waits.limit() == START
+
+
+def test_who_was_let_in_can_go_on_also_when_the_limit_was_just_lowered() -> None:
+    waits = Waits()
+    begun = waits.admitted(START)
+    waits.ended(begun[:1], 2 * LONG_SECONDS)
+    assert waits.admission.full("begins")
+    going_on = waits.admitted(START, "goes on")
+    assert len(going_on) >= START // 2
+    assert waits.admission.full("goes on")  # it is limited, too
 
 
 def test_what_is_few_or_fails_says_nothing_of_the_load() -> None:

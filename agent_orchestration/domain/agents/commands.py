@@ -79,7 +79,7 @@ class RetireAgent(AgentCommand, frozen=True, kw_only=True):
 class Heartbeat(AgentCommand, frozen=True, kw_only=True):
     """A sign of life that renews leases and asks what to do with each."""
 
-    URGENT = True
+    WORK = "ends"
 
     leases: Annotated[tuple[Lease, ...], Meta(max_length=10_000)] = ()
 

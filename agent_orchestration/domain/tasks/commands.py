@@ -57,6 +57,8 @@ class CreateTask(Command, frozen=True, kw_only=True):
 class ClaimTask(Command, frozen=True, kw_only=True):
     """An agent asks for the best ready task that it can do."""
 
+    WORK = "goes on"
+
     agent_id: Id
     lease_seconds: LeaseSeconds | None = None
     start: bool = True
@@ -69,6 +71,8 @@ class ClaimTask(Command, frozen=True, kw_only=True):
 class AssignTask(Command, frozen=True, kw_only=True):
     """Somebody gives a ready task to an agent."""
 
+    WORK = "goes on"
+
     task_id: Id
     agent_id: Id
     lease_seconds: LeaseSeconds | None = None
@@ -80,6 +84,8 @@ class AssignTask(Command, frozen=True, kw_only=True):
 
 class AttemptCommand(Command, frozen=True, kw_only=True):
     """Base of what the holder of a task says; `attempt` is its fencing token."""
+
+    WORK = "goes on"
 
     task_id: Id
     agent_id: Id
@@ -103,7 +109,7 @@ class ReportProgress(AttemptCommand, frozen=True, kw_only=True):
 class CompleteTask(AttemptCommand, frozen=True, kw_only=True):
     """The holder is done."""
 
-    URGENT = True
+    WORK = "ends"
 
     result: Json | None = None
 
@@ -111,7 +117,7 @@ class CompleteTask(AttemptCommand, frozen=True, kw_only=True):
 class FailTask(AttemptCommand, frozen=True, kw_only=True):
     """The holder could not do it. `retry_after_ms` overrides the policy's delay."""
 
-    URGENT = True
+    WORK = "ends"
 
     error: Text
     error_type: Line = "error"
