@@ -18,11 +18,13 @@ from agent_orchestration.config_problems import explain
 from agent_orchestration.config_types import (
     Count,
     Days,
+    HttpUrl,
     Milliseconds,
     NotEmpty,
     Port,
     Seconds,
     Section,
+    without_user,
 )
 from agent_orchestration.core.errors import PlatformError
 
@@ -34,6 +36,7 @@ CONFIG_VARIABLE = "AGENT_ORCHESTRATION_CONFIG"
 #: Environment variable -> the setting that it overrides. An empty variable counts as not set.
 VARIABLES: dict[str, tuple[str, ...]] = {
     "OPENAI_API_KEY": ("openai", "api_key"),
+    "OPENAI_BASE_URL": ("openai", "base_url"),
     "NEO4J_URI": ("database", "uri"),
     "NEO4J_USERNAME": ("database", "username"),
     "NEO4J_PASSWORD": ("database", "password"),
@@ -88,20 +91,7 @@ def _neo4j_uri(value: str) -> str:
     schemes = ("neo4j://", "neo4j+s://", "neo4j+ssc://", "bolt://", "bolt+s://", "bolt+ssc://")
     if not value.startswith(schemes):
         raise ValueError(f"must begin with one of {', '.join(schemes)}")
-    return _without_user(value)
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://")
-    return _without_user(value)
-
-
-def _without_user(uri: str) -> str:
-    """Errors and logs name addresses, which a password is no part of."""
-    if "@" in uri.partition("://")[2].partition("/")[0]:
-        raise ValueError("must not hold a name or password: they have settings of their own")
-    return uri
+    return without_user(value)
 
 
 def _words(value: object) -> object:
@@ -132,7 +122,7 @@ class Server(Section):
 
     port: Port = 8000
     host: NotEmpty = "127.0.0.1"
-    url: Annotated[str, AfterValidator(_http_url)] | None = None
+    url: HttpUrl | None = None
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
     workers: Count = 1
@@ -167,11 +157,14 @@ class Backups(Section):
 
 
 class OpenAI(Section):
-    """The language model's service. `request_timeout` in seconds."""
+    """The language model's service: OpenAI, or what speaks its protocol at `base_url`.
+    `request_timeout` in seconds; at most `max_concurrency` requests of a process at once."""
 
     api_key: SecretStr | None = None
+    base_url: HttpUrl | None = None
     default_model: NotEmpty = "gpt-4-turbo"
     request_timeout: Seconds = 30
+    max_concurrency: Count = 8
 
 
 class Logging(Section):

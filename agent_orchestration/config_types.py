@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def no_bool(value: object) -> object:
@@ -12,12 +12,26 @@ def no_bool(value: object) -> object:
     return value
 
 
+def without_user(uri: str) -> str:
+    """Errors and logs name addresses, which a password is no part of."""
+    if "@" in uri.partition("://")[2].partition("/")[0]:
+        raise ValueError("must not hold a name or password: they have settings of their own")
+    return uri
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return without_user(value)
+
+
 Count = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=10_000)]
 Seconds = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=3600)]
 Days = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=36_500)]
 Milliseconds = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=3_600_000)]
 Port = Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=65535)]
 NotEmpty = Annotated[str, Field(min_length=1)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Section(BaseModel):

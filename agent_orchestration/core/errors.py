@@ -6,7 +6,7 @@ PlatformError
 ├── NotFound      nothing with that id: check the id
 ├── Forbidden     the caller's role does not allow it: ask somebody who may
 ├── Busy          retryable: wait `retry_after` seconds
-├── Unavailable   log or graph unreachable, or the outcome unknown: repeat the same request
+├── Unavailable   log, graph or service unreachable, or the outcome unknown: repeat the request
 └── Corrupt       a stored fact is unreadable: stop loudly, never skip
 """
 
@@ -65,7 +65,7 @@ class Forbidden(PlatformError):
 
 
 class Busy(PlatformError):
-    """Too much work is waiting; nothing was written. `retry_after` is in seconds."""
+    """Too much is asked for now; nothing was written. `retry_after` is in seconds."""
 
     kind = "busy"
     retryable = True
@@ -74,7 +74,8 @@ class Busy(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """The log or the graph cannot be reached, or the outcome is unknown; repeating is harmless."""
+    """The log, the graph or a service beside them cannot be reached, or the outcome is unknown;
+    repeating is harmless."""
 
     kind = "unavailable"
     retryable = True

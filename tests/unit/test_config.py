@@ -43,6 +43,13 @@ def test_without_file_and_environment_everything_has_its_default(
     ("variable", "value", "setting", "file", "expected"),
     [
         ("OPENAI_API_KEY", "sk-env", "openai.api_key", "openai: {api_key: sk-file}", "sk-env"),
+        (
+            "OPENAI_BASE_URL",
+            "http://e",
+            "openai.base_url",
+            "openai: {base_url: 'http://f'}",
+            "http://e",
+        ),
         ("NEO4J_URI", "bolt://e:1", "database.uri", "database: {uri: 'bolt://f:1'}", "bolt://e:1"),
         ("NEO4J_USERNAME", "env", "database.username", "database: {username: file}", "env"),
         ("NEO4J_PASSWORD", "env", "database.password", "database: {password: file}", "env"),
