@@ -26,6 +26,7 @@ from agent_orchestration.cli import (
     rules,
     schema,
     serve,
+    stand_in_model,
     topics,
     verify,
     workflow,
@@ -64,6 +65,7 @@ for module in (
     topics,
     consumer_groups,
     copy_log,
+    stand_in_model,
 ):
     module.add_to(program)
 

@@ -54,6 +54,7 @@ VERBS = [
     "consumer-groups describe",
     "consumer-groups reset",
     "copy-log",
+    "stand-in-model",
 ]
 
 
