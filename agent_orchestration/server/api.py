@@ -1,4 +1,5 @@
-"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, operations, the status page."""
+"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, operations, circuit breakers, the
+status page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
@@ -13,6 +14,7 @@ from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import Forbidden, PlatformError, Rejected
 from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Tool
+from agent_orchestration.resilience import BREAKERS
 from agent_orchestration.server.callers import has_token
 from agent_orchestration.server.errors import error_json, error_response, masked
 from agent_orchestration.server.guard import CALLER
@@ -50,6 +52,7 @@ class Api:
             ("POST", "/api/v1/tools/{name}", _typed(self.call)),
             ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
             ("POST", "/api/v1/operations", _typed(self.operate)),
+            ("GET", "/api/v1/circuit-breakers/status", _typed(self.circuit_breakers)),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -102,6 +105,11 @@ class Api:
         first = await anext(steps)  # an error before the first step has its own status
         lines = _lines(first, steps, _caller(request))
         return StreamingResponse(lines, headers=_NO_STORE, media_type="application/x-ndjson")
+
+    async def circuit_breakers(self, request: Request) -> Response:
+        """How the breakers of this process are, each of which guards a service."""
+        del request
+        return json_response({"circuit_breakers": BREAKERS.status()})
 
 
 def _operation(body: bytes) -> Operation:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -9,8 +10,10 @@ import pytest
 import pytest_asyncio
 
 from agent_orchestration import __version__
-from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.core.operations import Verify
+from agent_orchestration.resilience import CircuitBreakerConfig, CircuitBreakerRegistry
+from agent_orchestration.server import api
 from agent_orchestration.server.callers import headers_for
 from agent_orchestration.server.toolsets import parse_toolsets
 from tests.unit.server_fakes import (
@@ -233,6 +236,26 @@ async def test_health_and_readiness(
     assert response.status_code == 503
     assert response.json()["checks"]["graph"]["ok"] is False
     assert (await web.get("/health")).status_code == 200
+
+
+async def test_the_circuit_breakers_of_the_process_are_shown(
+    web: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breakers = CircuitBreakerRegistry(lambda: 5.0)
+    monkeypatch.setattr(api, "BREAKERS", breakers)
+    broken = breakers.breaker("model m", CircuitBreakerConfig(failures=1))
+
+    async def fail() -> None:
+        raise Unavailable("down", "down")
+
+    with pytest.raises(Unavailable):
+        await broken.call(fail)
+    breakers.breaker("other")
+    first, second = (await web.get("/api/v1/circuit-breakers/status")).json()["circuit_breakers"]
+    assert (first["name"], first["state"], first["failures"]) == ("model m", "open", 1)
+    since, again = (datetime.fromisoformat(first[name]) for name in ("since", "tries_again"))
+    assert again - since == timedelta(seconds=60)
+    assert (second["name"], second["state"], second["tries_again"]) == ("other", "closed", None)
 
 
 async def test_the_status_page_shows_the_counts_and_runs_nothing(
