@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 #: Never shown: a URI may carry a password too.
-SECRETS = frozenset({"password", "api_key", "token", "uri"})
+SECRETS = frozenset({"password", "api_key", "token", "uri", "base_url"})
 _WHOLE = "is not a whole number"
 _NUMBER = "is not a number"
 _PROBLEMS: dict[str, Callable[[Any], str]] = {

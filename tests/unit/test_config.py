@@ -195,6 +195,12 @@ def test_a_wrong_file_is_explained_in_one_line(tmp_path: Path, text: str, line: 
             "'prod' is not allowed; use 'development', 'staging' or 'production'",
         ),
         (
+            "OPENAI_BASE_URL",
+            "http://me:secret@host",
+            "must not hold a name or password: they have settings of their own",
+        ),
+        ("OPENAI_BASE_URL", "localhost:11434", "must begin with http:// or https://"),
+        (
             "NEO4J_URI",
             "http://me:secret@host",
             (
