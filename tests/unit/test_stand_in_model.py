@@ -1,9 +1,10 @@
 """The stand-in for a model: what it answers, refuses and counts."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import jsonschema
@@ -13,7 +14,7 @@ import pytest
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.stand_in_model.app import create_stand_in, key_name
 from agent_orchestration.stand_in_model.requests import Refusal
-from agent_orchestration.stand_in_model.script import Script, load_script
+from agent_orchestration.stand_in_model.script import Fault, Script, load_script
 from agent_orchestration.stand_in_model.smallest import smallest
 
 CHAT = "/v1/chat/completions"
@@ -281,3 +282,13 @@ def test_a_script_may_be_yaml_json_or_empty(tmp_path: Path) -> None:
         assert [rule.fault for rule in load_script(file).rules] == ["cut"]
     file.write_text("")
     assert load_script(file) == Script()
+
+
+def test_the_documented_script_can_be_used_and_every_fault_is_documented(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    file = tmp_path / "answers.yaml"
+    file.write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    assert [rule.fault for rule in load_script(file).rules] == ["rate_limit", None, None, None]
+    table = page.partition("| fault |")[2].partition("\n\n")[0]
+    first = "".join(line.partition(" | ")[0] for line in table.splitlines())
+    assert set(re.findall(r"`(\w+)`", first)) == set(get_args(Fault))
