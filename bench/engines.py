@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -71,6 +72,12 @@ class Engines:
                 ticks = int(numbers[11]) + int(numbers[12])
                 found[name] = ticks / os.sysconf("SC_CLK_TCK")
         return found
+
+    def renew_graph(self) -> None:
+        """A server as new, at the same address: to delete much takes longer than to write it."""
+        self._server.kill()
+        shutil.rmtree(self._server.home / "data")
+        self._server.start()
 
     def empty_graph(self) -> None:
         """Delete all nodes; constraints and indexes stay."""

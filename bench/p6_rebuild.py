@@ -11,18 +11,19 @@ from bench.results import Figure, Goal, Row, at_least, compared, not_measured
 from tests.services.jars import NotHere
 
 FOLD_SHARE, LINEAR = 0.9, 0.1
-#: How many events, turns and questions.
-_SIZES, _QUICK = ((100_000, 300_000), 2, 40), ((300, 600), 1, 3)
+#: Events by which a server gets warm, those that are measured, and questions.
+_SIZES, _QUICK = (50_000, (100_000, 300_000), 40), (100, (300, 600), 3)
 
 
 def measure(quick: bool) -> list[Row]:
-    """In turns on one server; the graph is emptied before each."""
+    """One after the other, each on a server as new that has become warm."""
     try:
         with engines(quick=quick) as servers:
-            counts, turns, questions = _QUICK if quick else _SIZES
-            files = [servers.installation(partitions=1) for _ in counts]
+            warm, counts, questions = _QUICK if quick else _SIZES
+            warming, *files = [servers.installation(partitions=1) for _ in (warm, *counts)]
+            _asked(warming, "append", warm)
             pairs = zip(files, counts, strict=True)
-            rates = dict(_rates(servers, file, count, turns) for file, count in pairs)
+            rates = dict(_rates(servers, warming, file, count) for file, count in pairs)
             asked = _asked(files[-1], "ask", questions)
     except NotHere as error:
         return [not_measured("P6", "events rebuilt", "1/s", str(error))]
@@ -50,19 +51,18 @@ def measure(quick: bool) -> list[Row]:
     return rows
 
 
-def _rates(servers: Engines, file: Path, count: int, turns: int) -> tuple[int, tuple[float, float]]:
+def _rates(
+    servers: Engines, warming: Path, file: Path, count: int
+) -> tuple[int, tuple[float, float]]:
     """How many events there are, and how many of them a second were rebuilt and folded."""
     there = _asked(file, "append", count)
-    servers.empty_graph()
-    _asked(file, "fold")  # does not count: a new server is slow
-    found: list[tuple[float, float]] = []
-    for _ in range(turns):
+    seconds: list[float] = []
+    for what in ("rebuild", "fold"):
+        servers.renew_graph()
+        _asked(warming, "fold")  # a new server is slow
         servers.empty_graph()
-        rebuilt = _asked(file, "rebuild")
-        servers.empty_graph()
-        found.append((rebuilt, _asked(file, "fold")))
-    ours, beside = (statistics.median(seconds) for seconds in zip(*found, strict=True))
-    return there, (there / ours, there / beside)
+        seconds.append(_asked(file, what))
+    return there, (there / seconds[0], there / seconds[1])
 
 
 def _asked(file: Path, what: str, number: int = 0) -> Any:
