@@ -29,6 +29,7 @@ from agent_orchestration.cli import (
     stand_in_model,
     topics,
     verify,
+    worker,
     workflow,
 )
 from agent_orchestration.cli.failure import INTERRUPTED, PIPE_CLOSED, TERMINATED, report
@@ -53,6 +54,7 @@ for module in (
     events,
     workflow,
     plan,
+    worker,
     rebuild,
     verify,
     archive,

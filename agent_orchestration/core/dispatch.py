@@ -28,10 +28,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
 
 
-class Dispatcher(Protocol):
-    """Runs tools."""
-
-    registry: Registry
+class ToolCaller(Protocol):
+    """Runs tools: all that a worker needs."""
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """The tool's answer as plain JSON data; raises a `PlatformError`."""
@@ -40,6 +38,12 @@ class Dispatcher(Protocol):
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
         """The bytes of a field too large for the log; `NotFound` where there is none."""
         ...
+
+
+class Dispatcher(ToolCaller, Protocol):
+    """Runs tools and operations, and says how it is."""
+
+    registry: Registry
 
     async def status(self) -> dict[str, Any]:
         """Readiness: `{"ready": bool, "role": "owner" | "joined" | "processor" | "server",

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import PlatformError
 
 PATIENCE_SECONDS = 120.0
@@ -23,7 +23,7 @@ class PatientCalls:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, caller: Caller, patience: float = PATIENCE_SECONDS
+        self, dispatcher: ToolCaller, caller: Caller, patience: float = PATIENCE_SECONDS
     ) -> None:
         self.dispatcher = dispatcher
         self.caller = caller

@@ -73,6 +73,7 @@ class HeldTask:
         self._lost: Lost | None = None
         self._pending: Any = None
         self._has_pending = asyncio.Event()
+        self._sending = asyncio.Lock()
         self._reports = 0
 
     @property
@@ -121,11 +122,12 @@ class HeldTask:
             pause = min(pause * 2, SLOWEST_PROGRESS_SECONDS)
 
     async def flush(self) -> None:
-        """Send the progress that has not been sent."""
-        if self._has_pending.is_set():
-            self._has_pending.clear()
-            self._reports += 1
-            await self._say("report_progress", str(self._reports), progress=self._pending)
+        """Send the progress that has not been sent, after what is on its way."""
+        async with self._sending:
+            if self._has_pending.is_set():
+                self._has_pending.clear()
+                self._reports += 1
+                await self._say("report_progress", str(self._reports), progress=self._pending)
 
     async def complete(self, result: Any) -> Outcome:
         """The task is done, with this result; a result that is refused fails it."""
@@ -184,7 +186,12 @@ def task_error(error: BaseException) -> TaskError:
     if isinstance(error, TaskError):
         return error
     if isinstance(error, PlatformError):
-        return TaskError(error.reason, error_type=error.code, retryable=error.retryable)
+        return TaskError(
+            error.reason,
+            error_type=error.code,
+            retryable=error.retryable,
+            retry_after_seconds=error.details.get("retry_after"),
+        )
     if isinstance(error, asyncio.CancelledError):
         return TaskError("the handler was cancelled", error_type="cancelled")
     text = "".join(traceback.format_exception_only(error)).strip()

@@ -1,14 +1,12 @@
 """An agent at work: claims tasks, keeps their leases, hands them to a handler, reports."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
-from agent_orchestration.core.dispatch import Caller, Dispatcher
+from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
@@ -40,7 +38,7 @@ class Worker:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        dispatcher: ToolCaller,
         agent_id: str,
         handler: Handler,
         *,
@@ -63,6 +61,8 @@ class Worker:
         self._session = session or secrets.token_hex(4)
         self._claiming: asyncio.Task[dict[str, Any] | None] | None = None
         self._claimed = asyncio.Event()
+        self._unpaused = asyncio.Event()
+        self._unpaused.set()
         self._beaten = 0.0
         self._draining = self._stopping = False
         self._bound: asyncio.TimerHandle | None = None
@@ -94,22 +94,31 @@ class Worker:
         """Whether it claims nothing more."""
         return self._draining
 
+    def pause(self) -> None:
+        """Claim nothing until `resume`; what is held goes on."""
+        self._unpaused.clear()
+        self._end_claim()
+
+    def resume(self) -> None:
+        """Claim again."""
+        self._unpaused.set()
+
     def drain(self, within: float | None = None) -> None:
         """Claim nothing more and finish what is held; after `within` seconds give back the rest.
 
         A task that a claim under way has brought by now is finished, too.
         """
         self._draining = True
-        if self._claiming is not None:
-            self._claiming.cancel()
+        self._end_claim()
+        self.resume()
         if within is not None and self._bound is None:
             self._bound = asyncio.get_running_loop().call_later(within, self.stop)
 
     def stop(self) -> None:
         """Cancel the handlers and give back what is held, to be claimed by others at once."""
         self._draining = self._stopping = True
-        if self._claiming is not None:
-            self._claiming.cancel()
+        self._end_claim()
+        self.resume()
         for task in self.held.values():
             task.end("stopped")
 
@@ -117,11 +126,12 @@ class Worker:
         number = 1
         while True:
             await self._slots.acquire()
+            await self._unpaused.wait()
             if self._draining:
                 self._slots.release()
                 return
             asked = _now()
-            claim = await self._claim_unless_drained(number)
+            claim = await self._claim_unless_ended(number)
             number += claim is not None
             if claim and claim.get("task"):
                 group.create_task(self._carry_out(self._take(claim)))
@@ -130,10 +140,15 @@ class Worker:
                 pause = 0.0 if self._draining else asked + LEAST_PAUSE - _now()
                 await asyncio.sleep(max(0.0, pause))
 
-    async def _claim_unless_drained(self, number: int) -> dict[str, Any] | None:
+    def _end_claim(self) -> None:
+        if self._claiming is not None:
+            self._claiming.cancel()
+
+    async def _claim_unless_ended(self, number: int) -> dict[str, Any] | None:
         """A claim's answer; None where it has to be made again.
 
-        Drained, it asks once more: what was granted a moment ago comes again under the same key.
+        Drained or paused, it asks once more: what was granted a moment ago comes again under the
+        same key.
         """
         for seconds in (CLAIM_SECONDS, 0.0):
             self._claiming = asyncio.create_task(self._claim(number, seconds))
@@ -274,19 +289,3 @@ def _first(failed: ExceptionGroup[Exception]) -> Exception:
     error = failed.exceptions[0]
     nested = isinstance(error, ExceptionGroup)
     return _first(cast("ExceptionGroup[Exception]", error)) if nested else error
-
-
-def drain_on_sigterm(workers: Iterable[Worker], within: float) -> None:
-    """From now on SIGTERM drains these workers, for at most `within` seconds; a second one stops
-    them at once. Does nothing where signals cannot be handled (Windows)."""
-    known = list(workers)
-
-    def signalled() -> None:
-        for worker in known:
-            if worker.draining:
-                worker.stop()
-            else:
-                worker.drain(within)
-
-    with contextlib.suppress(NotImplementedError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signalled)

@@ -109,6 +109,10 @@ class PlatformDouble:
         self.agents[agent["id"]] = {one["name"] for one in agent["capabilities"]}
         return {"agent": {"id": agent["id"]}}
 
+    async def _update_agent(self, agent_id: str, **agent: Any) -> Answer:
+        self.agents[agent_id] = {one["name"] for one in agent["capabilities"]}
+        return {"agent": {"id": agent_id}}
+
     async def _retire_agent(self, agent_id: str, force: bool) -> Answer:
         assert force
         if agent_id not in self.agents:

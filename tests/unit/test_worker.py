@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +20,7 @@ from agent_orchestration.core.errors import (
 from agent_orchestration.core.types import BLOB_KEY
 from agent_orchestration.workers import held
 from agent_orchestration.workers.held import HeldTask, TaskError
-from agent_orchestration.workers.worker import Change, Handler, Worker, drain_on_sigterm
+from agent_orchestration.workers.worker import Change, Handler, Worker
 from tests.unit.platform_double import DoubleTask, PlatformDouble
 
 PATIENCE = 20.0
@@ -377,17 +374,29 @@ async def test_a_handler_may_clean_up_before_the_task_goes_back() -> None:
     assert order == ["begun", "cleaned up", "fail_task"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
-async def test_the_signal_drains_and_the_second_one_stops() -> None:
+async def test_a_paused_worker_finishes_what_it_holds_and_claims_again_when_resumed() -> None:
     work = Work(2)
     running = await work.begins()
-    drain_on_sigterm([work.worker], within=60)
-    os.kill(os.getpid(), signal.SIGTERM)
-    await until(lambda: work.worker.draining)
-    os.kill(os.getpid(), signal.SIGTERM)
+    work.worker.pause()
+    work.go_on.set()
+    await until(lambda: ("t1", "completed") in work.changes)
+    asked = work.platform.calls["claim_task"]
+    await asyncio.sleep(0.05)  # nothing tells of what does not happen
+    assert work.platform.calls["claim_task"] == asked
+    assert work.task("t2").status == "ready"
+    work.worker.resume()
+    await until(lambda: ("t2", "completed") in work.changes)
+    work.worker.drain()
     await running
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
-    assert work.changes == [("t1", "claimed"), ("t1", "stopped")]
+
+
+async def test_a_paused_worker_can_be_drained() -> None:
+    work = Work(1)
+    work.worker.pause()
+    running = asyncio.create_task(work.worker.run())
+    work.worker.drain()
+    await running
+    assert work.changes == []
 
 
 @pytest.mark.parametrize("error", [Unavailable("lost", "lost"), Busy("b", "b", retry_after=0.01)])

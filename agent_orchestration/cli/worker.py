@@ -1,0 +1,178 @@
+"""`worker`: agents at work."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent_orchestration.cli.session import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    run,
+    settings,
+    with_dispatcher,
+)
+from agent_orchestration.cli.text import plain, print_json
+from agent_orchestration.core.errors import Rejected
+
+if TYPE_CHECKING:
+    from agent_orchestration.config import Config
+    from agent_orchestration.core.dispatch import ToolCaller
+    from agent_orchestration.workers.held import HeldTask
+    from agent_orchestration.workers.hosting import HostedAgent
+    from agent_orchestration.workers.worker import Change
+
+
+ModuleOption = Annotated[
+    str | None, typer.Option(metavar="MODULE", help="Functions made agents: a.b, or a file.")
+]
+TemplateOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="An agent of this template, by a model.")
+]
+AgentOption = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="Only this agent; may be repeated.")
+]
+FunctionsOption = Annotated[
+    str | None, typer.Option(metavar="MODULE", help="Functions that models may call.")
+]
+ServersOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="MCP servers whose tools models may call.")
+]
+McpOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Reach the platform over MCP there.")
+]
+GraceOption = Annotated[
+    float, typer.Option(min=0, help="How long SIGTERM lets what is held go on, in seconds.")
+]
+
+
+def add_to(program: typer.Typer) -> None:
+    """Register the verb."""
+    program.command()(worker)
+
+
+def worker(
+    module: ModuleOption = None,
+    template: TemplateOption = None,
+    agent: AgentOption = None,
+    functions: FunctionsOption = None,
+    mcp_servers: ServersOption = None,
+    mcp: McpOption = None,
+    grace_seconds: GraceOption = 25.0,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Let agents work until SIGTERM: they claim tasks that they are capable of, carry them out and
+    report. They are Python functions (--module), or carried out by a language model: one made from
+    a template (--template), or those that exist (--agent).
+
+    Example: agent-orchestration worker --module my_agents.py
+    """
+    loaded = settings(config, data)
+    ids = agent or []
+    if module is None and template is None and not ids:
+        problem = "name whom to let work: --module, --template or --agent"
+        raise Rejected("no_agents", problem, field="module")
+
+    async def work(dispatcher: "ToolCaller") -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            if module is not None:
+                agents = _functions(module, ids)
+            else:
+                made = _by_model(dispatcher, loaded, template, ids, functions, mcp_servers)
+                agents = await stack.enter_async_context(made)
+            await _host(dispatcher, agents, grace_seconds, as_json=as_json)
+
+    if mcp is None:
+        with_dispatcher(loaded, work, serve=True)
+    else:
+        run(_over_mcp(mcp, loaded, work), serving=True)
+
+
+def _functions(module: str, ids: Sequence[str]) -> "Sequence[HostedAgent]":
+    from agent_orchestration.workers.found import agents_of  # noqa: PLC0415 (start-up time)
+
+    return agents_of(module, ids)
+
+
+@contextlib.asynccontextmanager
+async def _by_model(
+    dispatcher: "ToolCaller",
+    config: "Config",
+    template: str | None,
+    ids: Sequence[str],
+    functions: str | None,
+    servers: Path | None,
+) -> "AsyncGenerator[Sequence[HostedAgent]]":
+    from agent_orchestration.app import REGISTRY  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.backends.llm.openai import OpenAIChatModel  # noqa: PLC0415
+    from agent_orchestration.workers.found import functions_of, servers_of  # noqa: PLC0415
+    from agent_orchestration.workers.llm_tools import Toolbox  # noqa: PLC0415
+    from agent_orchestration.workers.template_agent import template_agent  # noqa: PLC0415
+
+    toolbox = Toolbox(REGISTRY, functions_of(functions) if functions else (), servers_of(servers))
+    model = OpenAIChatModel(config.openai)
+    try:
+        await toolbox.start()
+        yield [
+            await template_agent(
+                dispatcher,
+                agent_id=agent_id,
+                template=template,
+                model=model,
+                default_model=config.openai.default_model,
+                toolbox=toolbox,
+            )
+            for agent_id in ids or filter(None, [template])
+        ]
+    finally:
+        await toolbox.stop()
+        await model.close()
+
+
+async def _host(
+    dispatcher: "ToolCaller",
+    agents: "Sequence[HostedAgent]",
+    grace_seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    from agent_orchestration.workers.hosting import Host  # noqa: PLC0415 (start-up time)
+
+    def tell(task: "HeldTask", change: "Change") -> None:
+        if as_json:
+            line = {"task_id": task.id, "agent_id": task.agent_id, "attempt": task.attempt}
+            print_json({**line, "change": change})
+        else:
+            again = f", attempt {task.attempt}" if task.attempt > 1 else ""
+            print(plain(f"{task.agent_id}: {task.id} {change}{again} ({task.title})"), flush=True)
+
+    host = Host(dispatcher, agents, watch=tell)
+    host.drain_on_sigterm(grace_seconds)
+    await host.make_known()
+    names = [one.id for one in agents]
+    if as_json:
+        print_json({"agents": names})
+    else:
+        print(f"Working: {', '.join(names)}. Ctrl-C ends it.", flush=True)
+    await host.run()
+
+
+async def _over_mcp(
+    url: str, config: "Config", work: "Callable[[ToolCaller], Awaitable[None]]"
+) -> None:
+    from fastmcp.client.transports import StreamableHttpTransport  # noqa: PLC0415 (start-up time)
+
+    from agent_orchestration.workers.over_mcp import McpCalls  # noqa: PLC0415
+
+    token = config.server.token
+    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    calls = McpCalls(lambda: StreamableHttpTransport(url, headers=headers))
+    try:
+        await work(calls)
+    finally:
+        await calls.close()

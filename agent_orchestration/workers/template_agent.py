@@ -1,0 +1,71 @@
+"""Agents made from templates of kind `llm`, at work by a language model."""
+
+import math
+from typing import Any
+
+import msgspec
+
+from agent_orchestration.backends.llm import ChatModel
+from agent_orchestration.core.dispatch import Caller, ToolCaller
+from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.messages import Principal
+from agent_orchestration.core.tool import Role
+from agent_orchestration.workers.calls import PatientCalls
+from agent_orchestration.workers.held import HeldTask
+from agent_orchestration.workers.llm_agent import LlmAgent
+from agent_orchestration.workers.llm_settings import read_settings
+from agent_orchestration.workers.llm_tools import Toolbox
+
+
+class TemplateAgent:
+    """An agent that is known to the platform, for a `Host`."""
+
+    def __init__(self, view: dict[str, Any], handler: LlmAgent) -> None:
+        self.id: str = view["id"]
+        self.concurrency: int = view["max_concurrency"]
+        self.lease_seconds: int | None = None
+        self.heartbeat_seconds: int | None = view.get("heartbeat_seconds")
+        self._handler = handler
+
+    async def make_known(self, calls: PatientCalls) -> None:
+        """It is known already."""
+
+    async def carry_out(self, task: HeldTask) -> Any:
+        """See `LlmAgent`."""
+        return await self._handler(task)
+
+
+async def template_agent(
+    dispatcher: ToolCaller,
+    *,
+    agent_id: str,
+    template: str | None,
+    model: ChatModel,
+    default_model: str,
+    toolbox: Toolbox,
+    caller: Caller | None = None,
+) -> TemplateAgent:
+    """The agent `agent_id`, made from the newest version of `template` where it does not exist.
+
+    Raises `NotFound` where there is neither, `Rejected` where the agent is not of kind `llm`, was
+    made from another template, or its template says what cannot be done.
+    """
+    caller = caller or Caller()
+    calls = PatientCalls(dispatcher, caller, math.inf)
+    try:
+        view = (await calls("get_agent", agent_id=agent_id))["agent"]
+    except NotFound:
+        if template is None:
+            raise
+        view = (await calls("instantiate_agent", template=template, id=agent_id))["agent"]
+    origin = view.get("template_name")
+    if view["kind"] != "llm" or origin is None or template not in (None, origin):
+        found = f"is of kind {view['kind']} and was made from {origin or 'no template'}"
+        remedy = "choose another id with --agent"
+        raise Rejected("another_agent", f"agent: {agent_id} {found}; {remedy}", field="agent")
+    version = f"{origin}:{view['version']}"
+    found = (await calls("list_templates", template_id=version))["templates"][0]
+    settings = read_settings(version, found.get("settings"))
+    own = msgspec.structs.replace(caller, principal=Principal(agent_id, Role.AGENT.value, agent_id))
+    tools = toolbox.chosen(settings.tools, PatientCalls(dispatcher, own))
+    return TemplateAgent(view, LlmAgent(model, settings, tools, default_model))

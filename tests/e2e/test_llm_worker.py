@@ -1,0 +1,164 @@
+"""Agents by a language model, as processes: a stand-in's answers, tools, and workers that are
+killed."""
+
+import contextlib
+import json
+import random
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.e2e.program import PATIENCE, answer, run, started, wait_for
+from tests.e2e.server_process import checked_log, running
+
+pytestmark = pytest.mark.process
+STEPS = 5
+FUNCTIONS = '''
+import time
+from pathlib import Path
+
+
+def step(number: int) -> str:
+    """Do the step with this number."""
+    time.sleep(0.1)
+    with Path("steps.txt").open("a") as file:
+        file.write(f"{number}\\n")
+    return f"did step {number}."
+'''
+SETTINGS: dict[str, Any] = {
+    "instructions": "Do the steps one after the other.",
+    "tools": ["step", "get_task"],
+    "result_schema": {"type": "object", "required": ["steps"]},
+}
+
+
+def script() -> dict[str, Any]:
+    """A model that does all steps, looks at the task, and says how many steps there were."""
+    calls = [
+        {
+            "when": {"text": "begin with the steps" if n == 1 else f"did step {n - 1}."},
+            "answer": {"tool_calls": [{"name": "step", "arguments": {"number": n}}]},
+        }
+        for n in range(1, STEPS + 1)
+    ]
+    look = {"tool_calls": [{"name": "get_task", "arguments": {"task_id": "t"}}]}
+    end = {"when": {"text": '"id":"t"'}, "answer": {"json": {"steps": STEPS}}}
+    return {"rules": [end, *calls, {"when": {"text": f"did step {STEPS}."}, "answer": look}]}
+
+
+class Place:
+    """A server, a stand-in, a template, and a task for whoever is made from it."""
+
+    def __init__(self, folder: Path, stand_in: str) -> None:
+        self.folder = folder
+        self.data = ("--data", str(folder / "data"))
+        self.stand_in = stand_in
+        (folder / "tools.py").write_text(FUNCTIONS, "utf-8")
+        self.call(
+            "define_template", name="stepper", kind="llm", capabilities="[]", settings=SETTINGS
+        )
+        self.call(
+            "create_task", id="t", title="Steps", payload="begin with the steps", lease_seconds=1
+        )
+
+    def call(self, tool: str, **arguments: Any) -> Any:
+        """A tool's answer."""
+        words = [
+            f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in arguments.items()
+        ]
+        return answer(self.folder, "call", tool, *words, *self.data)
+
+    def task(self) -> dict[str, Any]:
+        """The task as it is."""
+        return self.call("get_task", task_id="t")["task"]
+
+    @contextlib.contextmanager
+    def worker(self) -> Generator[subprocess.Popen[str]]:
+        """A worker that is at work; killed at the end."""
+        words = ("worker", "--template", "stepper", "--functions", "tools.py", "--json")
+        variables = {"OPENAI_BASE_URL": f"{self.stand_in}/v1", "OPENAI_API_KEY": "secret-key"}
+        with started(self.folder, *words, *self.data, more=variables) as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline()) == {"agents": ["stepper"]}
+            yield process
+
+    def billed(self) -> dict[str, int]:
+        """What the stand-in counted."""
+        with httpx2.Client(timeout=PATIENCE, trust_env=False) as web:
+            [billed] = web.get(f"{self.stand_in}/stand-in/usage").json()["billed"]
+        return billed
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Generator[Place]:
+    (tmp_path / "script.json").write_text(json.dumps(script()), "utf-8")
+    words = ("stand-in-model", "--script", "script.json", "--json")
+    with running(tmp_path), started(tmp_path, *words) as process:
+        assert process.stdout is not None
+        yield Place(tmp_path, json.loads(process.stdout.readline())["url"])
+
+
+def test_a_task_is_carried_out_with_tools(place: Place) -> None:
+    with place.worker():
+        wait_for(lambda: place.task()["status"] == "completed", "the task to be completed")
+    task, billed = place.task(), place.billed()
+    assert task["result"] == {"steps": STEPS}
+    usage = task["progress"]["usage"]
+    assert usage["calls"] == billed["answers"] == STEPS + 2
+    assert usage["prompt_tokens"] == billed["prompt_tokens"]
+    assert usage["completion_tokens"] == billed["completion_tokens"]
+    assert (place.folder / "steps.txt").read_text("utf-8").split() == list("12345")
+    checked_log(place.folder)
+    for file in (place.folder / "data").rglob("*"):
+        assert not file.is_file() or b"secret-key" not in file.read_bytes(), file
+
+
+def test_a_killed_worker_repeats_nothing_that_was_kept(place: Place) -> None:
+    chance, kills = random.Random(7), 0
+    while place.task()["status"] != "completed":
+        with place.worker() as worker, contextlib.suppress(subprocess.TimeoutExpired):
+            # Killed at any point: that is what is to make no difference.
+            worker.wait(chance.uniform(0.5, 3))
+        kills += 1
+        assert kills < 50
+    task, billed = place.task(), place.billed()
+    assert task["result"] == {"steps": STEPS}
+    messages = task["progress"]["messages"]
+    told = [one["content"] for one in messages if one["role"] == "tool"][:-1]
+    assert told == [f"did step {n}." for n in range(1, STEPS + 1)]
+    calls = task["progress"]["usage"]["calls"]
+    assert calls == STEPS + 2
+    # What was under way when a worker was killed may have been done, and is done again.
+    assert billed["answers"] <= calls + kills
+    done = (place.folder / "steps.txt").read_text("utf-8").split()
+    assert len(done) <= STEPS + kills
+    assert sorted(set(done)) == list("12345")
+    assert done == sorted(done)
+    checked_log(place.folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 3, "name whom to let work: --module, --template or --agent"),
+        (("--template", "unknown"), 5, "there is no template unknown"),
+        (("--agent", "ada"), 3, "agent: ada is of kind human and was made from no template"),
+        (("--template", "other"), 3, "tools: this worker offers no tool fly"),
+        (("--template", "broken"), 3, "settings of broken:1: Object contains unknown field"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    place: Place, words: tuple[str, ...], code: int, said: str
+) -> None:
+    place.call("register_agent", id="ada", name="Ada", kind="human", capabilities="[]")
+    for name, settings in (("other", {"tools": ["fly"]}), ("broken", {"tool": []})):
+        place.call("define_template", name=name, kind="llm", capabilities="[]", settings=settings)
+    done = run(place.folder, "worker", *words, *place.data)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
