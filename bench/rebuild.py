@@ -18,6 +18,7 @@ from agent_orchestration.cli.text import print_json
 from agent_orchestration.config import Config, load_config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import to_datetime
+from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.operations import Fill
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.topology import EVENTS
@@ -83,10 +84,18 @@ class Installed:
             at = to_datetime(chance.randint(*ends)).isoformat()
             for times, moment in zip(seconds, (at, at, None), strict=True):
                 began = time.perf_counter()
-                asked = {"query": QUESTION, "at": moment}
-                await self._platform.call("read_cypher", asked, Caller())
+                await self._answered({"query": QUESTION, "at": moment})
                 times.append(time.perf_counter() - began)
         return Asked(*seconds)
+
+    async def _answered(self, asked: dict[str, Any]) -> None:
+        """Repeat the question while the graph of its moment is being made."""
+        while True:
+            try:
+                await self._platform.call("read_cypher", asked, Caller())
+            except Unavailable:
+                continue
+            return
 
 
 async def measured(config: Config, what: str, number: int) -> Any:
