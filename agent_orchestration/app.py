@@ -25,6 +25,7 @@ from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
     capabilities,
+    conversations,
     insight,
     plans,
     tasks,
@@ -56,6 +57,7 @@ REGISTRY = Registry(
         teams.MODULE,
         tasks.MODULE,
         plans.MODULE,
+        conversations.MODULE,
         tenants.MODULE,
         insight.MODULE,
     ]

@@ -3,6 +3,8 @@ CREATE CONSTRAINT capability_id IF NOT EXISTS FOR (n:Capability) REQUIRE n.id IS
 CREATE CONSTRAINT template_id IF NOT EXISTS FOR (n:Template) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT team_id IF NOT EXISTS FOR (n:Team) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT task_id IF NOT EXISTS FOR (n:Task) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT conversation_id IF NOT EXISTS FOR (n:Conversation) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT message_id IF NOT EXISTS FOR (n:Message) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT tenant_id IF NOT EXISTS FOR (n:Tenant) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT event_id IF NOT EXISTS FOR (n:Event) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT checkpoint_id IF NOT EXISTS FOR (n:Checkpoint) REQUIRE n.id IS UNIQUE;
@@ -14,6 +16,7 @@ CREATE INDEX template_name_index IF NOT EXISTS FOR (n:Template) ON (n.name);
 CREATE INDEX team_status_index IF NOT EXISTS FOR (n:Team) ON (n.status);
 CREATE INDEX task_priority_index IF NOT EXISTS FOR (n:Task) ON (n.priority);
 CREATE INDEX task_status_index IF NOT EXISTS FOR (n:Task) ON (n.status);
+CREATE INDEX conversation_status_index IF NOT EXISTS FOR (n:Conversation) ON (n.status);
 CREATE INDEX tenant_next_due_index IF NOT EXISTS FOR (n:Tenant) ON (n.next_due);
 CREATE INDEX event_receipt_key_index IF NOT EXISTS FOR (n:Event) ON (n.receipt_key);
 CREATE INDEX event_tenant_seq_index IF NOT EXISTS FOR (n:Event) ON (n.tenant, n.seq);

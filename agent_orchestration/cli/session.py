@@ -33,7 +33,9 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 ToolsOption = Annotated[
     str,
-    typer.Option("--tools", help="Toolsets to list: orchestrate, worker, inspect, admin, or all."),
+    typer.Option(
+        "--tools", help="Toolsets to list: orchestrate, worker, converse, inspect, admin, or all."
+    ),
 ]
 
 

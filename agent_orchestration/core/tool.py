@@ -40,7 +40,7 @@ INHERITED: dict[Role, frozenset[Role]] = {
 
 #: Marks, in an argument's JSON Schema, that it takes the name of a named question.
 NAMED_QUERY = "x-named-query"
-TOOLSETS = ("orchestrate", "worker", "inspect", "admin")
+TOOLSETS = ("orchestrate", "worker", "converse", "inspect", "admin")
 
 
 class Rows(list[dict[str, Any]]):

@@ -43,6 +43,6 @@ async def test_every_saved_query_runs_as_it_is(graph: Neo4jGraph) -> None:
 
 async def test_every_query_of_the_guide_runs_as_it_is(graph: Neo4jGraph) -> None:
     blocks = re.findall(r"^```cypher\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for block in blocks:
         await check(graph, block)

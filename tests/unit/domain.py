@@ -17,6 +17,7 @@ from agent_orchestration.core.messages import (
 )
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.conversations.model import Conversation, Message, message_id
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.domain.teams.index import TeamMembers
 from agent_orchestration.domain.teams.model import Team
@@ -121,6 +122,18 @@ class Domain:
         template = self.state.get(Template, template_id)
         assert template is not None, template_id
         return template
+
+    def conversation(self, conversation_id: str = "talk") -> Conversation:
+        """A conversation that must exist."""
+        conversation = self.state.get(Conversation, conversation_id)
+        assert conversation is not None, conversation_id
+        return conversation
+
+    def message(self, number: int, conversation_id: str = "talk") -> Message:
+        """A message that must exist."""
+        message = self.state.get(Message, message_id(conversation_id, number))
+        assert message is not None, number
+        return message
 
     def statuses(self) -> dict[str, str]:
         """The status of every task by id."""

@@ -1,10 +1,12 @@
 """Named example messages: the agents ann and bob, the task `parse`, the team `crew`, the plan
-`release`, the template `coder`, and what is said of them."""
+`release`, the template `coder`, the conversation `talk`, and what is said of them."""
 
 from collections.abc import Iterable, Mapping
 
 from agent_orchestration.domain.agents.commands import Heartbeat, Lease, RegisterAgent
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.conversations.commands import OpenConversation, SendMessage
+from agent_orchestration.domain.conversations.model import MessageKind
 from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
@@ -135,6 +137,47 @@ def define(
         max_concurrency=2,
         heartbeat_seconds=30,
         settings='{"model":"m"}',
+    )
+
+
+def talk(
+    conversation_id: str | None = "talk",
+    text: str | None = None,
+    *,
+    by: str | None = None,
+    to: str | None = None,
+    task: str | None = None,
+    team: str | None = None,
+) -> OpenConversation:
+    """A conversation, with a first message where there is a text."""
+    return OpenConversation(
+        conversation_id=conversation_id,
+        topic="The parser",
+        task_id=task,
+        team_id=team,
+        agent_id=by,
+        text=text,
+        to=to,
+    )
+
+
+def say(
+    text: str = "Hello",
+    *,
+    by: str | None = "ann",
+    to: str | None = None,
+    kind: MessageKind = "message",
+    reply_to: int | None = None,
+    conversation: str = "talk",
+) -> SendMessage:
+    """Somebody says something."""
+    return SendMessage(
+        conversation_id=conversation,
+        agent_id=by,
+        text=text,
+        kind=kind,
+        to=to,
+        reply_to=reply_to,
     )
 
 
