@@ -1,8 +1,14 @@
-"""The moves about teams, templates and plans."""
+"""The moves about teams, templates, plans and conversations."""
 
 from agent_orchestration.core.messages import Command
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.conversations.commands import (
+    CloseConversation,
+    OpenConversation,
+    SendMessage,
+)
+from agent_orchestration.domain.conversations.model import Conversation, MessageKind
 from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
 from agent_orchestration.domain.tasks.commands import CancelTask
 from agent_orchestration.domain.tasks.model import DependencySpec, RequirementSpec, Task
@@ -110,6 +116,52 @@ def _instantiate(_state: TenantState, move: Move, _now: int) -> Command:
     )
 
 
+KINDS: tuple[MessageKind, ...] = ("message", "question", "answer", "handoff", "note")
+
+
+def _open(state: TenantState, move: Move, _now: int) -> Command:
+    """A third of them with a first message."""
+    tasks = sorted(task.id for task in state.all(Task))[move.task :][:1]
+    says = move.number % 3 == 0
+    return OpenConversation(
+        conversation_id=None if move.number % 7 == 6 else f"v{move.task % 3}",
+        topic="Again" if move.number % 2 else move.line(500),
+        task_id=tasks[0] if tasks and move.number % 5 == 4 else None,
+        team_id=some_team(state, move) if move.number % 5 == 1 else None,
+        agent_id=move.agent_id if move.number % 4 else None,
+        text=move.text if says else None,
+        kind=KINDS[move.number % 5],
+        data=move.json() if says and move.number % 2 and len(move.text) < 1000 else None,
+        to=f"a{move.task % 4}" if says and move.number % 4 == 1 else None,
+    )
+
+
+def _some_conversation(state: TenantState, move: Move) -> str:
+    """Mostly the id of a conversation that exists, open ones first."""
+    known = sorted((not one.is_live(), one.id) for one in state.all(Conversation))
+    return known[move.task % len(known)][1] if known and move.number else f"v{move.task}"
+
+
+def _send(state: TenantState, move: Move, _now: int) -> Command:
+    return SendMessage(
+        conversation_id=_some_conversation(state, move),
+        agent_id=move.agent_id if move.number % 4 else None,
+        text=move.text,
+        kind=KINDS[move.number % 5],
+        data=move.json() if move.number % 3 == 1 and len(move.text) < 1000 else None,
+        to=f"a{move.task % 4}" if move.number % 3 == 2 else None,
+        reply_to=move.number % 6 or None,
+    )
+
+
+def _close(state: TenantState, move: Move, _now: int) -> Command:
+    return CloseConversation(
+        conversation_id=_some_conversation(state, move),
+        agent_id=move.agent_id if move.number % 2 else None,
+        reason=move.line() if move.number % 3 else None,
+    )
+
+
 COMPANY: dict[str, Make] = {
     "plan": _plan,
     "cancel plan": _cancel_plan,
@@ -118,5 +170,8 @@ COMPANY: dict[str, Make] = {
     "disband": _disband,
     "template": _template,
     "instantiate": _instantiate,
+    "open": _open,
+    "send": _send,
+    "close": _close,
 }
 """Kind of move -> what makes its command."""

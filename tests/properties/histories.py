@@ -67,6 +67,7 @@ OPENING = [
     Move("form", agent=1, number=7),
     Move("plan", task=1, number=12),
     Move("template", number=7),
+    Move("open", agent=1, number=9),
 ]
 """What every history begins with, so that there is something to do."""
 

@@ -3,6 +3,12 @@
 from agent_orchestration.core.messages import Event
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.conversations.events import (
+    ConversationClosed,
+    ConversationOpened,
+    MessageSent,
+)
+from agent_orchestration.domain.conversations.model import Conversation, Message, message_id
 from agent_orchestration.domain.tasks.events import TaskAssigned, TaskClaimed
 from agent_orchestration.domain.tasks.index import Children, ReadyTasks, TaskDeadlines, meets
 from agent_orchestration.domain.tasks.model import HELD, Task
@@ -20,6 +26,7 @@ def check_laws(state: TenantState, event: Event) -> None:
     _tasks(state)
     _plans(state)
     _teams(state)
+    _conversations(state, event)
     _limits(state, event)
     for task in state.all(Task):
         assert not task.is_live() or can_go_on(state, task), task
@@ -67,6 +74,37 @@ def _teams(state: TenantState) -> None:
             team = state.get(Team, task.team_id)
             assert team is not None
             assert team.is_live()
+
+
+def _conversations(state: TenantState, event: Event) -> None:
+    """Messages are counted without gaps, reply to earlier ones, and are those of members."""
+    numbers: dict[str, list[int]] = {one.id: [] for one in state.all(Conversation)}
+    for message in state.all(Message):
+        assert message.id == message_id(message.conversation_id, message.number)
+        numbers[message.conversation_id].append(message.number)
+        earlier = {message_id(message.conversation_id, n) for n in range(1, message.number)}
+        assert message.reply_to is None or message.reply_to in earlier
+    for conversation in state.all(Conversation):
+        assert sorted(numbers[conversation.id]) == [*range(1, conversation.messages + 1)]
+        assert conversation.is_live() == (conversation.closed_at is None)
+    if isinstance(event, MessageSent | ConversationClosed):
+        conversation = state.get(Conversation, event.conversation_id)
+        assert conversation is not None
+        assert conversation.is_live() == isinstance(event, MessageSent)
+    if isinstance(event, ConversationOpened | MessageSent):
+        _take_part(state, event)
+
+
+def _take_part(state: TenantState, event: ConversationOpened | MessageSent) -> None:
+    """Whoever speaks and is spoken to is there, and a member where the conversation is a team's."""
+    conversation = state.get(Conversation, event.conversation_id)
+    assert conversation is not None
+    for agent_id in (event.agent_id, event.message and event.message.to):
+        if agent_id is not None:
+            agent = state.get(Agent, agent_id)
+            assert agent is not None
+            assert agent.retired_at is None
+            assert conversation.team_id in {None, *(one.team_id for one in agent.memberships)}
 
 
 def _tasks(state: TenantState) -> None:
