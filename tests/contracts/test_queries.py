@@ -28,6 +28,7 @@ REQUIRED_VALUES = {
     "agent_id": "ada",
     "plan_id": "plan",
     "team_id": "crew",
+    "conversation_id": "talk",
     "template": "coder",
     "template_id": "coder:2",
     "since": "2023-11-14T23:13:20+01:00",
@@ -37,6 +38,8 @@ REQUIRED_VALUES = {
 }
 PYTHON = {"names": ["python"], "levels": {"python": 0.5}}
 SQL = {"names": ["sql"], "levels": {"sql": 0.0}}
+SAY = {"conversation_id": "talk"}
+LARGEST = 2**63 - 1
 PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
 
 
@@ -102,6 +105,11 @@ async def fill(platform: Platform) -> None:
         ("cancel_task", {"task_id": "plan.b"}),
         ("update_agent", {"agent_id": "ada", "max_concurrency": 2}),
         ("assign_task", {"agent_id": "ada", "task_id": "plan.a"}),
+        ("open_conversation", {"id": "talk", "topic": "T", "task_id": "first", "text": "Which?"}),
+        ("send_message", {**SAY, "text": "This one.", "agent_id": "ada", "reply_to": 1}),
+        ("send_message", {**SAY, "text": "Thanks.", "to": "ada", "data": [1]}),
+        ("open_conversation", {"id": "team-talk", "topic": "T", "team_id": "crew"}),
+        ("close_conversation", {"conversation_id": "team-talk"}),
     )
     for tool, given in calls:
         await platform.call(tool, given, CALLER)
@@ -154,6 +162,25 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("instances", {"template": "coder"}, "id", ["bob"]),
         ("unfinished_dependencies", {"ids": ["plan.b", "second"]}, "id", ["first", "plan.a"]),
         ("agent_load", {}, "active", [2, 0]),
+        ("conversation", SAY, "messages", [3]),
+        ("conversation", SAY, "task_ids", [["first"]]),
+        ("conversations", {}, "id", ["talk", "team-talk"]),
+        ("conversations", {}, "team_ids", [[], ["crew"]]),
+        ("conversations", {"limit": 1, "after_id": "talk"}, "id", ["team-talk"]),
+        ("conversations", {"status": "open"}, "id", ["talk"]),
+        ("conversations", {"task_id": "first"}, "id", ["talk"]),
+        ("conversations", {"task_id": "second"}, "id", []),
+        ("conversations", {"team_id": "crew"}, "id", ["team-talk"]),
+        ("conversations", {"agent_id": "ada"}, "id", ["talk"]),
+        ("conversations", {"agent_id": "bob"}, "id", []),
+        ("messages", SAY, "number", [1, 2, 3]),
+        ("messages", SAY, "author_kind", ["principal", "agent", "principal"]),
+        ("messages", SAY, "to_ids", [[], [], ["ada"]]),
+        ("messages", SAY, "replies", [[], [1], []]),
+        ("messages", {**SAY, "after": 1, "limit": 1}, "number", [2]),
+        ("messages", {**SAY, "after": 3}, "number", []),
+        ("messages", {**SAY, "after": LARGEST, "limit": 1000}, "number", []),
+        ("messages", {"conversation_id": "team-talk"}, "number", []),
         ("first_event_since", {"since": "2023-11-14T22:13:20Z"}, "seq", [1]),
         ("first_event_since", {"since": "2023-11-14T22:13:20.001Z"}, "seq", []),
     ],

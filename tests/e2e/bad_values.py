@@ -30,6 +30,9 @@ VALID: dict[str, dict[str, Any]] = {
     "define_template": {"name": "writer", "kind": "llm", "capabilities": []},
     "instantiate_agent": {"template": "writer"},
     "submit_plan": {"title": "P", "tasks": [{"id": "a"}]},
+    "open_conversation": {"topic": "T", "text": "x"},
+    "send_message": {"conversation_id": "talk", "text": "x"},
+    "close_conversation": {"conversation_id": "talk"},
 }
 
 
@@ -103,7 +106,8 @@ _VERSION: list[Any] = [1_000_001, *_COUNT]
 
 BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("id", "agent_id", "task_id", "team_id"), _IDS),
-    **dict.fromkeys(("name", "title", "category", "reason", "error_type", "goal"), _LINE),
+    **{key: ["absent", *_IDS] for key in ("conversation_id", "to")},
+    **dict.fromkeys(("name", "title", "category", "reason", "error_type", "goal", "topic"), _LINE),
     **dict.fromkeys(("members", "add"), _MEMBERS),
     "remove": [*_ITEMS, ["a/b"], [""], [f"a{number}" for number in range(1001)]],
     **{key: [1001, *_COUNT] for key in ("min_size", "max_size")},
@@ -115,13 +119,15 @@ BAD: dict[str, list[Any]] = {
         *({"max_size": 1001}, {"max_size": True}, {"goal": "a\nb"}, {}),
     ],
     **dict.fromkeys(("description", "error"), _TEXT),
+    "text": ["", *_TEXT],
+    "reply_to": [2**31 + 1, *_COUNT],
     "idempotency_key": ["", "a\x00b", "a\nb", "x" * 201, *_OTHER_TYPES],
     **dict.fromkeys(("priority", "attempt", "max_concurrency"), _COUNT),
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
     **dict.fromkeys(("start", "force", "draining", "retryable"), _FLAG),
     "labels": _LABELS,
-    **dict.fromkeys(("payload", "progress", "result", "settings"), _JSON),
+    **dict.fromkeys(("payload", "progress", "result", "settings", "data"), _JSON),
     "kind": ["robot", "", 5, True, []],
     "capabilities": _levelled("name", 200),
     "requires": _levelled("capability", 50),

@@ -35,6 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 TEMPLATE = VALID["define_template"]
+SAY = VALID["send_message"]
+CONVERSATION = "conversation_id"
 SKILL = [{"name": "python", "level": 0.5}]
 PREPARATION: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -61,6 +63,10 @@ PREPARATION: list[tuple[str, dict[str, Any]]] = [
     ("create_task", {"id": "ours", "title": "T", "team_id": "crew", "priority": 5}),
     ("define_template", {"name": "writer", "kind": "llm", "capabilities": [], "version": 2}),
     ("submit_plan", {"id": "plan", "title": "P", "team_id": "crew", "tasks": [{"id": "a"}]}),
+    ("open_conversation", {"id": "talk", "topic": "T", "text": "Hello"}),
+    ("open_conversation", {"id": "ours", "topic": "T", "team_id": "crew"}),
+    ("open_conversation", {"id": "over", "topic": "T"}),
+    ("close_conversation", {"conversation_id": "over"}),
 ]
 
 
@@ -178,6 +184,20 @@ async def mcp_problem(client: Client[Any], tool: str, arguments: Any, blamed: st
         ("define_template", {**TEMPLATE, "version": 1}, "version_exists", "version"),
         ("instantiate_agent", {"template": "absent"}, "unknown_template", "template"),
         ("instantiate_agent", {"template": "writer", "id": "idle"}, "already_exists", "id"),
+        ("open_conversation", {"id": "talk", "topic": "T", "text": "x"}, "already_exists", "id"),
+        ("open_conversation", {"topic": "T", "to": "idle"}, "invalid_argument", "text"),
+        ("open_conversation", {"topic": "T", "team_id": "gone"}, "team_disbanded", "team_id"),
+        ("send_message", {**SAY, "conversation_id": "over"}, "conversation_closed", CONVERSATION),
+        (
+            "send_message",
+            {**SAY, "conversation_id": "absent"},
+            "unknown_conversation",
+            CONVERSATION,
+        ),
+        ("send_message", {**SAY, "agent_id": "retired"}, "agent_retired", "agent_id"),
+        ("send_message", {**SAY, "conversation_id": "ours", "to": "idle"}, "not_a_member", "to"),
+        ("send_message", {**SAY, "reply_to": 2}, "unknown_message", "reply_to"),
+        ("close_conversation", {"conversation_id": "absent"}, "unknown_conversation", CONVERSATION),
         ("submit_plan", {**VALID["submit_plan"], "id": "plan"}, "already_exists", "id"),
         ("submit_plan", {**VALID["submit_plan"], "team_id": "gone"}, "team_disbanded", "team_id"),
         (

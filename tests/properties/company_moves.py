@@ -150,15 +150,18 @@ def _send(state: TenantState, move: Move, _now: int) -> Command:
         kind=KINDS[move.number % 5],
         data=move.json() if move.number % 3 == 1 and len(move.text) < 1000 else None,
         to=f"a{move.task % 4}" if move.number % 3 == 2 else None,
-        reply_to=move.number % 6 or None,
+        reply_to={1: 1, 3: 2}.get(move.number % 5),
     )
 
 
-def _close(state: TenantState, move: Move, _now: int) -> Command:
+def _close(state: TenantState, move: Move, now: int) -> Command:
+    """Mostly something is said once more."""
+    if move.number % 4:
+        return _send(state, move, now)
     return CloseConversation(
         conversation_id=_some_conversation(state, move),
-        agent_id=move.agent_id if move.number % 2 else None,
-        reason=move.line() if move.number % 3 else None,
+        agent_id=move.agent_id if move.number % 3 else None,
+        reason=move.line() if move.number % 8 else None,
     )
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from agent_orchestration.core.messages import Command
-from agent_orchestration.domain.agents.model import Agent, Skill
+from agent_orchestration.domain.agents.model import Agent, Membership, Skill
+from agent_orchestration.domain.conversations.model import Conversation
 from agent_orchestration.domain.plans.commands import TeamSpec
 from agent_orchestration.domain.tasks.model import Assignment, Dependency, Requirement, Task
 from tests.unit.domain import START, Domain
@@ -18,6 +19,8 @@ from tests.unit.examples import (
     part,
     plan,
     progress,
+    say,
+    talk,
     task,
 )
 
@@ -140,6 +143,24 @@ def test_choosing_members_looks_once_at_those_who_are_able_and_at_nobody_else() 
     assert domain.examined(form("new", BOTH, min_size=20)) <= 1 + 1000
     team = TeamSpec(max_size=20)
     assert domain.examined(plan(part("a", BOTH), plan_id="p", form_team=team)) <= 2 + 2 + 1000
+
+
+def audience(size: int) -> Domain:
+    """A team of so many members whose conversation has so many messages."""
+    domain = Domain()
+    for number in range(size):
+        its = (Membership("crew", "member"),)
+        agent_id = f"agent-{number}"
+        domain.state.load(Agent(id=agent_id, name="x", kind="llm", memberships=its))
+    domain.state.load(Conversation(id="talk", topic="x", team_id="crew", messages=size))
+    return domain
+
+
+def test_a_message_among_many_costs_what_one_among_few_does() -> None:
+    command = say(by="agent-0", to="agent-1", reply_to=9)
+    assert audience(10).examined(command) == audience(10_000).examined(command) == 3
+    command = talk("new", text="Hello", by="agent-0", to="agent-1")
+    assert audience(10).examined(command) == audience(10_000).examined(command) <= 4
 
 
 def test_a_claim_among_a_thousand_levels_looks_at_few_of_them() -> None:

@@ -5,11 +5,12 @@ import tracemalloc
 
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.state import COMMAND_MEMORY_MS, TenantState
+from agent_orchestration.domain.conversations.commands import CloseConversation
 from agent_orchestration.domain.tasks.commands import CancelTask
 from agent_orchestration.domain.tasks.model import Task
 from bench.p9_memory import MOST_BYTES, Processor, example_task
 from tests.properties.contents import index_contents
-from tests.unit.examples import claim, complete, fail, part, plan, task
+from tests.unit.examples import claim, complete, fail, part, plan, say, talk, task
 
 LIVE = 1500
 
@@ -65,3 +66,15 @@ def test_nothing_is_left_of_finished_tasks() -> None:
     assert ([*map(sizes, states)], index_contents(processor.decided)) == before
     assert len(processor.decided.receipts) <= 6 * COMMAND_MEMORY_MS // 5000
     assert not any(processor.decided.has(Task, f"t{number}") for number in range(300))
+
+
+def test_nothing_is_left_of_what_was_said() -> None:
+    processor = Processor()
+    states = (processor.decided, processor.folded)
+    before = [*map(sizes, states)]
+    processor.ask(talk(text="Hello"))
+    for number in range(300):
+        processor.ask(say(f"m{number}", by="agent-1", reply_to=number + 1))
+    assert [*map(sizes, states)] == [{**one, "Conversation": 1} for one in before]
+    processor.ask(CloseConversation(conversation_id="talk"))
+    assert [*map(sizes, states)] == before
