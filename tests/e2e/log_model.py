@@ -6,7 +6,7 @@
 import json
 from typing import Any
 
-from tests.e2e.log_chain import Chain
+from tests.e2e.log_conversations import Conversations
 from tests.e2e.log_entities import (
     Agent,
     Record,
@@ -20,18 +20,16 @@ ENDED_BADLY = ("failed", "cancelled")
 FINISHED = ("completed", *ENDED_BADLY)
 
 
-class Tenant(Chain):
+class Tenant(Conversations):
     """One tenant's history, followed event by event."""
 
     def __init__(self, name: str, commands: dict[tuple[int, int], Record]) -> None:
         super().__init__(name, commands)
-        self.tasks: dict[str, Task] = {}
-        self.agents: dict[str, Agent] = {}
-        self.teams: dict[str, set[str] | None] = {}
         self._dependents: dict[str, list[str]] = {}
         self.claims = 0
         self.most_held = 0
         self._steps = {
+            **self.spoken,
             "TaskCreated": self._task_created,
             "TaskClaimed": self._task_taken,
             "TaskAssigned": self._task_taken,

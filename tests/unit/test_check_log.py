@@ -22,6 +22,7 @@ from agent_orchestration.core.state import GENESIS
 from agent_orchestration.domain import (
     agents,
     capabilities,
+    conversations,
     insight,
     plans,
     tasks,
@@ -31,6 +32,11 @@ from agent_orchestration.domain import (
 )
 from agent_orchestration.domain.agents.commands import DrainAgent, RegisterAgent, RetireAgent
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.conversations.commands import (
+    CloseConversation,
+    OpenConversation,
+    SendMessage,
+)
 from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
 from agent_orchestration.domain.tasks.commands import (
     CancelTask,
@@ -55,10 +61,8 @@ from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 from tests.e2e.check_log import check_folder, main
 
-REGISTRY = Registry(
-    module.MODULE
-    for module in (agents, capabilities, templates, teams, tasks, plans, tenants, insight)
-)
+MODULES = (agents, capabilities, templates, teams, tasks, plans, conversations, tenants, insight)
+REGISTRY = Registry(module.MODULE for module in MODULES)
 TENANT = "default"
 SECOND = 1000
 
@@ -149,6 +153,33 @@ def upgraded() -> Story:
     ]
 
 
+def talks() -> Story:
+    """A team talks about a task; everybody about something else."""
+
+    def say(conversation: str, agent: str, reply_to: int | None = None) -> SendMessage:
+        return SendMessage(
+            conversation_id=conversation, agent_id=agent, text="x", reply_to=reply_to
+        )
+
+    team = OpenConversation(
+        conversation_id="team", topic="x", task_id="a", team_id="crew", agent_id="one", text="x"
+    )
+    return [
+        *((0, RegisterAgent(agent_id=n, name=n, kind="llm")) for n in ("one", "two", "old")),
+        (0, CreateTask(task_id="a", title="a")),
+        (0, FormTeam(team_id="crew", goal="x", members=(MemberSpec("one"),))),
+        (1, team),
+        (2, say("team", "one", 1)),
+        (3, OpenConversation(conversation_id="all", topic="x")),
+        (4, say("all", "two")),
+        (5, CloseConversation(conversation_id="team")),
+        (6, RetireAgent(agent_id="old")),
+        (7, say("all", "two", 1)),
+        (8, CloseConversation(conversation_id="all")),
+        (9, DisbandTeam(team_id="crew")),
+    ]
+
+
 async def decided(log: Log, clock: list[int], story: Story) -> History:
     """Append the story's commands to the log; the events that the rules answer them with."""
     state, decider, history = REGISTRY.new_state(TENANT), Decider(REGISTRY), History()
@@ -202,7 +233,8 @@ def at(history: History, type_: str, task_id: str = "") -> int:
 
 def is_about(body: dict[str, Any], entity_id: str) -> bool:
     """Whether an event's first id begins so."""
-    named = (body.get(name) for name in ("task_id", "plan_id", "team_id", "agent_id"))
+    names = ("conversation_id", "task_id", "plan_id", "team_id", "agent_id")
+    named = (body.get(name) for name in names)
     return next((one for one in named if one is not None), "").startswith(entity_id)
 
 
@@ -370,6 +402,46 @@ async def test_a_promise_of_teams_and_plans_that_is_broken_is_found(
     tmp_path: Path, change: Change, rule: str
 ) -> None:
     assert rule in rules(await write(tmp_path, change, company()))
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    return {"kind": "message", "text": "x", "data": None, "to": None, "reply_to": None, **fields}
+
+
+async def test_conversations_by_the_rules_have_no_violations(tmp_path: Path) -> None:
+    assert (await write(tmp_path, unchanged, talks()))["violations"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (repeated("ConversationOpened", "all", **NEW), "ids are unique"),
+        (edited("ConversationOpened", "all", task_id="none"), "unknown id or field"),
+        (edited("ConversationOpened", "all", team_id="none"), "unknown id or field"),
+        (
+            moved("TeamDisbanded", "crew", "ConversationOpened", "team"),
+            "disbanded teams get no work",
+        ),
+        (without("ConversationOpened", "all"), "unknown id or field"),
+        (edited("ConversationOpened", "team", agent_id="two"), "members only"),
+        (edited("ConversationOpened", "team", message=said(to="two")), "members only"),
+        (edited("ConversationOpened", "team", message=said(reply_to=1)), "replies follow"),
+        (edited("MessageSent", "team", agent_id="two"), "members only"),
+        (edited("MessageSent", "team", message=said(to="two")), "members only"),
+        (edited("MessageSent", "team", message=said(reply_to=2)), "replies follow"),
+        (edited("MessageSent", "team", message=said(reply_to=0)), "replies follow"),
+        (edited("MessageSent", "team", number=3), "messages are counted"),
+        (repeated("MessageSent", "team", **NEW), "messages are counted"),
+        (without("MessageSent", "all"), "messages are counted"),
+        (moved("ConversationClosed", "all", "MessageSent", "all"), "finished is final"),
+        (repeated("ConversationClosed", "all", **NEW), "finished is final"),
+        (edited("AgentRetired", "old", agent_id="two"), "members are at work"),
+    ],
+)
+async def test_a_promise_of_conversations_that_is_broken_is_found(
+    tmp_path: Path, change: Change, rule: str
+) -> None:
+    assert rule in rules(await write(tmp_path, change, talks()))
 
 
 async def test_a_history_of_two_versions_of_the_rules_has_no_violations(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tests.e2e.test_large_input import (
     test_nine_megabytes_are_kept_as_a_blob_and_can_be_read,
     test_over_mcp_every_json_field_takes_nine_megabytes,
 )
+from tests.e2e.test_mcp_conversations import test_two_agents_ask_and_answer
 from tests.e2e.test_mcp_http import test_a_client_does_the_whole_journey
 from tests.e2e.test_mcp_teams import test_a_team_works_off_a_plan
 
@@ -39,6 +40,7 @@ __all__ = [
     "test_nine_megabytes_are_kept_as_a_blob_and_can_be_read",
     "test_over_http_bad_values_are_refused_by_name_and_change_nothing",
     "test_over_mcp_every_json_field_takes_nine_megabytes",
+    "test_two_agents_ask_and_answer",
 ]
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 TOPICS = ("commands", "events", "system_events")
