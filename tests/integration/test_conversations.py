@@ -61,13 +61,10 @@ async def test_a_reader_of_a_closed_conversation_waits_for_nothing(tmp_path: Pat
         await talking(world)
         waiting = await reader(world, 1)
         await world.call("close_conversation", conversation_id="talk", reason="clear")
-        for answer in (await waiting, await asyncio.create_task(_late(world))):
+        late = {"conversation_id": "talk", "after": 1, "wait_seconds": 50}
+        for answer in (await waiting, await world.call("list_messages", **late)):
             assert (answer["messages"], answer["status"]) == ([], "closed")
             assert answer["next_after"] == 1
-
-
-async def _late(world: World) -> dict[str, Any]:
-    return await world.call("list_messages", conversation_id="talk", after=1, wait_seconds=50)
 
 
 async def test_messages_are_read_page_by_page(tmp_path: Path) -> None:
@@ -98,6 +95,10 @@ async def test_an_agent_speaks_as_itself_only(tmp_path: Path) -> None:
         with pytest.raises(Forbidden) as refused:
             await world.platform.call("send_message", {**said, "agent_id": "bob"}, ANN)
         assert refused.value.code == "not_your_agent"
+        nobody = Caller(principal=Principal("worker-8", "agent"))
+        with pytest.raises(Forbidden) as refused:
+            await world.platform.call("send_message", said, nobody)
+        assert refused.value.code == "no_agent"
         opened = await world.platform.call("open_conversation", {"topic": "Mine"}, ANN)
         assert opened["conversation"]["opened_by"] == "ann"
 

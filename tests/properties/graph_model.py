@@ -130,7 +130,7 @@ class GraphModel:
 
     def _live(self, cls: type[Entity], tenant: str) -> list[str]:
         if cls.LIVE == "false":
-            return []
+            return []  # nor can all of them be loaded without their relationships
         shape, rows = shape_of(cls), self.nodes[cls.LABEL].values()
         its = [row for row in rows if row["tenant"] == tenant]
         return [row["id"] for row in its if shape.load(tenant, row, {}).is_live()]

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from agent_orchestration.core.errors import Forbidden
 from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import (
@@ -209,5 +210,13 @@ async def _message_answer(
 
 
 def _speaker(gateway: Gateway, agent_id: str | None) -> str | None:
-    """The agent that speaks; None where it is the principal itself."""
-    return agent_id or gateway.principal.agent_id
+    """The agent that speaks, None where it is the principal itself. Raises `Forbidden` for one in
+    the role of an agent without being any."""
+    principal = gateway.principal
+    if principal.role == Role.AGENT and principal.agent_id is None:
+        raise Forbidden(
+            "no_agent",
+            "agent_id: you have the role agent, but act for no agent; name a principal that does",
+            field="agent_id",
+        )
+    return agent_id or principal.agent_id
