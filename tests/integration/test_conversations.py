@@ -72,18 +72,17 @@ async def test_messages_are_read_page_by_page(tmp_path: Path) -> None:
         await talking(world)
         for number in range(2, 8):
             await say(world, f"m{number}")
-        read: list[str] = []
-        after = 0
-        while page := await world.call(
-            "list_messages", conversation_id="talk", after=after, limit=3
-        ):
-            if not page["messages"]:
-                break
-            assert len(page["messages"]) <= 3
-            read += texts(page)
-            after = page["next_after"]
-        assert read == ["Which?", *(f"m{number}" for number in range(2, 8))]
-        assert page["next_after"] == 7
+        pages = [
+            await world.call("list_messages", conversation_id="talk", after=after, limit=3)
+            for after in (0, 3, 6, 7)
+        ]
+        assert [texts(page) for page in pages] == [
+            ["Which?", "m2", "m3"],
+            ["m4", "m5", "m6"],
+            ["m7"],
+            [],
+        ]
+        assert [page["next_after"] for page in pages] == [3, 6, 7, 7]
 
 
 async def test_an_agent_speaks_as_itself_only(tmp_path: Path) -> None:
