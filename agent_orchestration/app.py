@@ -24,6 +24,7 @@ from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
+    budgets,
     capabilities,
     conversations,
     insight,
@@ -58,6 +59,7 @@ REGISTRY = Registry(
         tasks.MODULE,
         plans.MODULE,
         conversations.MODULE,
+        budgets.MODULE,
         tenants.MODULE,
         insight.MODULE,
     ]

@@ -51,6 +51,7 @@ TYPES: dict[str, Any] = {
     "after": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
     "available": bool,
     "since": INSTANT,
+    "until": INSTANT,
     "ids": list[str],
     "names": list[str],
     "levels": dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]],

@@ -12,6 +12,8 @@ from agent_orchestration.domain.agents.events import (
     AgentWentOffline,
 )
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.index import OpenSpends
+from agent_orchestration.domain.budgets.model import unconfirm
 from agent_orchestration.domain.capabilities.model import ensure_capability
 from agent_orchestration.domain.tasks.model import Task
 
@@ -64,6 +66,7 @@ def agent_retired(state: TenantState, event: AgentRetired, context: EventContext
     for task_id in event.requeued:
         state.change(Task, task_id).requeue(context.at, f"agent {event.agent_id} was retired")
         agent.release()
+        unconfirm(state, state.index(OpenSpends).of(task_id))
     agent.memberships = ()
     agent.retired_at = context.at
 

@@ -2,6 +2,8 @@
 
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.index import OpenSpends
+from agent_orchestration.domain.budgets.model import unconfirm
 from agent_orchestration.domain.tasks.index import Children, Dependents
 from agent_orchestration.domain.tasks.model import HELD, Dependency, Task, TaskStatus
 
@@ -19,12 +21,18 @@ def end(
         if not task.is_live():
             continue
         if task.status in HELD and task.assignment is not None:
-            state.change(Agent, task.assignment.agent_id).release()
+            let_go(state, task.id, task.assignment.agent_id)
         task.finish(status, at, reason)
         if waiting := state.index(Dependents).of(task.id):
             ending += _dependents(state, task, waiting)
         if task.open_children or task.parent_id is not None:
             ending += _family(state, task)
+
+
+def let_go(state: TenantState, task_id: str, agent_id: str) -> None:
+    """The attempt is over: the agent is free, and what is still reserved for it counts as spent."""
+    state.change(Agent, agent_id).release()
+    unconfirm(state, state.index(OpenSpends).of(task_id))
 
 
 def _dependents(

@@ -4,7 +4,7 @@ from agent_orchestration.core.messages import EventContext
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.capabilities.model import ensure_capability
-from agent_orchestration.domain.tasks.ending import end
+from agent_orchestration.domain.tasks.ending import end, let_go
 from agent_orchestration.domain.tasks.events import (
     TaskAssigned,
     TaskCancelled,
@@ -98,7 +98,7 @@ def task_failed(state: TenantState, event: TaskFailed, context: EventContext) ->
         if state.rules >= 2 and event.error_type == WORKER_STOPPED:
             task.given_back = (task.given_back or 0) + 1
             reason = f"attempt {event.attempt} was given back"
-        state.change(Agent, event.agent_id).release()
+        let_go(state, task.id, event.agent_id)
         task.requeue(context.at, reason, event.retry_at)
     else:
         end(state, task, "failed", context.at, reason)
@@ -115,7 +115,7 @@ def task_lease_expired(state: TenantState, event: TaskLeaseExpired, context: Eve
     task = state.change(Task, event.task_id)
     reason = f"the lease of attempt {event.attempt} by {event.agent_id} ran out"
     if event.requeued:
-        state.change(Agent, event.agent_id).release()
+        let_go(state, task.id, event.agent_id)
         task.requeue(context.at, reason)
     else:
         task.error, task.error_type = reason, "lease_expired"

@@ -1,20 +1,40 @@
 """What several decisions about tasks insist on first."""
 
+from typing import Protocol
+
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.guards import known
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
-from agent_orchestration.domain.tasks.commands import AttemptCommand
 from agent_orchestration.domain.tasks.model import HELD, Task
 
 
-def same_attempt(task: Task, command: AttemptCommand) -> bool:
+class OfAttempt(Protocol):
+    """What the holder of a task says, under the attempt that is its fencing token."""
+
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        ...
+
+    @property
+    def agent_id(self) -> str:
+        """Who holds it."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Under which attempt."""
+        ...
+
+
+def same_attempt(task: Task, command: OfAttempt) -> bool:
     """Whether the command comes from the last holder under the last attempt."""
     held = task.assignment
     return held is not None and (held.agent_id, held.attempt) == (command.agent_id, command.attempt)
 
 
-def held_task(state: TenantState, command: AttemptCommand) -> Task:
+def held_task(state: TenantState, command: OfAttempt) -> Task:
     """The task, if this agent holds it under this attempt."""
     task = known(state, Task, command.task_id)
     if not task.is_live():
@@ -31,7 +51,7 @@ def held_task(state: TenantState, command: AttemptCommand) -> Task:
     return task
 
 
-def running_task(state: TenantState, command: AttemptCommand) -> Task:
+def running_task(state: TenantState, command: OfAttempt) -> Task:
     """The task, if this agent is carrying it out under this attempt."""
     task = held_task(state, command)
     if task.status != "running":
