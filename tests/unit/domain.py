@@ -17,6 +17,7 @@ from agent_orchestration.core.messages import (
 )
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.model import Budget, Spend
 from agent_orchestration.domain.conversations.model import Conversation, Message, message_id
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.domain.teams.index import TeamMembers
@@ -134,6 +135,18 @@ class Domain:
         message = self.state.get(Message, message_id(conversation_id, number))
         assert message is not None, number
         return message
+
+    def budget(self, budget_id: str = "tenant") -> Budget:
+        """A budget that must exist."""
+        budget = self.state.get(Budget, budget_id)
+        assert budget is not None, budget_id
+        return budget
+
+    def spend(self, spend_id: str = "call") -> Spend:
+        """A spend that must exist."""
+        spend = self.state.get(Spend, spend_id)
+        assert spend is not None, spend_id
+        return spend
 
     def statuses(self) -> dict[str, str]:
         """The status of every task by id."""

@@ -1,10 +1,12 @@
 """Named example messages: the agents ann and bob, the task `parse`, the team `crew`, the plan
-`release`, the template `coder`, the conversation `talk`, and what is said of them."""
+`release`, the template `coder`, the conversation `talk`, the spend `call`, and what is said of
+them."""
 
 from collections.abc import Iterable, Mapping
 
 from agent_orchestration.domain.agents.commands import Heartbeat, Lease, RegisterAgent
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.budgets.commands import ReleaseSpend, ReserveSpend, SettleSpend
 from agent_orchestration.domain.conversations.commands import OpenConversation, SendMessage
 from agent_orchestration.domain.conversations.model import MessageKind
 from agent_orchestration.domain.plans.commands import PlanTaskSpec, SubmitPlan, TeamSpec
@@ -229,6 +231,43 @@ def fail(
         retryable=retryable,
         retry_after_ms=retry_after_ms,
     )
+
+
+def reserve(
+    spend_id: str = "call",
+    amount: int = 100,
+    *,
+    task_id: str = "parse",
+    agent_id: str = "ann",
+    attempt: int = 1,
+) -> ReserveSpend:
+    """The holder wants to call a model."""
+    return ReserveSpend(
+        spend_id=spend_id,
+        task_id=task_id,
+        agent_id=agent_id,
+        attempt=attempt,
+        model="m-1",
+        amount_micros=amount,
+    )
+
+
+def settle(spend_id: str = "call", cost: int = 60, *, agent_id: str = "ann") -> SettleSpend:
+    """What the call cost; it used 15 tokens."""
+    return SettleSpend(
+        spend_id=spend_id,
+        agent_id=agent_id,
+        cost_micros=cost,
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=4,
+        milliseconds=700,
+    )
+
+
+def release(spend_id: str = "call", *, agent_id: str = "ann") -> ReleaseSpend:
+    """There was no call."""
+    return ReleaseSpend(spend_id=spend_id, agent_id=agent_id)
 
 
 def heartbeat(agent_id: str = "ann", **leases: int) -> Heartbeat:
