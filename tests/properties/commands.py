@@ -35,6 +35,7 @@ from agent_orchestration.domain.tasks.model import (
 )
 from agent_orchestration.domain.tenants.commands import RaiseRules
 from agent_orchestration.pipeline.due import command_for, due_until
+from tests.properties.budget_moves import BUDGETS
 from tests.properties.company_moves import COMPANY
 from tests.properties.move import (
     CAPABILITIES,
@@ -43,15 +44,11 @@ from tests.properties.move import (
     Make,
     Move,
     some_labels,
+    some_lease,
     some_levels,
+    some_task,
     some_team,
 )
-
-
-def _some(state: TenantState, move: Move) -> str:
-    """Mostly the id of a task that exists, unfinished ones first."""
-    known = sorted((not task.is_live(), task.id) for task in state.all(Task))
-    return known[move.task * 2 % len(known)][1] if known else move.task_id
 
 
 def _register(_state: TenantState, move: Move, _now: int) -> Command:
@@ -134,37 +131,26 @@ def _claim(_state: TenantState, move: Move, _now: int) -> Command:
 
 
 def _assign(state: TenantState, move: Move, _now: int) -> Command:
-    return AssignTask(task_id=_some(state, move), agent_id=move.agent_id)
-
-
-def _lease(state: TenantState, move: Move) -> tuple[str, str, int]:
-    """Task, agent and attempt: mostly those of a held task, sometimes stale or made up."""
-    held = [task for task in state.all(Task) if task.status in HELD and task.assignment]
-    if not held or move.number == 0:
-        return _some(state, move), move.agent_id, move.agent + 1
-    task = held[move.task % len(held)]
-    assert task.assignment is not None
-    attempt = max(task.attempt - (move.number == 1), 1)
-    return task.id, move.agent_id if move.number == 2 else task.assignment.agent_id, attempt
+    return AssignTask(task_id=some_task(state, move), agent_id=move.agent_id)
 
 
 def _start(state: TenantState, move: Move, _now: int) -> Command:
-    task, agent, attempt = _lease(state, move)
+    task, agent, attempt = some_lease(state, move)
     return StartTask(task_id=task, agent_id=agent, attempt=attempt)
 
 
 def _progress(state: TenantState, move: Move, _now: int) -> Command:
-    task, agent, attempt = _lease(state, move)
+    task, agent, attempt = some_lease(state, move)
     return ReportProgress(task_id=task, agent_id=agent, attempt=attempt, progress=move.json())
 
 
 def _complete(state: TenantState, move: Move, _now: int) -> Command:
-    task, agent, attempt = _lease(state, move)
+    task, agent, attempt = some_lease(state, move)
     return CompleteTask(task_id=task, agent_id=agent, attempt=attempt, result=move.json())
 
 
 def _fail(state: TenantState, move: Move, _now: int) -> Command:
-    task, agent, attempt = _lease(state, move)
+    task, agent, attempt = some_lease(state, move)
     return FailTask(
         task_id=task,
         agent_id=agent,
@@ -181,16 +167,18 @@ def _raise_rules(_state: TenantState, move: Move, _now: int) -> Command:
 
 
 def _cancel(state: TenantState, move: Move, _now: int) -> Command:
-    return CancelTask(task_id=_some(state, move), reason=move.line() if move.number % 2 else None)
+    return CancelTask(
+        task_id=some_task(state, move), reason=move.line() if move.number % 2 else None
+    )
 
 
 def _expire_lease(state: TenantState, move: Move, _now: int) -> Command:
-    task, _, attempt = _lease(state, move)
+    task, _, attempt = some_lease(state, move)
     return ExpireLease(task_id=task, attempt=attempt)
 
 
 def _release(state: TenantState, move: Move, _now: int) -> Command:
-    task_id = _some(state, move)
+    task_id = some_task(state, move)
     task = state.get(Task, task_id)
     return ReleaseTask(task_id=task_id, attempt=max(task.attempt if task else 0, 1))
 
@@ -222,11 +210,14 @@ MAKE: dict[str, Make] = {
     "due": _due,
     "raise rules": _raise_rules,
     **COMPANY,
+    **BUDGETS,
 }
 """Kind of move -> what makes its command."""
-OFTEN = ("create", "claim", "complete") * 5 + ("assign", "start", "fail", "cancel", "due") * 2
+OFTEN = ("create", "claim", "complete") * 5 + (
+    *("assign", "start", "fail", "cancel", "due", "reserve", "settle") * 2,
+)
 """The kinds that make a history go on."""
-HOLDERS = ("start", "progress", "complete", "fail", "expire lease")
+HOLDERS = ("start", "progress", "complete", "fail", "expire lease", "reserve")
 """The kinds that mean something where a task is held."""
 
 

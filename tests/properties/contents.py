@@ -8,6 +8,8 @@ from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Levels, Silence
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.index import OpenSpends
+from agent_orchestration.domain.budgets.model import Spend
 from agent_orchestration.domain.tasks.index import (
     Children,
     Dependents,
@@ -38,6 +40,7 @@ def index_contents(state: TenantState) -> dict[str, Any]:
         "work of teams": _plain(vars(state.index(TeamTasks))["_tasks"]),
         "versions": dict(vars(state.index(TemplateVersions))["_newest"]),
         "known agents": state.index(KnownAgents).ids(),
+        "open spends": _plain(vars(state.index(OpenSpends))["_open"]),
         "tasks due": _entries(state.index(TaskDeadlines).deadlines),
         "agents due": _entries(state.index(Silence).deadlines),
     }
@@ -123,6 +126,12 @@ def members(state: TenantState, team_id: str) -> dict[str, str]:
     """Agent -> role, in order of agent."""
     found = {a.id: m.role for a in state.all(Agent) for m in a.memberships if m.team_id == team_id}
     return dict(sorted(found.items()))
+
+
+def open_spends(state: TenantState, task_id: str) -> tuple[str, ...]:
+    """What is reserved for a task."""
+    its = [s.id for s in state.all(Spend) if s.task_id == task_id and s.status == "reserved"]
+    return tuple(sorted(its))
 
 
 def newest(state: TenantState, name: str) -> int:

@@ -3,6 +3,8 @@
 from agent_orchestration.core.messages import Event
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.events import SpendReserved
+from agent_orchestration.domain.budgets.model import Budget, Spend
 from agent_orchestration.domain.conversations.events import (
     ConversationClosed,
     ConversationOpened,
@@ -28,6 +30,7 @@ def check_laws(state: TenantState, event: Event) -> None:
     _teams(state)
     _conversations(state, event)
     _limits(state, event)
+    _budgets(state, event)
     for task in state.all(Task):
         assert not task.is_live() or can_go_on(state, task), task
 
@@ -138,6 +141,28 @@ def _limits(state: TenantState, event: Event) -> None:
         assert team is not None
         grows = isinstance(event, TeamFormed) or event.joined
         assert not grows or len(state.index(TeamMembers).of(team.id)) <= team.max_size
+
+
+def _budgets(state: TenantState, event: Event) -> None:
+    """Sums are exact, what is reserved is reserved by a holder, and no reservation exceeds a
+    budget. (What calls cost may.)"""
+    for spend in state.all(Spend):
+        assert spend.task_id is not None
+        assert spend.agent_id is not None
+        task = state.get(Task, spend.task_id)
+        assert task is not None
+        if spend.status == "reserved":
+            assert task.held_by(spend.agent_id)
+            assert task.attempt == spend.attempt
+    for budget in state.all(Budget):
+        its = [spend for spend in state.all(Spend) if budget.id in spend.budget_ids]
+        held = [spend.reserved_micros for spend in its if spend.status == "reserved"]
+        assert budget.spent_micros == sum(spend.cost_micros for spend in its)
+        assert budget.reserved_micros == sum(held)
+        tokens = sum(spend.prompt_tokens + spend.completion_tokens for spend in its)
+        assert budget.spent_tokens == tokens
+        if isinstance(event, SpendReserved) and budget.id in event.budget_ids:
+            assert budget.left_micros >= 0
 
 
 def can_go_on(state: TenantState, task: Task) -> bool:

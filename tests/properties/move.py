@@ -7,7 +7,7 @@ import msgspec
 
 from agent_orchestration.core.messages import Command, canonical
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.tasks.model import EdgePolicy, RetryPolicy
+from agent_orchestration.domain.tasks.model import HELD, EdgePolicy, RetryPolicy, Task
 from agent_orchestration.domain.teams.model import Team
 
 
@@ -81,3 +81,20 @@ def some_team(state: TenantState, move: Move) -> str:
     """Mostly the id of a team that exists."""
     known = sorted(team.id for team in state.all(Team))
     return known[move.task % len(known)] if known and move.number else move.team_id
+
+
+def some_task(state: TenantState, move: Move) -> str:
+    """Mostly the id of a task that exists, unfinished ones first."""
+    known = sorted((not task.is_live(), task.id) for task in state.all(Task))
+    return known[move.task * 2 % len(known)][1] if known else move.task_id
+
+
+def some_lease(state: TenantState, move: Move) -> tuple[str, str, int]:
+    """Task, agent and attempt: mostly those of a held task, sometimes stale or made up."""
+    held = [task for task in state.all(Task) if task.status in HELD and task.assignment]
+    if not held or move.number == 0:
+        return some_task(state, move), move.agent_id, move.agent + 1
+    task = held[move.task % len(held)]
+    assert task.assignment is not None
+    attempt = max(task.attempt - (move.number == 1), 1)
+    return task.id, move.agent_id if move.number == 2 else task.assignment.agent_id, attempt

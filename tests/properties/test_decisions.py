@@ -15,6 +15,7 @@ from agent_orchestration.core.messages import Command, CommandContext, Principal
 from agent_orchestration.core.state import TenantState, Touched
 from agent_orchestration.domain.agents.index import AgentsByCapability
 from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.budgets.index import OpenSpends
 from agent_orchestration.domain.tasks.index import Children, Dependents, ReadyTasks, TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.domain.teams.index import TeamMembers, TeamTasks
@@ -31,6 +32,7 @@ from tests.properties.contents import (
     members,
     newest,
     open_children,
+    open_spends,
     recomputed,
     unstaffed,
     waiting_for,
@@ -149,6 +151,7 @@ def test_indexes_answer_what_looking_at_everything_would(
     for task in state.all(Task):
         assert state.index(Dependents).of(task.id) == waiting_for(state, task.id)
         assert state.index(Children).of(task.id) == open_children(state, task.id)
+        assert state.index(OpenSpends).of(task.id) == open_spends(state, task.id)
     for team in state.all(Team):
         assert state.index(TeamMembers).of(team.id) == members(state, team.id)
         assert state.index(TeamTasks).of(team.id) == work_of(state, team.id)

@@ -18,7 +18,7 @@ from tests.properties.decide_log import BEGIN_WITH, digest_of
 from tests.properties.histories import KINDS, OPENING, History
 
 ROOT = Path(__file__).parents[2]
-MOVES = 100
+MOVES = 120
 RARE = sorted({*KINDS} - {"retire", "cancel", "cancel plan"})
 """What a random history has too little of."""
 TEXTS = ("plain", "ıİI", "é" + "e\u0301", "ß", "\u2028😀", "Zz", "zZ")

@@ -21,6 +21,7 @@ from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import GENESIS
 from agent_orchestration.domain import (
     agents,
+    budgets,
     capabilities,
     conversations,
     insight,
@@ -61,7 +62,18 @@ from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 from tests.e2e.check_log import check_folder, main
 
-MODULES = (agents, capabilities, templates, teams, tasks, plans, conversations, tenants, insight)
+MODULES = (
+    agents,
+    capabilities,
+    templates,
+    teams,
+    tasks,
+    plans,
+    conversations,
+    budgets,
+    tenants,
+    insight,
+)
 REGISTRY = Registry(module.MODULE for module in MODULES)
 TENANT = "default"
 SECOND = 1000

@@ -93,8 +93,9 @@ class Spend(Entity, kw_only=True):
     INDEXES = (Index("spend_at_index", ("at",)), Index("spend_status_index", ("status",)))
     LIVE = "n.status IN ['reserved', 'unconfirmed']"
 
-    task_id: str
-    agent_id: str
+    # Every spend has a task and an agent; a node by itself, without its relationships, has not.
+    task_id: str | None = None
+    agent_id: str | None = None
     team_id: str | None = None
     budget_ids: tuple[str, ...] = ()
     attempt: int
