@@ -40,6 +40,9 @@ PYTHON = {"names": ["python"], "levels": {"python": 0.5}}
 SQL = {"names": ["sql"], "levels": {"sql": 0.0}}
 SAY = {"conversation_id": "talk"}
 LARGEST = 2**63 - 1
+FIRST = {"task_id": "first", "agent_id": "ada", "attempt": 1}
+HELD = {"task_id": "plan.a", "agent_id": "ada", "attempt": 1}
+TOKENS = {"prompt_tokens": 5, "completion_tokens": 2, "cached_tokens": 1, "milliseconds": 9}
 PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
 
 
@@ -110,6 +113,15 @@ async def fill(platform: Platform) -> None:
         ("send_message", {**SAY, "text": "Thanks.", "to": "ada", "data": [1]}),
         ("open_conversation", {"id": "team-talk", "topic": "T", "team_id": "crew"}),
         ("close_conversation", {"conversation_id": "team-talk"}),
+        ("set_budget", {"limit_micros": 100}),
+        ("set_budget", {"limit_micros": 200, "team_id": "crew", "on_exceeded": "ask"}),
+        ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
+        ("set_budget", {"limit_micros": 400, "task_id": "plan"}),
+        ("reserve_spend", {**FIRST, "id": "s1", "model": "m-1", "amount_micros": 10}),
+        ("reserve_spend", {**HELD, "id": "s2", "model": "m-1", "amount_micros": 30}),
+        ("reserve_spend", {**HELD, "id": "s3", "model": "m-2", "amount_micros": 20}),
+        ("settle_spend", {"spend_id": "s1", "agent_id": "ada", "cost_micros": 7, **TOKENS}),
+        ("settle_spend", {"spend_id": "s2", "agent_id": "ada", "cost_micros": 33, **TOKENS}),
     )
     for tool, given in calls:
         await platform.call(tool, given, CALLER)
@@ -181,6 +193,34 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("messages", {**SAY, "after": 3}, "number", []),
         ("messages", {**SAY, "after": LARGEST, "limit": 1000}, "number", []),
         ("messages", {"conversation_id": "team-talk"}, "number", []),
+        ("budgets", {}, "id", ["agent:ada", "task:plan", "team:crew", "tenant"]),
+        ("budgets", {"after_id": "task:plan", "limit": 1}, "team_id", ["crew"]),
+        ("budgets", {"scope": "task"}, "task_id", ["plan"]),
+        ("budgets", {"budget_id": "tenant"}, "spent_micros", [40]),
+        ("budgets", {"budget_id": "tenant"}, "reserved_micros", [20]),
+        ("budgets", {"budget_id": "tenant"}, "left_micros", [40]),
+        ("budgets", {"budget_id": "tenant"}, "spent_tokens", [14]),
+        ("budgets", {"scope": "team"}, "left_micros", [147]),
+        ("budgets", {"scope": "agent"}, "agent_id", ["ada"]),
+        ("spends", {}, "status", ["settled", "settled", "reserved"]),
+        ("spends", {"status": "reserved"}, "id", ["s3"]),
+        ("spends", {"task_id": "plan", "after_id": "s2"}, "id", ["s3"]),
+        ("usage_by_task", {}, "id", ["plan.a", "first"]),
+        ("usage_by_task", {}, "cost_micros", [33, 7]),
+        ("usage_by_task", {}, "overrun_micros", [3, 0]),
+        ("usage_by_task", {}, "reserved_micros", [20, 0]),
+        ("usage_by_task", {"task_id": "plan"}, "calls", [2]),
+        ("usage_by_task", {"limit": 1}, "prompt_tokens", [5]),
+        ("usage_by_agent", {}, "cost_micros", [40]),
+        ("usage_by_agent", {}, "id", ["ada"]),
+        ("usage_by_team", {}, "id", ["crew"]),
+        ("usage_by_team", {}, "cost_micros", [33]),
+        ("usage_by_model", {}, "model", ["m-1", "m-2"]),
+        ("usage_by_model", {"task_id": "plan"}, "cost_micros", [33, 0]),
+        ("usage_by_model", {"since": "2023-11-14T22:13:20Z"}, "calls", [2, 1]),
+        ("usage_by_model", {"since": "2023-11-14T22:13:20.001Z"}, "calls", []),
+        ("usage_by_model", {"until": "2023-11-14T22:13:20.001Z"}, "calls", [2, 1]),
+        ("usage_by_model", {"until": "2023-11-14T22:13:20Z"}, "calls", []),
         ("first_event_since", {"since": "2023-11-14T22:13:20Z"}, "seq", [1]),
         ("first_event_since", {"since": "2023-11-14T22:13:20.001Z"}, "seq", []),
     ],

@@ -33,6 +33,10 @@ VALID: dict[str, dict[str, Any]] = {
     "open_conversation": {"topic": "T", "text": "x"},
     "send_message": {"conversation_id": "talk", "text": "x"},
     "close_conversation": {"conversation_id": "talk"},
+    "set_budget": {"limit_micros": 5},
+    "reserve_spend": {**HELD, "id": "new", "model": "m", "amount_micros": 1},
+    "settle_spend": {"spend_id": "call", "agent_id": "busy", "cost_micros": 1},
+    "release_spend": {"spend_id": "call", "agent_id": "busy"},
 }
 
 
@@ -53,6 +57,7 @@ _LINE: list[Any] = ["", "a\x00b", "a\x1fb", "a\nb", "a\x7f", "x" * 501, *_OTHER_
 _TEXT: list[Any] = ["a\x00b", "a\x08b", "x" * 10_001, *_OTHER_TYPES]
 _NUMBER: list[Any] = [-1, 2**63, 10**400, 1e308, "many", "", True, [], {}]
 _COUNT: list[Any] = [0, 0.5, *_NUMBER]
+_AMOUNT: list[Any] = [0.5, 10**15 + 1, *_NUMBER]
 _DURATION: list[Any] = [86_401, *_COUNT]
 _FLAG: list[Any] = ["perhaps", 2, -1, 0.5, [], {}]
 _JSON: list[Any] = [
@@ -105,9 +110,10 @@ _VERSION: list[Any] = [1_000_001, *_COUNT]
 
 
 BAD: dict[str, list[Any]] = {
-    **dict.fromkeys(("id", "agent_id", "task_id", "team_id"), _IDS),
+    **dict.fromkeys(("id", "agent_id", "task_id", "team_id", "spend_id"), _IDS),
     **{key: ["absent", *_IDS] for key in ("conversation_id", "to")},
-    **dict.fromkeys(("name", "title", "category", "reason", "error_type", "goal", "topic"), _LINE),
+    **dict.fromkeys(("name", "title", "category", "reason", "error_type"), _LINE),
+    **dict.fromkeys(("goal", "topic", "model"), _LINE),
     **dict.fromkeys(("members", "add"), _MEMBERS),
     "remove": [*_ITEMS, ["a/b"], [""], [f"a{number}" for number in range(1001)]],
     **{key: [1001, *_COUNT] for key in ("min_size", "max_size")},
@@ -126,6 +132,10 @@ BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
     **dict.fromkeys(("start", "force", "draining", "retryable"), _FLAG),
+    **dict.fromkeys(("limit_micros", "amount_micros", "cost_micros", "milliseconds"), _AMOUNT),
+    **dict.fromkeys(("prompt_tokens", "completion_tokens"), _AMOUNT),
+    "cached_tokens": [1, *_AMOUNT],
+    "on_exceeded": ["wait", "", 5, True, []],
     "labels": _LABELS,
     **dict.fromkeys(("payload", "progress", "result", "settings", "data"), _JSON),
     "kind": ["robot", "", 5, True, []],

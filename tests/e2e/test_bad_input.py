@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         checked_log(started.folder)
 
 
+CALL = {**HELD, "model": "m", "amount_micros": 100}
 TEMPLATE = VALID["define_template"]
 SAY = VALID["send_message"]
 CONVERSATION = "conversation_id"
@@ -50,6 +51,8 @@ PREPARATION: list[tuple[str, dict[str, Any]]] = [
     ),
     ("assign_task", {"task_id": "running", "agent_id": "busy"}),
     ("start_task", HELD),
+    ("reserve_spend", {**CALL, "id": "call", "amount_micros": 1}),
+    ("set_budget", {"limit_micros": 99, "task_id": "running"}),
     ("assign_task", {"task_id": "completed", "agent_id": "patient"}),
     ("start_task", {"task_id": "completed", "agent_id": "patient", "attempt": 1}),
     ("complete_task", {"task_id": "completed", "agent_id": "patient", "attempt": 1}),
@@ -145,6 +148,12 @@ async def mcp_problem(client: Client[Any], tool: str, arguments: Any, blamed: st
         ("assign_task", {"task_id": "ready", "agent_id": "draining"}, "agent_draining", "agent_id"),
         ("assign_task", {"task_id": "running", "agent_id": "idle"}, "wrong_status", "task_id"),
         ("cancel_task", {"task_id": "completed"}, "wrong_status", "task_id"),
+        ("reserve_spend", {**CALL, "id": "call"}, "already_exists", "id"),
+        ("reserve_spend", {**CALL, "id": "next"}, "budget_exceeded", "amount_micros"),
+        ("reserve_spend", {**CALL, "id": "next", "attempt": 2}, "fenced", "attempt"),
+        ("release_spend", {"spend_id": "call", "agent_id": "idle"}, "not_your_spend", "agent_id"),
+        ("release_spend", {"spend_id": "absent", "agent_id": "busy"}, "unknown_spend", "spend_id"),
+        ("set_budget", {"limit_micros": 5, "team_id": "absent"}, "unknown_team", "team_id"),
         ("cancel_task", {"task_id": "default"}, "unknown_task", "task_id"),
         ("claim_task", {"agent_id": "absent"}, "unknown_agent", "agent_id"),
         ("claim_task", {"agent_id": "retired", "wait_seconds": 50}, "agent_retired", "agent_id"),

@@ -88,9 +88,15 @@ def test_examples_in_descriptions_are_accepted(tool: Tool) -> None:
 # --- example calls -------------------------------------------------------------------------------
 
 
-READY, ASSIGNED, RUNNING = range(3)
+READY, ASSIGNED, RUNNING, RESERVED = range(4)
 NEEDED = Counter(
-    start_task=ASSIGNED, report_progress=RUNNING, complete_task=RUNNING, fail_task=RUNNING
+    start_task=ASSIGNED,
+    report_progress=RUNNING,
+    complete_task=RUNNING,
+    fail_task=RUNNING,
+    reserve_spend=ASSIGNED,
+    settle_spend=RESERVED,
+    release_spend=RESERVED,
 )
 
 
@@ -118,6 +124,9 @@ async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) 
             await call(client, "assign_task", task_id="task-1", agent_id="agent-1")
         if NEEDED[tool.name] >= RUNNING:
             await call(client, "start_task", task_id="task-1", agent_id="agent-1", attempt=1)
+        if NEEDED[tool.name] >= RESERVED:
+            reserve = sample_arguments(REGISTRY.tools["reserve_spend"])
+            await call(client, "reserve_spend", **{**reserve, "id": "spend-1"})
         answer = await call(client, tool.name, **sample_arguments(tool))
         check_against(tool.output_schema, answer)
 
