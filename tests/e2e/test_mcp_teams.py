@@ -1,6 +1,5 @@
 """Teams and plans over MCP: one client plans, another one works it off; and the largest plan."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -11,14 +10,11 @@ from typing import Any
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp_types import TextContent, TextResourceContents
 
+from tests.e2e.mcp_caller import Caller
 from tests.e2e.server_process import (
     ERAS,
-    Refused,
     Server,
-    call,
-    check_against,
     checked_log,
     post,
     running,
@@ -36,41 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("teams")) as started:
         yield started
         checked_log(started.folder)
-
-
-class Caller:
-    """A client whose answers are held against the schemas that the server lists."""
-
-    def __init__(self, client: Client[Any], prefix: str) -> None:
-        self._client = client
-        self._schemas: dict[str, Any] = {}
-        self._prefix = prefix
-
-    def named(self, name: str) -> str:
-        return f"{self._prefix}-{name}"
-
-    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        if not self._schemas:
-            listed = await self._client.list_tools()
-            self._schemas = {one.name: one.output_schema for one in listed}
-        answer = await call(self._client, tool, **arguments)
-        check_against(self._schemas[tool], answer)
-        return answer
-
-    async def refused(self, tool: str, **arguments: Any) -> Refused:
-        with pytest.raises(Refused) as caught:
-            await call(self._client, tool, **arguments)
-        return caught.value
-
-    async def resource(self, uri: str) -> dict[str, Any]:
-        [content] = await self._client.read_resource(uri)
-        assert isinstance(content, TextResourceContents)
-        return json.loads(content.text)
-
-    async def prompt(self, name: str, **arguments: str) -> str:
-        [message] = (await self._client.get_prompt(name, arguments)).messages
-        assert isinstance(message.content, TextContent)
-        return message.content.text
 
 
 async def clients(stack: AsyncExitStack, server: Server, era: str) -> tuple[Caller, Caller]:

@@ -79,8 +79,12 @@ class Office:
                 names = sorted(self.limits)
                 name = names[action.agent % len(names)]
                 kind, _, whose = name.partition(":")
-                limits = {f"{kind}_id": whose} if whose else {}
-                self._set(name, SetBudget(limit_micros=action.micros * 20, **limits), action.again)
+                command = SetBudget(
+                    limit_micros=action.micros * 20,
+                    agent_id=whose if kind == "agent" else None,
+                    task_id=whose if kind == "task" else None,
+                )
+                self._set(name, command, action.again)
             case "crash":
                 self._crash(action)
             case _:
