@@ -6,21 +6,15 @@
 import json
 from typing import Any
 
+from tests.e2e.log_budgets import Spending
 from tests.e2e.log_conversations import Conversations
-from tests.e2e.log_entities import (
-    Agent,
-    Record,
-    Task,
-    in_a_circle,
-    skills,
-    task_of,
-)
+from tests.e2e.log_entities import Agent, Record, Task, in_a_circle, skills, task_of
 
 ENDED_BADLY = ("failed", "cancelled")
 FINISHED = ("completed", *ENDED_BADLY)
 
 
-class Tenant(Conversations):
+class Tenant(Conversations, Spending):
     """One tenant's history, followed event by event."""
 
     def __init__(self, name: str, commands: dict[tuple[int, int], Record]) -> None:
@@ -51,6 +45,7 @@ class Tenant(Conversations):
             "TeamDisbanded": self._team_disbanded,
             "PlanSubmitted": self._plan_submitted,
             "RulesRaised": self._rules_raised,
+            **self.spending_steps(),
         }
 
     def follow(self, record: Record) -> None:
@@ -141,7 +136,7 @@ class Tenant(Conversations):
         running = type_ == "TaskClaimed" and event["started"]
         task.status = "running" if running else "assigned"
 
-    def _holding(self, type_: str, event: dict[str, Any]) -> Task:
+    def holding(self, type_: str, event: dict[str, Any]) -> Task:
         """The task that the event's agent must hold under the event's attempt."""
         task = self.tasks[event["task_id"]]
         said = (event["agent_id"], event["attempt"])
@@ -156,17 +151,18 @@ class Tenant(Conversations):
         if task.holder is not None:
             self.agents[task.holder].holds.discard(task_id)
         task.holder, task.status, task.retry_at = None, status, None
+        self.attempt_ended(task_id)
 
     def _task_reported(self, type_: str, event: dict[str, Any]) -> None:
-        task = self._holding(type_, event)
+        task = self.holding(type_, event)
         task.status, task.lease_until = "running", event["lease_until"]
 
     def _task_completed(self, type_: str, event: dict[str, Any]) -> None:
-        self._holding(type_, event)
+        self.holding(type_, event)
         self._end(event["task_id"], "completed")
 
     def _task_failed(self, type_: str, event: dict[str, Any]) -> None:
-        task = self._holding(type_, event)
+        task = self.holding(type_, event)
         if event["retry_at"] is None:
             self._end(event["task_id"], "failed")
             return
@@ -179,7 +175,7 @@ class Tenant(Conversations):
         task.retry_at = event["retry_at"] if later else None
 
     def _lease_expired(self, type_: str, event: dict[str, Any]) -> None:
-        task = self._holding(type_, event)
+        task = self.holding(type_, event)
         if self.at < task.lease_until:
             detail = f"task {event['task_id']} at {self.at}, lease until {task.lease_until}"
             self.wrong("leases last", detail)

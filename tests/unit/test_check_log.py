@@ -3,6 +3,7 @@
 A history is decided by the real rules, changed in one place, written to a log, and checked.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ from agent_orchestration.domain import (
 )
 from agent_orchestration.domain.agents.commands import DrainAgent, RegisterAgent, RetireAgent
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.budgets.commands import SetBudget
 from agent_orchestration.domain.conversations.commands import (
     CloseConversation,
     OpenConversation,
@@ -61,6 +63,7 @@ from agent_orchestration.domain.tenants.commands import RaiseRules
 from agent_orchestration.pipeline.deciding import Asked, Decider
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, topics
 from tests.e2e.check_log import check_folder, main
+from tests.unit.examples import release, reserve, settle
 
 MODULES = (
     agents,
@@ -189,6 +192,30 @@ def talks() -> Story:
         (7, say("all", "two", 1)),
         (8, CloseConversation(conversation_id="all")),
         (9, DisbandTeam(team_id="crew")),
+    ]
+
+
+def budgeted() -> Story:
+    """A plan whose task spends: more than was reserved, nothing, and in an attempt that ends."""
+    spending = functools.partial(reserve, task_id="p.a", agent_id="one")
+    part = PlanTaskSpec(task_id="a")
+    return [
+        (0, RegisterAgent(agent_id="one", name="one", kind="function")),
+        (0, FormTeam(team_id="crew", goal="x", members=(MemberSpec("one"),))),
+        (0, SubmitPlan(plan_id="p", title="p", tasks=(part,), team_id="crew")),
+        (1, SetBudget(limit_micros=100)),
+        (1, SetBudget(limit_micros=90, task_id="p")),
+        (1, SetBudget(limit_micros=80, team_id="crew")),
+        (2, ClaimTask(agent_id="one", lease_seconds=10)),
+        (3, spending("s1", 40)),
+        (3, spending("s2", 40)),
+        (4, release("s2", agent_id="one")),
+        (5, settle("s1", 50, agent_id="one")),
+        (6, spending("s3", 30)),
+        (12, ExpireLease(task_id="p.a", attempt=1)),
+        (13, settle("s3", 20, agent_id="one")),
+        (14, ClaimTask(agent_id="one", lease_seconds=10)),
+        (15, spending("s4", 10, attempt=2)),
     ]
 
 
@@ -479,6 +506,34 @@ async def test_a_promise_about_the_rules_that_is_broken_is_found(
     tmp_path: Path, change: Change, rule: str
 ) -> None:
     assert rule in rules(await write(tmp_path, change, upgraded()))
+
+
+async def test_a_history_within_its_budgets_has_no_violations(tmp_path: Path) -> None:
+    summary = await write(tmp_path, unchanged, budgeted())
+    assert summary["violations"] == []
+    assert summary["events"]["SpendReserved"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (edited("SpendReserved", amount_micros=41), "limits hold"),
+        (edited("BudgetSet", "crew", limit_micros=79), "limits hold"),
+        (without("SpendReleased"), "limits hold"),
+        (edited("SpendSettled", cost_micros=51, overrun_micros=11), "limits hold"),
+        (edited("SpendSettled", overrun_micros=0), "overruns are told"),
+        (edited("SpendReserved", budget_ids=["task:p", "tenant"]), "charged at every level"),
+        (edited("SpendReserved", attempt=2), "fencing"),
+        (moved("SpendSettled", "", "SpendReserved", "p.a"), "unknown id or field"),
+        (repeated("SpendReserved", **NEW), "ids are unique"),
+        (repeated("SpendSettled", **NEW), "finished is final"),
+        (edited("BudgetSet", "crew", team_id="other"), "one budget for one thing"),
+    ],
+)
+async def test_a_promise_about_money_that_is_broken_is_found(
+    tmp_path: Path, change: Change, rule: str
+) -> None:
+    assert rule in rules(await write(tmp_path, change, budgeted()))
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
