@@ -115,13 +115,14 @@ async def fill(platform: Platform) -> None:
         ("close_conversation", {"conversation_id": "team-talk"}),
         ("set_budget", {"limit_micros": 100}),
         ("set_budget", {"limit_micros": 200, "team_id": "crew", "on_exceeded": "ask"}),
-        ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
         ("set_budget", {"limit_micros": 400, "task_id": "plan"}),
         ("reserve_spend", {**FIRST, "id": "s1", "model": "m-1", "amount_micros": 10}),
         ("reserve_spend", {**HELD, "id": "s2", "model": "m-1", "amount_micros": 30}),
         ("reserve_spend", {**HELD, "id": "s3", "model": "m-2", "amount_micros": 20}),
         ("settle_spend", {"spend_id": "s1", "agent_id": "ada", "cost_micros": 7, **TOKENS}),
         ("settle_spend", {"spend_id": "s2", "agent_id": "ada", "cost_micros": 33, **TOKENS}),
+        # The last one waits for the graph.
+        ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
     )
     for tool, given in calls:
         await platform.call(tool, given, CALLER)
