@@ -138,6 +138,7 @@ async def test_every_named_question_can_be_asked_over_mcp(name: str, tmp_path: P
         "names": ["python"],
         "levels": {"python": 0.5},
         "since": "2026-01-31T12:00:00Z",
+        "until": "2026-02-28T12:00:00Z",
     }
     query = REGISTRY.queries[name]
     required = [one for one, default in query.parameters.items() if default is REQUIRED]

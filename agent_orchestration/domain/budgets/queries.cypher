@@ -22,7 +22,7 @@ ORDER BY id LIMIT $limit
 
 // usage_by_task: What calls for each task cost and used, the dearest first, in a range of time.
 MATCH (s:Spend {tenant: $tenant})-[:SPENT_ON]->(t:Task)
-WHERE ($since IS NULL OR s.at >= $since) AND ($until IS NULL OR s.at < $until)
+WHERE s.at >= $since AND s.at < $until
   AND ($task_id IS NULL OR t.id = $task_id OR EXISTS { (t)-[:SUBTASK_OF]->(:Task {id: $task_id}) })
 RETURN t.id AS id, count(s) AS calls, sum(s.cost_micros) AS cost_micros, sum(s.overrun_micros) AS overrun_micros,
        sum(CASE s.status WHEN 'reserved' THEN s.reserved_micros ELSE 0 END) AS reserved_micros,
@@ -33,7 +33,7 @@ ORDER BY cost_micros DESC, id LIMIT $limit
 
 // usage_by_agent: What calls by each agent cost and used, the dearest first, in a range of time.
 MATCH (s:Spend {tenant: $tenant})-[:SPENT_ON]->(t:Task), (s)-[:SPENT_BY]->(a:Agent)
-WHERE ($since IS NULL OR s.at >= $since) AND ($until IS NULL OR s.at < $until)
+WHERE s.at >= $since AND s.at < $until
   AND ($task_id IS NULL OR t.id = $task_id OR EXISTS { (t)-[:SUBTASK_OF]->(:Task {id: $task_id}) })
 RETURN a.id AS id, count(s) AS calls, sum(s.cost_micros) AS cost_micros, sum(s.overrun_micros) AS overrun_micros,
        sum(CASE s.status WHEN 'reserved' THEN s.reserved_micros ELSE 0 END) AS reserved_micros,
@@ -45,7 +45,7 @@ ORDER BY cost_micros DESC, id LIMIT $limit
 // usage_by_team: What calls for the tasks of each team cost and used, the dearest first, in a range
 // of time; calls for tasks of no team are not among them.
 MATCH (s:Spend {tenant: $tenant})-[:SPENT_ON]->(t:Task), (s)-[:SPENT_FOR]->(m:Team)
-WHERE ($since IS NULL OR s.at >= $since) AND ($until IS NULL OR s.at < $until)
+WHERE s.at >= $since AND s.at < $until
   AND ($task_id IS NULL OR t.id = $task_id OR EXISTS { (t)-[:SUBTASK_OF]->(:Task {id: $task_id}) })
 RETURN m.id AS id, count(s) AS calls, sum(s.cost_micros) AS cost_micros, sum(s.overrun_micros) AS overrun_micros,
        sum(CASE s.status WHEN 'reserved' THEN s.reserved_micros ELSE 0 END) AS reserved_micros,
@@ -56,7 +56,7 @@ ORDER BY cost_micros DESC, id LIMIT $limit
 
 // usage_by_model: What calls of each model cost and used, the dearest first, in a range of time.
 MATCH (s:Spend {tenant: $tenant})-[:SPENT_ON]->(t:Task)
-WHERE ($since IS NULL OR s.at >= $since) AND ($until IS NULL OR s.at < $until)
+WHERE s.at >= $since AND s.at < $until
   AND ($task_id IS NULL OR t.id = $task_id OR EXISTS { (t)-[:SUBTASK_OF]->(:Task {id: $task_id}) })
 RETURN s.model AS model, count(s) AS calls, sum(s.cost_micros) AS cost_micros, sum(s.overrun_micros) AS overrun_micros,
        sum(CASE s.status WHEN 'reserved' THEN s.reserved_micros ELSE 0 END) AS reserved_micros,

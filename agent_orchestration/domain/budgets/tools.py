@@ -1,5 +1,6 @@
 """Tools about budgets and what is spent. Money in micros, millionths of the currency."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -31,6 +32,8 @@ from agent_orchestration.domain.budgets.views import (
     UsageView,
 )
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+"""What a range of time is where the caller names no end of it."""
 SpendId = Annotated[Id, Field(description="the `id` given to reserve_spend")]
 Holder = Annotated[Id, Field(description="the agent that makes the call")]
 TokenCount = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
@@ -196,8 +199,13 @@ async def get_usage(
 ) -> Usage:
     """What calls to models cost, and how many tokens they used, with or without budgets: by task,
     agent, team or model, the dearest first."""
+    first, last = EVER
     rows = await gateway.ask(
-        f"usage_by_{by}", task_id=task_id, since=since, until=until, limit=limit + 1
+        f"usage_by_{by}",
+        task_id=task_id,
+        since=since or first,
+        until=until or last,
+        limit=limit + 1,
     )
     return Usage(
         usage=[_usage(row) for row in rows[:limit]],
