@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agent_orchestration.core.dispatch import ToolCaller
     from agent_orchestration.workers.held import HeldTask
     from agent_orchestration.workers.hosting import HostedAgent
+    from agent_orchestration.workers.llm_tools import Toolbox
+    from agent_orchestration.workers.prices import PriceList
     from agent_orchestration.workers.worker import Change
 
 
@@ -40,6 +42,9 @@ FunctionsOption = Annotated[
 ]
 ServersOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="MCP servers whose tools models may call.")
+]
+PricesOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What models cost, in place of our list.")
 ]
 McpOption = Annotated[
     str | None, typer.Option(metavar="URL", help="Reach the platform over MCP there.")
@@ -60,6 +65,7 @@ def worker(
     agent: AgentOption = None,
     functions: FunctionsOption = None,
     mcp_servers: ServersOption = None,
+    prices: PricesOption = None,
     mcp: McpOption = None,
     grace_seconds: GraceOption = 25.0,
     as_json: JsonOption = False,
@@ -83,7 +89,14 @@ def worker(
             if module is not None:
                 agents = _functions(module, ids)
             else:
-                made = _by_model(dispatcher, loaded, template, ids, functions, mcp_servers)
+                made = _by_model(
+                    dispatcher,
+                    loaded,
+                    template,
+                    ids,
+                    toolbox=_toolbox(functions, mcp_servers),
+                    prices=_prices(loaded, prices),
+                )
                 agents = await stack.enter_async_context(made)
             await _host(dispatcher, agents, grace_seconds, as_json=as_json)
 
@@ -99,22 +112,39 @@ def _functions(module: str, ids: Sequence[str]) -> "Sequence[HostedAgent]":
     return agents_of(module, ids)
 
 
+def _toolbox(functions: str | None, servers: Path | None) -> "Toolbox":
+    from agent_orchestration.app import REGISTRY  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.workers.found import functions_of, servers_of  # noqa: PLC0415
+    from agent_orchestration.workers.llm_tools import Toolbox  # noqa: PLC0415
+
+    return Toolbox(REGISTRY, functions_of(functions) if functions else (), servers_of(servers))
+
+
+def _prices(config: "Config", file: Path | None) -> "PriceList":
+    """Our list is of what is known to cost money; a service of one's own costs nothing unless a
+    list says so."""
+    from agent_orchestration.workers.prices import PriceList, read_prices  # noqa: PLC0415
+
+    if file is None and config.openai.base_url is not None:
+        return PriceList(version="own service", models={}, unknown=0)
+    return read_prices(file)
+
+
 @contextlib.asynccontextmanager
 async def _by_model(
     dispatcher: "ToolCaller",
     config: "Config",
     template: str | None,
     ids: Sequence[str],
-    functions: str | None,
-    servers: Path | None,
+    *,
+    toolbox: "Toolbox",
+    prices: "PriceList",
 ) -> "AsyncGenerator[Sequence[HostedAgent]]":
-    from agent_orchestration.app import REGISTRY  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.backends.llm.openai import OpenAIChatModel  # noqa: PLC0415
-    from agent_orchestration.workers.found import functions_of, servers_of  # noqa: PLC0415
-    from agent_orchestration.workers.llm_tools import Toolbox  # noqa: PLC0415
+    from agent_orchestration.backends.llm.openai import (  # noqa: PLC0415 (start-up time)
+        OpenAIChatModel,
+    )
     from agent_orchestration.workers.template_agent import template_agent  # noqa: PLC0415
 
-    toolbox = Toolbox(REGISTRY, functions_of(functions) if functions else (), servers_of(servers))
     model = OpenAIChatModel(config.openai)
     try:
         await toolbox.start()
@@ -126,6 +156,7 @@ async def _by_model(
                 model=model,
                 default_model=config.openai.default_model,
                 toolbox=toolbox,
+                prices=prices,
             )
             for agent_id in ids or filter(None, [template])
         ]

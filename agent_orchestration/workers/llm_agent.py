@@ -5,12 +5,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from agent_orchestration.backends.llm import BEGIN_ANEW, ChatModel
+from agent_orchestration.backends.llm import BEGIN_ANEW, ChatAnswer, ChatModel
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.llm_settings import LlmSettings
 from agent_orchestration.workers.llm_talk import Talk, text_of
 from agent_orchestration.workers.llm_tools import CallableTool, ToolFailed, parsed_arguments
+from agent_orchestration.workers.paying import Purse, most_micros
 from agent_orchestration.workers.result_schema import check_schema, misfit
 
 RESULT_SCHEMA = "result_schema"
@@ -28,9 +29,10 @@ class LlmAgent:
     """The handler of a `Worker` for agents of kind `llm`.
 
     A task fails for good with the error type `too_many_turns`, `too_many_tokens`,
-    `invalid_result`, `answer_cut_off` or `conversation_too_long`, and as the model's service says
-    where that fails (see `ChatModel`). What it does is in the task's progress: the messages so far,
-    and what they cost; a later attempt goes on with them.
+    `invalid_result`, `answer_cut_off`, `conversation_too_long` or `unknown_price`, as a budget says
+    with `budget_exceeded`, and as the model's service says where that fails (see `ChatModel`). What
+    it does is in the task's progress: the messages so far, and what they cost; a later attempt goes
+    on with them.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class LlmAgent:
         settings: LlmSettings,
         tools: Mapping[str, CallableTool],
         default_model: str,
+        purse: Purse,
     ) -> None:
         self._model = model
+        self._purse = purse
         self._settings = settings
         self._limits = settings.limits
         self._tools = tools
@@ -64,7 +68,7 @@ class LlmAgent:
                     talk.messages.append(await self._called(task, call))
                     await talk.keep()
             else:
-                await self._ask(talk, schema)
+                await self._ask(task, talk, schema)
             await talk.keep()
 
     def _schema(self, task: HeldTask) -> dict[str, Any] | None:
@@ -96,22 +100,28 @@ class LlmAgent:
             {"role": "user", "content": "\n\n".join(parts)},
         ]
 
-    async def _ask(self, talk: Talk, schema: Any) -> None:
+    async def _ask(self, task: HeldTask, talk: Talk, schema: Any) -> None:
         if talk.calls >= self._limits.turns:
             _refuse("too_many_turns", f"no result after {talk.calls} calls of the model")
         if talk.tokens >= self._limits.tokens:
             _refuse("too_many_tokens", f"no result after {talk.tokens} tokens")
+        longest = min(self._limits.answer_tokens, self._limits.tokens - talk.tokens)
+        most = most_micros(self._purse.price(self._name), talk.messages, self._specs, longest)
         said = _Said()
-        streaming = asyncio.create_task(said.stream(talk))
-        try:
-            answer = await self._model.chat(
+
+        async def ask() -> ChatAnswer:
+            return await self._model.chat(
                 talk.messages,
                 model=self._name,
                 tools=self._specs,
                 schema=schema,
-                max_tokens=self._limits.tokens - talk.tokens,
+                max_tokens=longest,
                 on_text=said.hear,
             )
+
+        streaming = asyncio.create_task(said.stream(talk))
+        try:
+            answer = await self._purse.paid(task, self._name, talk.calls, most, ask)
         finally:
             streaming.cancel()
             await asyncio.wait((streaming,))

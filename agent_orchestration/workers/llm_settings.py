@@ -13,11 +13,13 @@ ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_*-]{1,64}(?!\n)$")]
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ends a task whose model does not: calls of the model, answers that do not fit and are
-    sent back, tokens of all calls together, characters of what a tool answered that it is shown."""
+    sent back, tokens of all calls together and of each answer, characters of what a tool answered
+    that it is shown."""
 
     turns: Annotated[int, Meta(ge=1, le=1000)] = 20
     repairs: Annotated[int, Meta(ge=0, le=100)] = 3
-    tokens: Annotated[int, Meta(ge=1)] = 200_000
+    tokens: Annotated[int, Meta(ge=1, le=100_000_000)] = 200_000
+    answer_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] = 8192
     tool_characters: Annotated[int, Meta(ge=100, le=200_000)] = 20_000
 
 

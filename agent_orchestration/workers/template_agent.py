@@ -15,6 +15,8 @@ from agent_orchestration.workers.held import HeldTask
 from agent_orchestration.workers.llm_agent import LlmAgent
 from agent_orchestration.workers.llm_settings import read_settings
 from agent_orchestration.workers.llm_tools import Toolbox
+from agent_orchestration.workers.paying import Purse
+from agent_orchestration.workers.prices import PriceList
 
 
 class TemplateAgent:
@@ -43,6 +45,7 @@ async def template_agent(
     model: ChatModel,
     default_model: str,
     toolbox: Toolbox,
+    prices: PriceList,
     caller: Caller | None = None,
 ) -> TemplateAgent:
     """The agent `agent_id`, made from the newest version of `template` where it does not exist.
@@ -67,5 +70,7 @@ async def template_agent(
     found = (await calls("list_templates", template_id=version))["templates"][0]
     settings = read_settings(version, found.get("settings"))
     own = msgspec.structs.replace(caller, principal=Principal(agent_id, Role.AGENT.value, agent_id))
-    tools = toolbox.chosen(settings.tools, PatientCalls(dispatcher, own))
-    return TemplateAgent(view, LlmAgent(model, settings, tools, default_model))
+    own_calls = PatientCalls(dispatcher, own)
+    tools = toolbox.chosen(settings.tools, own_calls)
+    purse = Purse(own_calls, prices)
+    return TemplateAgent(view, LlmAgent(model, settings, tools, default_model, purse))

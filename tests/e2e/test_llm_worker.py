@@ -29,6 +29,10 @@ def step(number: int) -> str:
         file.write(f"{number}\\n")
     return f"did step {number}."
 '''
+PRICES = """
+version: "1"
+models: {gpt-4-turbo: {prompt: 1000000, cached: 1000000, completion: 1000000}}
+"""
 SETTINGS: dict[str, Any] = {
     "instructions": "Do the steps one after the other.",
     "tools": ["step", "get_task"],
@@ -58,6 +62,7 @@ class Place:
         self.data = ("--data", str(folder / "data"))
         self.stand_in = stand_in
         (folder / "tools.py").write_text(FUNCTIONS, "utf-8")
+        (folder / "prices.yaml").write_text(PRICES, "utf-8")
         self.call(
             "define_template", name="stepper", kind="llm", capabilities="[]", settings=SETTINGS
         )
@@ -81,6 +86,7 @@ class Place:
     def worker(self) -> Generator[subprocess.Popen[str]]:
         """A worker that is at work; killed at the end."""
         words = ("worker", "--template", "stepper", "--functions", "tools.py", "--json")
+        words = (*words, "--prices", "prices.yaml")
         variables = {"OPENAI_BASE_URL": f"{self.stand_in}/v1", "OPENAI_API_KEY": "secret-key"}
         with started(self.folder, *words, *self.data, more=variables) as process:
             assert process.stdout is not None
@@ -112,6 +118,12 @@ def test_a_task_is_carried_out_with_tools(place: Place) -> None:
     assert usage["calls"] == billed["answers"] == STEPS + 2
     assert usage["prompt_tokens"] == billed["prompt_tokens"]
     assert usage["completion_tokens"] == billed["completion_tokens"]
+    [spent] = place.call("get_usage", by="model")["usage"]
+    assert spent["calls"] == billed["answers"]
+    assert spent["prompt_tokens"] == billed["prompt_tokens"]
+    assert spent["completion_tokens"] == billed["completion_tokens"]
+    # A micro for each token, both ways.
+    assert spent["cost_micros"] == billed["prompt_tokens"] + billed["completion_tokens"]
     assert (place.folder / "steps.txt").read_text("utf-8").split() == list("12345")
     checked_log(place.folder)
     for file in (place.folder / "data").rglob("*"):
@@ -142,6 +154,18 @@ def test_a_killed_worker_repeats_nothing_that_was_kept(place: Place) -> None:
     checked_log(place.folder)
 
 
+def test_a_budget_ends_what_would_cost_more(place: Place) -> None:
+    place.call("set_budget", limit_micros=12_000, task_id="t")
+    with place.worker():
+        wait_for(lambda: place.task()["status"] == "failed", "the task to fail")
+    assert place.task()["error_type"] == "budget_exceeded"
+    [budget] = place.call("list_budgets")["budgets"]
+    assert 0 < budget["spent_micros"] <= 12_000
+    assert budget["reserved_micros"] == 0
+    billed = place.billed()
+    assert budget["spent_micros"] == billed["prompt_tokens"] + billed["completion_tokens"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -156,7 +180,8 @@ def test_what_cannot_work_is_refused(
     place: Place, words: tuple[str, ...], code: int, said: str
 ) -> None:
     place.call("register_agent", id="ada", name="Ada", kind="human", capabilities="[]")
-    for name, settings in (("other", {"tools": ["fly"]}), ("broken", {"tool": []})):
+    others: dict[str, Any] = {"other": {"tools": ["fly"]}, "broken": {"tool": []}}
+    for name, settings in others.items():
         place.call("define_template", name=name, kind="llm", capabilities="[]", settings=settings)
     done = run(place.folder, "worker", *words, *place.data)
     assert (done.returncode, done.stdout) == (code, "")

@@ -159,7 +159,7 @@ async def test_who_lost_a_task_stops_working_on_it(door: ToolCaller) -> None:
             error_type="worker_stopped",
         )
         second = await operator.until(
-            "t", lambda task: (task.get("progress") or {}).get("attempt") == 2
+            "t", lambda task: str(task.get("progress")).startswith("{'attempt': 2")
         )
         slow.go_on.set()
         await operator.until("t", lambda task: task["status"] == "completed")

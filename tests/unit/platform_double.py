@@ -52,6 +52,8 @@ class PlatformDouble:
         self.retired: set[str] = set()
         self.capabilities: dict[str, str] = {}
         self.completed: list[str] = []
+        #: Status and micros.
+        self.spends: dict[str, tuple[str, int]] = {}
         self.blobs: dict[str, bytes] = {}
         self.calls: Counter[str] = Counter()
         self.before: Fault = lambda _tool, _number: None
@@ -184,6 +186,19 @@ class PlatformDouble:
         self.completed.append(task_id)
         self._settle()
         return self._shown(task)
+
+    async def _reserve_spend(self, **spend: Any) -> Answer:
+        self._held(spend["task_id"], spend["agent_id"], spend["attempt"])
+        self.spends[spend["id"]] = ("reserved", spend["amount_micros"])
+        return {"spend_id": spend["id"]}
+
+    async def _settle_spend(self, spend_id: str, cost_micros: int, **_used: Any) -> Answer:
+        self.spends[spend_id] = ("settled", cost_micros)
+        return {"spend_id": spend_id}
+
+    async def _release_spend(self, spend_id: str, agent_id: str) -> Answer:
+        self.spends[spend_id] = ("released", 0)
+        return {"spend_id": spend_id}
 
     async def _report_progress(
         self, task_id: str, agent_id: str, attempt: int, progress: Any

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -36,14 +37,14 @@ class Hosted:
     def __init__(self, *agents: FunctionAgent[..., Any]) -> None:
         self.platform = PlatformDouble()
         self.host = Host(self.platform, agents)
+        self.capability = next(iter(agents[0].capabilities), None)
 
     async def done(self, payload: Any) -> DoubleTask:
         """The task with this payload after somebody has had it."""
-        capability = next(iter(self.host.agents[0].capabilities), None)
         task = DoubleTask(
             id="t",
             title="t",
-            requires={capability} if capability else set(),
+            requires={self.capability} if self.capability else set(),
             depends_on=[],
             labels=[],
             payload=payload,
@@ -157,11 +158,12 @@ async def test_what_cannot_be_called_by_name_is_refused_at_once() -> None:
 
     async def thread(task: ThreadTask) -> None: ...
 
-    for function, said in (
+    refused: list[tuple[Callable[..., Any], str]] = [
         (positional, "name each parameter"),
         (two, "leave out other"),
         (thread, "has to be a HeldTask"),
-    ):
+    ]
+    for function, said in refused:
         with pytest.raises(TypeError, match=said):
             agent()(function)
 

@@ -42,7 +42,7 @@ Recipient = Annotated[Id | None, Field(description="the agent that it is for (de
 Number = Annotated[int, Field(ge=1, le=2**31)]
 
 
-@tool(title="Open a conversation", role=Role.AGENT, toolsets=("converse", "worker"))
+@tool(title="Open a conversation", role=Role.AGENT, toolsets=("converse",))
 async def open_conversation(
     gateway: Gateway,
     topic: Annotated[Title, Field(description="what it is about, in one line")],
@@ -78,7 +78,7 @@ async def open_conversation(
     return ConversationAnswer(**fields)
 
 
-@tool(title="Send a message", role=Role.AGENT, toolsets=("converse", "worker"))
+@tool(title="Send a message", role=Role.AGENT, toolsets=("converse",))
 async def send_message(
     gateway: Gateway,
     conversation_id: ConversationId,
@@ -165,7 +165,7 @@ async def list_conversations(
     return Conversations(conversations=found, next_cursor=more, stale=rows.stale or None)
 
 
-@tool(title="List messages", role=Role.VIEWER, toolsets=("converse", "worker"), read_only=True)
+@tool(title="List messages", role=Role.VIEWER, toolsets=("converse",), read_only=True)
 async def list_messages(
     gateway: Gateway,
     conversation_id: ConversationId,

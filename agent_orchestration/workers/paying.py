@@ -1,0 +1,108 @@
+"""Calls of a language model within budgets: reserved before, settled after."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from agent_orchestration.backends.llm import ChatAnswer, ToolSpec
+from agent_orchestration.core.errors import Busy, Rejected
+from agent_orchestration.core.messages import canonical
+from agent_orchestration.workers.calls import PatientCalls
+from agent_orchestration.workers.held import HeldTask, TaskError
+from agent_orchestration.workers.prices import Price, PriceList
+
+LATER_SECONDS = 300.0
+"""When a task is tried again for which there is no money at the moment."""
+#: Errors of a model's service after which it is certain that nothing was billed.
+_NOT_BILLED = (Rejected, Busy)
+
+
+class Purse:
+    """Pays for what an agent asks of models. `calls` are the agent's own."""
+
+    def __init__(self, calls: PatientCalls, prices: PriceList) -> None:
+        self._calls = calls
+        self._prices = prices
+
+    async def paid(
+        self,
+        task: HeldTask,
+        model: str,
+        number: int,
+        most: int,
+        ask: Callable[[], Awaitable[ChatAnswer]],
+    ) -> ChatAnswer:
+        """The answer of `ask`, the attempt's call with this number, which costs as much as `most`
+        micros.
+
+        Raises `TaskError` where a budget does not allow it: `budget_exceeded`, and what the budget
+        says becomes of the task. Of a call that broke nobody knows whether it was billed: it stays
+        reserved, and counts in full when the attempt ends.
+        """
+        spend = {"agent_id": task.agent_id, "idempotency_key": _spend_id(task, number)}
+        spend_id = spend["idempotency_key"]
+        await self._reserve(task, model, spend_id, most)
+        try:
+            answer = await ask()
+        except _NOT_BILLED:
+            await self._calls("release_spend", spend_id=spend_id, **spend)
+            raise
+        usage = answer.usage
+        price = self._prices.of(model)
+        await self._calls(
+            "settle_spend",
+            spend_id=spend_id,
+            cost_micros=price.cost(
+                usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+            ),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            milliseconds=round(answer.seconds * 1000),
+            **spend,
+        )
+        return answer
+
+    def price(self, model: str) -> Price:
+        """What the model costs. Raises `TaskError` where nobody says."""
+        try:
+            return self._prices.of(model)
+        except Rejected as error:
+            raise TaskError(error.reason, error_type=error.code, retryable=False) from error
+
+    async def _reserve(self, task: HeldTask, model: str, spend_id: str, most: int) -> None:
+        try:
+            await self._calls(
+                "reserve_spend",
+                id=spend_id,
+                task_id=task.id,
+                agent_id=task.agent_id,
+                attempt=task.attempt,
+                model=model,
+                amount_micros=most,
+                idempotency_key=spend_id,
+            )
+        except Rejected as error:
+            if error.code != "budget_exceeded":
+                raise
+            again = error.details.get("on_exceeded") != "stop"
+            raise TaskError(
+                error.reason,
+                error_type=error.code,
+                retryable=again,
+                retry_after_seconds=LATER_SECONDS if again else None,
+            ) from error
+
+
+def most_micros(
+    price: Price, messages: Sequence[Any], tools: Sequence[ToolSpec], max_tokens: int
+) -> int:
+    """What a call costs at most. No token is shorter than a byte, so a request has no more tokens
+    than bytes."""
+    request = canonical([list(messages), [[t.name, t.description, t.parameters] for t in tools]])
+    return price.cost(len(request), max_tokens)
+
+
+def _spend_id(task: HeldTask, number: int) -> str:
+    name = f"{task.id}:{task.attempt}:{number}"
+    return f"call-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
