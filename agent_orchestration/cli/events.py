@@ -3,6 +3,7 @@
 import json
 import re
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from agent_orchestration.cli.text import cell, plain, print_json
 if TYPE_CHECKING:
     from agent_orchestration.repeating import SessionDispatcher
 
+Show = Callable[[dict[str, Any]], Awaitable[None] | None]
 #: What one call of the tool answers at most.
 PAGE = 200
 WAIT_SECONDS = 30.0
@@ -71,25 +73,44 @@ def tail(
     filters = {"type": kind, "task_id": task, "agent_id": agent}
     begin = None if since is None else _instant(since)
 
-    async def show(dispatcher: "SessionDispatcher") -> None:
+    async def work(dispatcher: "SessionDispatcher") -> None:
         history = _History(dispatcher, filters, begin)
+        show = print_json if as_json else _print
         if after is None and begin is None:
-            position, last = await history.last(lines)
-            for event in last:
-                _print(event, as_json)
-            if not follow:
-                return
+            await show_last(history, lines, show, follow=follow)
         else:
-            position = after or 0
-        while True:
-            found = await history.after(position, WAIT_SECONDS if follow else 0.0)
-            for event in found:
-                _print(event, as_json)
-            if not found and not follow:
-                return
-            position = found[-1]["seq"] if found else position
+            await _show_after(history, after or 0, show, follow=follow)
 
-    with_dispatcher(settings(config, data), show)
+    with_dispatcher(settings(config, data), work)
+
+
+def history_of(dispatcher: "SessionDispatcher", **filters: str) -> "_History":
+    """The events that pass the filters of `get_history`."""
+    return _History(dispatcher, filters, None)
+
+
+async def show_last(history: "_History", lines: int, show: Show, *, follow: bool) -> None:
+    """The last events; with `follow` also those to come, for ever."""
+    position, last = await history.last(lines)
+    await _show(last, show)
+    if follow:
+        await _show_after(history, position, show, follow=True)
+
+
+async def _show_after(history: "_History", position: int, show: Show, *, follow: bool) -> None:
+    while True:
+        found = await history.after(position, WAIT_SECONDS if follow else 0.0)
+        await _show(found, show)
+        if not found and not follow:
+            return
+        position = found[-1]["seq"] if found else position
+
+
+async def _show(found: Iterable[dict[str, Any]], show: Show) -> None:
+    for event in found:
+        waits = show(event)
+        if waits is not None:
+            await waits
 
 
 def _instant(text: str) -> str:
@@ -147,10 +168,7 @@ class _History:
         return await self._dispatcher.call(tool, arguments, Caller())
 
 
-def _print(event: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(event)
-        return
+def _print(event: dict[str, Any]) -> None:
     content = plain(json.dumps(event["data"], ensure_ascii=False))
     if len(content) > _LONGEST_DATA:
         content = content[: _LONGEST_DATA - 1] + "…"

@@ -9,6 +9,7 @@ import typer
 
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
+    agent_logs,
     archive,
     backup,
     call,
@@ -51,6 +52,7 @@ for module in (
     call,
     query,
     entities,
+    agent_logs,
     events,
     workflow,
     plan,

@@ -64,9 +64,7 @@ class LlmAgent:
                 except ValueError as error:
                     self._send_back(talk, error)
             elif waiting := talk.unanswered():
-                for call in waiting:
-                    talk.messages.append(await self._called(task, call))
-                    await talk.keep()
+                talk.messages.append(await self._called(task, waiting[0]))
             else:
                 await self._ask(task, talk, schema)
             await talk.keep()
