@@ -12,6 +12,7 @@ import mcp_types
 from fastmcp import Client
 
 from agent_orchestration.backends.llm import ToolSpec
+from agent_orchestration.core.dispatch import authorise
 from agent_orchestration.core.errors import PlatformError, Rejected
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Tool as RegisteredTool
@@ -65,17 +66,19 @@ class FunctionTool:
 
 
 class PlatformTool:
-    """A tool of the platform, called for the agent."""
+    """A tool of the platform, called for the agent and with its rights only: also over a connection
+    that has more, such as an operator's over MCP."""
 
     def __init__(self, tool: RegisteredTool, calls: PatientCalls) -> None:
         self.spec = ToolSpec(tool.name, tool.description, tool.input_schema)
-        self._takes_key = tool.takes_key
+        self._tool = tool
         self._calls = calls
 
     async def call(self, arguments: dict[str, Any], key: str) -> str:
         """See `CallableTool`."""
-        given = {**arguments, "idempotency_key": key} if self._takes_key else arguments
+        given = {**arguments, "idempotency_key": key} if self._tool.takes_key else arguments
         try:
+            authorise(self._tool, given, self._calls.caller)
             return text_of(await self._calls(self.spec.name, **given))
         except PlatformError as error:
             raise ToolFailed(f"{error.code}: {error.reason}") from error
