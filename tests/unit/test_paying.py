@@ -1,4 +1,4 @@
-"""Calls of a language model are paid: reserved before, settled after, and not made without money."""
+"""Calls of a language model are paid: reserved before, settled after, not made without money."""
 
 import asyncio
 
