@@ -177,24 +177,19 @@ def test_a_budget_ends_what_would_cost_more(place: Place) -> None:
     assert budget["spent_micros"] == billed["prompt_tokens"] + billed["completion_tokens"]
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
+def test_what_cannot_work_is_refused(place: Place) -> None:
+    place.call("register_agent", id="ada", name="Ada", kind="human", capabilities="[]")
+    others: dict[str, Any] = {"other": {"tools": ["fly"]}, "broken": {"tool": []}}
+    for name, settings in others.items():
+        place.call("define_template", name=name, kind="llm", capabilities="[]", settings=settings)
+    for words, code, said in (
         ((), 3, "name whom to let work: --module, --template or --agent"),
         (("--template", "unknown"), 5, "there is no template unknown"),
         (("--agent", "ada"), 3, "agent: ada is of kind human and was made from no template"),
         (("--template", "other"), 3, "tools: this worker offers no tool fly"),
         (("--template", "broken"), 3, "settings of broken:1: Object contains unknown field"),
-    ],
-)
-def test_what_cannot_work_is_refused(
-    place: Place, words: tuple[str, ...], code: int, said: str
-) -> None:
-    place.call("register_agent", id="ada", name="Ada", kind="human", capabilities="[]")
-    others: dict[str, Any] = {"other": {"tools": ["fly"]}, "broken": {"tool": []}}
-    for name, settings in others.items():
-        place.call("define_template", name=name, kind="llm", capabilities="[]", settings=settings)
-    done = run(place.folder, "worker", *words, *place.data)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    ):
+        done = run(place.folder, "worker", *words, *place.data)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr

@@ -24,8 +24,8 @@ async def clients(stack: AsyncExitStack, server: Server, era: str) -> tuple[Call
     """Ann and Bob, who see the tools of workers, and somebody who looks on."""
     other = "legacy" if era != "legacy" else "auto"
     made = [
-        server.mcp(era, {"X-MCP-Toolsets": "worker"}),
-        server.mcp(other, {"X-MCP-Toolsets": "worker"}),
+        server.mcp(era, {"X-MCP-Toolsets": "worker,converse"}),
+        server.mcp(other, {"X-MCP-Toolsets": "worker,converse"}),
         server.mcp(era, {"X-MCP-Toolsets": "converse,inspect,orchestrate"}),
     ]
     ann, bob, other_one = [Caller(await stack.enter_async_context(one), era) for one in made]

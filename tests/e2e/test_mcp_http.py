@@ -113,13 +113,14 @@ async def client_in_memory(folder: Path) -> AsyncGenerator[Client[Any]]:
 
 @every_tool
 async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) -> None:
-    """With `agent-1`, `task-1`, `team-1` and `template-1` there, and the task as far as the tool
-    needs it."""
+    """With `agent-1`, `task-1`, `team-1`, `template-1` and `conversation-1` there, and the task as
+    far as the tool needs it."""
     async with client_in_memory(tmp_path) as client:
         await call(client, "register_agent", id="agent-1", name="A", kind="llm", capabilities=[])
         await call(client, "form_team", id="team-1", goal="G")
         await call(client, "define_template", name="template-1", kind="llm", capabilities=[])
         await call(client, "create_task", id="task-1", title="T")
+        await call(client, "open_conversation", id="conversation-1", topic="T")
         if NEEDED[tool.name] >= ASSIGNED:
             await call(client, "assign_task", task_id="task-1", agent_id="agent-1")
         if NEEDED[tool.name] >= RUNNING:
