@@ -11,17 +11,21 @@ from bench.results import Figure, Goal, Row, at_least, compared, not_measured
 from tests.services.jars import NotHere
 
 FOLD_SHARE, LINEAR = 0.9, 0.1
-#: Events by which a server gets warm, those that are measured, and questions.
-_SIZES, _QUICK = (50_000, (100_000, 300_000), 40), (100, (300, 600), 3)
+#: Events that are measured, and questions.
+_SIZES, _QUICK = ((100_000, 300_000), 40), ((300, 600), 3)
+#: Events by which a server gets warm.
+_WARM = 50_000
 
 
 def measure(quick: bool) -> list[Row]:
     """One after the other, each on a server as new that has become warm."""
     try:
         with engines(quick=quick) as servers:
-            warm, counts, questions = _QUICK if quick else _SIZES
-            warming, *files = [servers.installation(partitions=1) for _ in (warm, *counts)]
-            _asked(warming, "append", warm)
+            counts, questions = _QUICK if quick else _SIZES
+            warming = None if quick else servers.installation(partitions=1)
+            if warming is not None:
+                _asked(warming, "append", _WARM)
+            files = [servers.installation(partitions=1) for _ in counts]
             pairs = zip(files, counts, strict=True)
             rates = dict(_rates(servers, warming, file, count) for file, count in pairs)
             asked = _asked(files[-1], "ask", questions)
@@ -52,14 +56,15 @@ def measure(quick: bool) -> list[Row]:
 
 
 def _rates(
-    servers: Engines, warming: Path, file: Path, count: int
+    servers: Engines, warming: Path | None, file: Path, count: int
 ) -> tuple[int, tuple[float, float]]:
     """How many events there are, and how many of them a second were rebuilt and folded."""
     there = _asked(file, "append", count)
     seconds: list[float] = []
     for what in ("rebuild", "fold"):
-        servers.renew_graph()
-        _asked(warming, "fold")  # a new server is slow
+        if warming is not None:
+            servers.renew_graph()
+            _asked(warming, "fold")  # a new server is slow
         servers.empty_graph()
         seconds.append(_asked(file, what))
     return there, (there / seconds[0], there / seconds[1])
