@@ -58,7 +58,7 @@ async def test_every_topic_of_the_log_is_exported_as_it_is_read(tmp_path: Path) 
             assert (found.records, found.epoch) == (len(records), log.epoch)
             sizes[topic] = found.records
     feeds = [topic for topic in sizes if topic.endswith("_events") and topic != SYSTEM_EVENTS]
-    assert len(feeds) == 3
+    assert len(feeds) == 4
     assert sizes[EVENTS] == sum(sizes[feed] for feed in feeds)
     assert sizes[COMMANDS] >= sizes[EVENTS] > 100
     assert sizes["agent_events"] > 0
