@@ -13,7 +13,7 @@ from bench.__main__ import FIGURES
 from bench.results import Figure, Row, machine, show
 from tests.architecture.source import BENCH, ROOT
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Result(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ def bench(*words: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=110,
+        timeout=280,
         check=True,
     )
     return done.stdout
