@@ -21,12 +21,14 @@ from tests.summary import SIMULATED
 ROOT = Path(__file__).parents[2]
 #: 500 in CI, a few elsewhere.
 SEEDS = 500 if os.environ.get("CI") else 50
-#: Each test takes so many of them, so that several can run at the same time.
-SHARE = 25
+#: Each test takes so many of them, so that several can run at the same time, and everything that
+#: can happen happens in each.
+SHARE = 50
 #: A bug that so many seeds do not find stays.
 BUG_SEEDS = 200
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("first", range(0, SEEDS, SHARE))
 def test_every_history_ends_as_if_nothing_had_gone_wrong(first: int, record_property: Any) -> None:
     seen: Counter[str] = Counter()
