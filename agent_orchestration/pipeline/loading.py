@@ -34,8 +34,11 @@ async def load_tenant(
     while True:
         state = registry.new_state(tenant, decides=decides)
         await load_clock(graph, state)
-        for entity in registry.entities.values():
-            await _load_live(graph, state, entity)
+        entities = tuple(registry.entities.values())
+        rows = await graph.query(
+            load_statements.live(entities), {"tenant": tenant}, seconds=LOAD_SECONDS
+        )
+        _put(state, entities, rows)
         if decides:
             await _load_receipts(graph, state)
         if await graph_seq(graph, tenant) == state.seq:
@@ -57,17 +60,10 @@ async def load_entities(
             missing[cls].append(node_id(state.tenant, wanted_id))
     loaded: list[tuple[type[Entity], str]] = []
     for cls, ids in missing.items():
-        parameters = {"ids": sorted(set(ids))}
-        statement = load_statements.nodes_by_id(cls)
-        rows = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
-        if rows:
-            links: list[tuple[str, list[Row]]] = []
-            for relationship in cls.RELATIONSHIPS:
-                statement = load_statements.links_by_id(cls, relationship)
-                found = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
-                links.append((relationship.type, found))
-            _put(state, cls, rows, links)
-            loaded += [(cls, entity_id(state.tenant, found["row"]["id"])) for found in rows]
+        rows = await graph.query(
+            load_statements.by_id(cls), {"ids": sorted(set(ids))}, seconds=LOAD_SECONDS
+        )
+        loaded += [(cls, found) for found in _put(state, (cls,), rows)]
     return loaded
 
 
@@ -103,29 +99,23 @@ async def load_clock(graph: Graph, state: TenantState) -> None:
         state.left_out = frozenset(row.get("left_out") or ())
 
 
-async def _load_live(graph: Graph, state: TenantState, entity: type[Entity]) -> None:
-    parameters = {"tenant": state.tenant}
-    statement = load_statements.live_nodes(entity)
-    rows = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
-    links: list[tuple[str, list[Row]]] = []
-    for relationship in entity.RELATIONSHIPS:
-        statement = load_statements.live_links(entity, relationship)
-        found = await graph.query(statement, parameters, seconds=LOAD_SECONDS)
-        links.append((relationship.type, found))
-    _put(state, entity, rows, links)
-
-
-def _put(
-    state: TenantState, cls: type[Entity], rows: list[Row], links: list[tuple[str, list[Row]]]
-) -> None:
-    by_node: dict[str, dict[str, list[Link]]] = defaultdict(lambda: defaultdict(list))
-    for relationship, found in links:
-        for link in found:
-            by_node[link["id"]][relationship].append((link["target"], link["props"]))
-    shape = shape_of(cls)
-    for found in rows:
-        row = found["row"]
-        state.load(shape.load(state.tenant, row, by_node.get(row["id"], {})))
+def _put(state: TenantState, classes: Iterable[type[Entity]], rows: list[Row]) -> list[str]:
+    """Load what `load_statements` answered; the ids of the entities."""
+    nodes: dict[str, list[Row]] = defaultdict(list)
+    links: dict[tuple[str, str], dict[str, list[Link]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["type"] is None:
+            nodes[row["label"]].append(row["props"])
+        else:
+            its = links[row["label"], row["id"]]
+            its[row["type"]].append((row["target"], row["props"]))
+    loaded: list[str] = []
+    for cls in classes:
+        shape = shape_of(cls)
+        for node in nodes[cls.LABEL]:
+            state.load(shape.load(state.tenant, node, links.get((cls.LABEL, node["id"]), {})))
+            loaded.append(entity_id(state.tenant, node["id"]))
+    return loaded
 
 
 async def _load_receipts(graph: Graph, state: TenantState) -> None:

@@ -25,7 +25,7 @@ OUTAGE = float(os.environ.get("AO_OUTAGE_SECONDS", "5"))
 #: How long it is slow, and how long connections are cut.
 SECONDS = 5.0
 #: In milliseconds, and in kilobytes a second.
-LATENCY, JITTER, BANDWIDTH = 100, 50, 512
+LATENCY, JITTER, BANDWIDTH = 200, 100, 512
 #: So long connections last, in seconds.
 LIVES = (0.5, 1.0)
 

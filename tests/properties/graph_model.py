@@ -16,7 +16,7 @@ from agent_orchestration.backends.graph import (
     Position,
     load_statements,
 )
-from agent_orchestration.core.entities import Entity, Relationship, Row, shape_of
+from agent_orchestration.core.entities import Entity, Row, shape_of
 from agent_orchestration.core.envelope import EventEnvelope
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
@@ -47,7 +47,9 @@ class GraphModel:
                 lambda row: row["tenant"] == p["tenant"] and row["receipt_key"] in p["keys"]
             ),
         }
-        for cls in REGISTRY.entities.values():
+        entities = tuple(REGISTRY.entities.values())
+        self._answers[load_statements.live(entities)] = lambda p: self._all_live(p["tenant"])
+        for cls in entities:
             self._declare(cls)
 
     async def start(self) -> None: ...
@@ -101,32 +103,40 @@ class GraphModel:
         return statement in self._answers
 
     def _declare(self, cls: type[Entity]) -> None:
-        self._answers[load_statements.live_nodes(cls)] = lambda p: self._rows(
-            cls.LABEL, self._live(cls, p["tenant"])
-        )
-        self._answers[load_statements.nodes_by_id(cls)] = lambda p: self._rows(cls.LABEL, p["ids"])
+        self._answers[load_statements.by_id(cls)] = lambda p: self._with_links(cls, p["ids"])
+
+    def _all_live(self, tenant: str) -> list[Row]:
+        return [
+            row
+            for cls in REGISTRY.entities.values()
+            for row in self._with_links(cls, self._live(cls, tenant))
+        ]
+
+    def _with_links(self, cls: type[Entity], ids: Sequence[str]) -> list[Row]:
+        nodes = self.nodes[cls.LABEL]
+        rows: list[Row] = [
+            {"label": cls.LABEL, "id": one, "props": dict(nodes[one]), "type": None}
+            for one in ids
+            if one in nodes
+        ]
         for relationship in cls.RELATIONSHIPS:
-            self._declare_link(cls, relationship)
-
-    def _declare_link(self, cls: type[Entity], relationship: Relationship) -> None:
-        start, end = cls.LABEL, relationship.to
-        if relationship.reverse:
-            start, end = end, start
-        key = (relationship.type, start, end)
-        here, there = (1, 0) if relationship.reverse else (0, 1)
-
-        def found(ids: Sequence[str]) -> list[Row]:
-            rows: list[Row] = [
-                {"id": link[here], "target": link[there], "props": dict(props)}
-                for link, props in self.links[key].items()
+            start, end = cls.LABEL, relationship.to
+            if relationship.reverse:
+                start, end = end, start
+            here, there = (1, 0) if relationship.reverse else (0, 1)
+            rows += [
+                {
+                    "label": cls.LABEL,
+                    "id": link[here],
+                    "props": dict(props),
+                    "type": relationship.type,
+                    "target": link[there],
+                }
+                for link, props in self.links[relationship.type, start, end].items()
                 if link[here] in ids
             ]
-            self.shuffle(rows)
-            return rows
-
-        live, by_id = load_statements.live_links, load_statements.links_by_id
-        self._answers[live(cls, relationship)] = lambda p: found(self._live(cls, p["tenant"]))
-        self._answers[by_id(cls, relationship)] = lambda p: found(p["ids"])
+        self.shuffle(rows)
+        return rows
 
     def _live(self, cls: type[Entity], tenant: str) -> list[str]:
         if cls.LIVE == "false":

@@ -151,7 +151,7 @@ BUGS = (
         TIMER + "_forgiven",
         "blind > full / 3",
         "False",
-        {"pause": 6, "kill": 0.3, "worker_kill": 0, "worker_pause": 0, "log_outage": 4},
+        {"pause": 20, "kill": 0.3, "worker_kill": 0, "worker_pause": 0, "log_outage": 4},
     ),
     Bug("heartbeats renew nothing", TIMER + "_until", "max(time, renewed, ", "max(time, "),
     Bug(

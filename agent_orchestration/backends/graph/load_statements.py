@@ -6,40 +6,34 @@ from agent_orchestration.core.entities import Entity, Relationship
 
 
 @cache
-def live_nodes(entity: type[Entity]) -> str:
-    """All live nodes of a tenant: `{row}`."""
-    return (
-        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}}) WHERE {entity.LIVE}"
-        " RETURN properties(n) AS row"
+def live(entities: tuple[type[Entity], ...]) -> str:
+    """All live nodes of a tenant, and their relationships, as `_with_links` answers them."""
+    return _UNION.join(
+        _with_links(f"MATCH (n:{cls.LABEL} {{tenant: $tenant}})", cls, f" WHERE {cls.LIVE}")
+        for cls in entities
     )
 
 
 @cache
-def nodes_by_id(entity: type[Entity]) -> str:
-    """The nodes with `$ids`: `{row}`."""
-    return (
-        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}}) RETURN properties(n) AS row"
+def by_id(entity: type[Entity]) -> str:
+    """The nodes with `$ids`, and their relationships, as `_with_links` answers them."""
+    return _with_links(f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})", entity, "")
+
+
+_UNION = " UNION ALL "
+
+
+def _with_links(match: str, entity: type[Entity], where: str) -> str:
+    """One statement, for on a slow network the way there and back is what it costs. For each node
+    `{label, id, props}`, and for each of its relationships `{label, id, props, type, target}`."""
+    answer = f"RETURN '{entity.LABEL}' AS label, n.id AS id"
+    nodes = f"{match}{where} {answer}, properties(n) AS props, null AS type, null AS target"
+    links = (
+        f"{match}{_arrow(relationship)}{where} {answer}, properties(r) AS props,"
+        f" '{relationship.type}' AS type, m.id AS target"
+        for relationship in entity.RELATIONSHIPS
     )
-
-
-@cache
-def live_links(entity: type[Entity], relationship: Relationship) -> str:
-    """The relationships of all live nodes of a tenant: `{id, target, props}`."""
-    return (
-        f"MATCH (n:{entity.LABEL} {{tenant: $tenant}}){_arrow(relationship)}"
-        f" WHERE {entity.LIVE}"
-        " RETURN n.id AS id, m.id AS target, properties(r) AS props"
-    )
-
-
-@cache
-def links_by_id(entity: type[Entity], relationship: Relationship) -> str:
-    """The relationships of the nodes with `$ids`: `{id, target, props}`."""
-    return (
-        f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
-        f"{_arrow(relationship)}"
-        " RETURN n.id AS id, m.id AS target, properties(r) AS props"
-    )
+    return _UNION.join((nodes, *links))
 
 
 def _arrow(relationship: Relationship) -> str:
