@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
+from agent_orchestration.workers.claiming import Claim, Claims
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
 
-CLAIM_SECONDS = 10.0
-LEAST_PAUSE = 0.2
 GIVE_BACK_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
@@ -57,16 +55,18 @@ class Worker:
         self._lease = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._watch: Watch = watch or (lambda _task, _change: None)
-        self._slots = asyncio.Semaphore(concurrency)
-        self._session = session or secrets.token_hex(4)
-        self._claiming: asyncio.Task[dict[str, Any] | None] | None = None
+        self._claims = Claims(
+            self.calls,
+            agent_id,
+            self._carry_out,
+            concurrency=concurrency,
+            lease_seconds=lease_seconds,
+            session=session,
+        )
         self._claimed = asyncio.Event()
-        self._unpaused = asyncio.Event()
-        self._unpaused.set()
         self._beaten = 0.0
-        self._draining = self._stopping = False
+        self._stopping = False
         self._bound: asyncio.TimerHandle | None = None
-        self._refusal: PlatformError | None = None
 
     async def run(self) -> None:
         """Work. Returns once drained or stopped.
@@ -79,106 +79,46 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._beat())
                 async with asyncio.TaskGroup() as carrying:
-                    await self._claim_until_drained(carrying)
+                    await self._claims.run(carrying)
                 beating.cancel()
         except ExceptionGroup as failed:
             raise _first(failed) from None
         finally:
             if self._bound is not None:
                 self._bound.cancel()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._claims.refusal is not None:
+            raise self._claims.refusal
 
     @property
     def draining(self) -> bool:
         """Whether it claims nothing more."""
-        return self._draining
+        return self._claims.ended
 
     def pause(self) -> None:
         """Claim nothing until `resume`; what is held goes on."""
-        self._unpaused.clear()
-        self._end_claim()
+        self._claims.pause()
 
     def resume(self) -> None:
         """Claim again."""
-        self._unpaused.set()
+        self._claims.resume()
 
     def drain(self, within: float | None = None) -> None:
         """Claim nothing more and finish what is held; after `within` seconds give back the rest.
 
         A task that a claim under way has brought by now is finished, too.
         """
-        self._draining = True
-        self._end_claim()
-        self.resume()
+        self._claims.end()
         if within is not None and self._bound is None:
             self._bound = asyncio.get_running_loop().call_later(within, self.stop)
 
     def stop(self) -> None:
         """Cancel the handlers and give back what is held, to be claimed by others at once."""
-        self._draining = self._stopping = True
-        self._end_claim()
-        self.resume()
+        self._stopping = True
+        self._claims.end(at_once=True)
         for task in self.held.values():
             task.end("stopped")
 
-    async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
-        number = 1
-        while True:
-            await self._slots.acquire()
-            await self._unpaused.wait()
-            if self._draining:
-                self._slots.release()
-                return
-            asked = _now()
-            claim = await self._claim_unless_ended(number)
-            number += claim is not None
-            if claim and claim.get("task"):
-                group.create_task(self._carry_out(self._take(claim)))
-            else:  # an answer before its time must not become a busy loop
-                self._slots.release()
-                pause = 0.0 if self._draining else asked + LEAST_PAUSE - _now()
-                await asyncio.sleep(max(0.0, pause))
-
-    def _end_claim(self) -> None:
-        if self._claiming is not None:
-            self._claiming.cancel()
-
-    async def _claim_unless_ended(self, number: int) -> dict[str, Any] | None:
-        """A claim's answer; None where it has to be made again.
-
-        Drained or paused, it asks once more: what was granted a moment ago comes again under the
-        same key.
-        """
-        for seconds in (CLAIM_SECONDS, 0.0):
-            self._claiming = asyncio.create_task(self._claim(number, seconds))
-            try:
-                await asyncio.wait((self._claiming,))
-            finally:
-                self._claiming.cancel()
-            if not self._claiming.cancelled():
-                return self._claiming.result()
-            if self._stopping:
-                break
-        return {}
-
-    async def _claim(self, number: int, seconds: float) -> dict[str, Any] | None:
-        lease = {} if self._lease is None else {"lease_seconds": self._lease}
-        try:
-            return await self.calls(
-                "claim_task",
-                agent_id=self.agent_id,
-                wait_seconds=seconds,
-                idempotency_key=f"{self.agent_id}:{self._session}:claim:{number}",
-                **lease,
-            )
-        except (Rejected, NotFound) as error:
-            if error.code == "unknown_task":  # claimed, but the graph is far behind
-                return None
-            self._refuse(error)
-            return {}
-
-    def _take(self, claim: dict[str, Any]) -> HeldTask:
+    def _take(self, claim: Claim) -> HeldTask:
         task = HeldTask(self.calls, self.agent_id, claim, self._lease)
         self.held[task.id, task.attempt] = task
         if self._stopping:
@@ -187,12 +127,8 @@ class Worker:
         self._watch(task, "claimed")
         return task
 
-    def _refuse(self, error: PlatformError) -> None:
-        """The agent may take no more work."""
-        self._refusal = error
-        self._draining = True
-
-    async def _carry_out(self, task: HeldTask) -> None:
+    async def _carry_out(self, claim: Claim) -> None:
+        task = self._take(claim)
         try:
             self._watch(task, await self._done(task))
         except asyncio.CancelledError:
@@ -201,7 +137,6 @@ class Worker:
             raise
         finally:
             del self.held[task.id, task.attempt]
-            self._slots.release()
 
     async def _done(self, task: HeldTask) -> Change:
         """Run the handler to its end and report it; answers what came of it."""
@@ -252,7 +187,7 @@ class Worker:
         try:
             answer = await self.calls("heartbeat", agent_id=self.agent_id, leases=leases)
         except (Rejected, NotFound) as error:  # retired: what it held went to others
-            self._refuse(error)
+            self._claims.refuse(error)
             self.drain()
             for task in self.held.values():
                 task.end("fenced")
