@@ -17,6 +17,7 @@ from bench import (
     p8_deciding,
     p9_memory,
     p10_overload,
+    p11_worker,
     scaling,
 )
 from bench.results import Figure, Row, as_data, machine, progress, show, write
@@ -34,6 +35,7 @@ FIGURES = {
         p8_deciding,
         p9_memory,
         p10_overload,
+        p11_worker,
         scaling,
     )
 }
