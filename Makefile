@@ -13,7 +13,7 @@ ARGS ?=
 SEEDS ?= 500
 MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulate chaos demo bench profile schema format lint types check build clean
+.PHONY: help setup test simulate chaos nightly demo bench profile schema format lint types check build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ simulate: setup ## run simulated failures, each seed a history of its own (SEEDS
 
 chaos: setup ## restart Kafka, Neo4j and processors under load, again and again, and fail their network (MINUTES=30)
 	AO_MONKEY_MINUTES=$(MINUTES) AO_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -q -s -p no:xdist tests/chaos/test_bad_days.py tests/chaos/test_network.py
+
+nightly: setup ## what needs an environment of its own: the example with LangGraph
+	@test -x .nightly/bin/python || $(BIN)/python -m venv .nightly
+	@$(BIN)/uv pip install --quiet --python .nightly/bin/python . 'langgraph>=1.2,<2' 'langchain-openai>=1.7,<2'
+	AO_OTHER_PYTHON=$(CURDIR)/.nightly/bin/python $(BIN)/python -m pytest -p no:xdist tests/e2e/test_examples.py
 
 demo: setup ## a small company does a real job, and one worker is killed (temporary folder)
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && $(PROGRAM) demo --data "$$data"
@@ -66,5 +71,5 @@ build: setup ## build the wheel and the source archive into dist/
 	$(UV) build --quiet --clear
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nightly build dist .pytest_cache .ruff_cache .hypothesis
 	find agent_orchestration bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -57,11 +57,15 @@ def answer(folder: Path, *arguments: str, **more: Any) -> Any:
 
 @contextlib.contextmanager
 def started(
-    folder: Path, *arguments: str, more: Mapping[str, str] | None = None, **options: Any
+    folder: Path,
+    *arguments: str,
+    more: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
+    **options: Any,
 ) -> Generator[subprocess.Popen[str]]:
     """The program running in `folder`; killed at the end if it has not ended by then."""
     process = subprocess.Popen(
-        [*PROGRAM, *arguments],
+        [*program, *arguments],
         cwd=folder,
         env=environment(folder, more),
         stdout=subprocess.PIPE,
