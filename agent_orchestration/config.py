@@ -37,6 +37,7 @@ CONFIG_VARIABLE = "AGENT_ORCHESTRATION_CONFIG"
 VARIABLES: dict[str, tuple[str, ...]] = {
     "OPENAI_API_KEY": ("openai", "api_key"),
     "OPENAI_BASE_URL": ("openai", "base_url"),
+    "OPENAI_MODEL": ("openai", "default_model"),
     "NEO4J_URI": ("database", "uri"),
     "NEO4J_USERNAME": ("database", "username"),
     "NEO4J_PASSWORD": ("database", "password"),

@@ -4,7 +4,7 @@
     agent-orchestration worker --module examples/langgraph_agent.py
 
 Task: `requires=[{"capability":"text.slogan"}]`, `payload={"product":"a quiet clock"}`.
-OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, or any compatible service) and MODEL say who answers.
+OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, any compatible service) and OPENAI_MODEL say who answers.
 """
 
 # pyright: basic, reportMissingImports=false, reportTypedDictNotRequiredAccess=false
@@ -27,7 +27,8 @@ class Slogan(TypedDict, total=False):
 
 
 _model = ChatOpenAI(
-    model=os.environ.get("MODEL", "gpt-4-turbo"), api_key=os.environ.get("OPENAI_API_KEY", "none")
+    model=os.environ.get("OPENAI_MODEL", "gpt-4-turbo"),
+    api_key=os.environ.get("OPENAI_API_KEY", "none"),
 )
 
 

@@ -5,7 +5,7 @@ the platform gives it tasks and keeps what comes of them.
     agent-orchestration worker --module examples/openai_agents_sdk.py
 
 Task: `requires=[{"capability":"support.triage"}]`, `payload={"ticket":"The lift stands still"}`.
-OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, or any compatible service) and MODEL say who answers.
+OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, any compatible service) and OPENAI_MODEL say who answers.
 """
 
 import os
@@ -38,7 +38,7 @@ _triager = Agent(
     name="Triager",
     instructions="Judge how urgent the ticket is, and find out who is on duty for its trade.",
     tools=[on_duty],
-    model=OpenAIChatCompletionsModel(os.environ.get("MODEL", "gpt-4-turbo"), _client),
+    model=OpenAIChatCompletionsModel(os.environ.get("OPENAI_MODEL", "gpt-4-turbo"), _client),
     output_type=Triage,
 )
 

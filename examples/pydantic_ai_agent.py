@@ -4,7 +4,7 @@
     agent-orchestration worker --module examples/pydantic_ai_agent.py
 
 Task: `requires=[{"capability":"invoice.read"}]`, `payload={"text":"Two chairs, 40 EUR each"}`.
-OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, or any compatible service) and MODEL say who answers.
+OPENAI_API_KEY, OPENAI_BASE_URL (Ollama, any compatible service) and OPENAI_MODEL say who answers.
 """
 
 import os
@@ -28,7 +28,7 @@ _provider = OpenAIProvider(
     base_url=os.environ.get("OPENAI_BASE_URL"), api_key=os.environ.get("OPENAI_API_KEY", "none")
 )
 _reader = Agent(
-    OpenAIChatModel(os.environ.get("MODEL", "gpt-4-turbo"), provider=_provider),
+    OpenAIChatModel(os.environ.get("OPENAI_MODEL", "gpt-4-turbo"), provider=_provider),
     output_type=Invoice,
     instructions="Read the invoice. Multiply with the tool: do not do sums yourself.",
 )

@@ -50,6 +50,7 @@ def test_without_file_and_environment_everything_has_its_default(
             "openai: {base_url: 'http://f'}",
             "http://e",
         ),
+        ("OPENAI_MODEL", "e", "openai.default_model", "openai: {default_model: f}", "e"),
         ("NEO4J_URI", "bolt://e:1", "database.uri", "database: {uri: 'bolt://f:1'}", "bolt://e:1"),
         ("NEO4J_USERNAME", "env", "database.username", "database: {username: file}", "env"),
         ("NEO4J_PASSWORD", "env", "database.password", "database: {password: file}", "env"),
