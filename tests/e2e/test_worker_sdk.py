@@ -24,6 +24,7 @@ from agent_orchestration.workers.found import agents_of
 from agent_orchestration.workers.over_mcp import McpCalls
 from tests.e2e.program import PATIENCE, PROGRAM, ROOT, answer, environment, run, started
 from tests.e2e.server_process import checked_log, running
+from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.process
 DOORS = ("in process", "http", "mcp over http", "mcp over stdio")
@@ -106,11 +107,13 @@ class Sum(pydantic.BaseModel):
 class Slow:
     """An agent whose tasks end when they are told to, and that notes what becomes of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease_seconds: int = 1) -> None:
         self.go_on = asyncio.Event()
         self.begun: list[int] = []
         self.ended: list[tuple[int, str]] = []
-        self.agent = agent(id="slow", capabilities=["wait"], lease_seconds=1)(self._wait)
+        self.agent = agent(id="slow", capabilities=["wait"], lease_seconds=lease_seconds)(
+            self._wait
+        )
 
     async def _wait(self, task: HeldTask) -> str:
         self.begun.append(task.attempt)
@@ -193,6 +196,32 @@ async def test_who_is_drained_finishes_what_is_held(door: ToolCaller) -> None:
     await work
     assert (await operator.task("t"))["result"] == "waited"
     assert (await operator.task("later"))["status"] == "ready"
+
+
+@pytest.mark.parametrize("over", ["http", "mcp over http"])
+async def test_work_goes_on_when_the_server_is_back(over: str, tmp_path: Path) -> None:
+    port = free_port()
+    slow = Slow(lease_seconds=60)
+    if over == "http":
+        door = RemoteDispatcher(f"http://127.0.0.1:{port}", None, REGISTRY, PATIENCE)
+    else:
+        door = McpCalls(lambda: StreamableHttpTransport(f"http://127.0.0.1:{port}/mcp"))
+    operator = Operator(door)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(door.close)
+        with running(tmp_path, "--port", str(port)):
+            await stack.enter_async_context(hosting(door, slow.agent))
+            await operator.create("before", "wait")
+            await operator.until("before", lambda task: task.get("progress") is not None)
+        slow.go_on.set()  # what it says now nobody hears
+        with running(tmp_path, "--port", str(port)):
+            await operator.create("after", "wait")
+            for name in ("before", "after"):
+                task = await operator.until(name, lambda one: one["status"] == "completed")
+                assert (task["attempt"], task["result"]) == (1, "waited")
+            await stack.aclose()
+    assert (slow.begun, slow.ended) == ([1, 1], [])
+    checked_log(tmp_path)
 
 
 async def test_the_agents_of_the_readme_and_of_the_examples(tmp_path: Path) -> None:
