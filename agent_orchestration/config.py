@@ -21,6 +21,7 @@ from agent_orchestration.config_types import (
     HttpUrl,
     Milliseconds,
     NotEmpty,
+    Pattern,
     Port,
     Seconds,
     Section,
@@ -168,6 +169,12 @@ class OpenAI(Section):
     max_concurrency: Count = 8
 
 
+class Recording(Section):
+    """Patterns of what recordings of agents must not hold."""
+
+    redact: tuple[Pattern, ...] = ()
+
+
 class Logging(Section):
     """How much is logged."""
 
@@ -190,6 +197,7 @@ class Config(Section):
     archive: Archive = Archive()
     backups: Backups = Backups()
     openai: OpenAI = OpenAI()
+    recording: Recording = Recording()
     logging: Logging = Logging()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent_orchestration.workers.hosting import HostedAgent
     from agent_orchestration.workers.llm_tools import Toolbox
     from agent_orchestration.workers.prices import PriceList
+    from agent_orchestration.workers.recording import Recordings
     from agent_orchestration.workers.worker import Change
 
 
@@ -46,6 +47,13 @@ ServersOption = Annotated[
 PricesOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What models cost, in place of our list.")
 ]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Keep what models and tools answer, ask nothing twice."),
+]
+ReplayOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Ask no model and no tool: use what was kept.")
+]
 McpOption = Annotated[
     str | None, typer.Option(metavar="URL", help="Reach the platform over MCP there.")
 ]
@@ -66,6 +74,8 @@ def worker(
     functions: FunctionsOption = None,
     mcp_servers: ServersOption = None,
     prices: PricesOption = None,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
     mcp: McpOption = None,
     grace_seconds: GraceOption = 25.0,
     as_json: JsonOption = False,
@@ -83,6 +93,7 @@ def worker(
     if module is None and template is None and not ids:
         problem = "name whom to let work: --module, --template or --agent"
         raise Rejected("no_agents", problem, field="module")
+    recordings = _recordings(loaded, record, replay, module)
 
     async def work(dispatcher: "ToolCaller") -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -96,6 +107,7 @@ def worker(
                     ids,
                     toolbox=_toolbox(functions, mcp_servers),
                     prices=_prices(loaded, prices),
+                    recordings=recordings,
                 )
                 agents = await stack.enter_async_context(made)
             await _host(dispatcher, agents, grace_seconds, as_json=as_json)
@@ -130,6 +142,29 @@ def _prices(config: "Config", file: Path | None) -> "PriceList":
     return read_prices(file)
 
 
+def _recordings(
+    config: "Config", record: Path | None, replay: Path | None, module: str | None
+) -> "Recordings":
+    from agent_orchestration.config_types import secrets_of  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.workers.recording import (  # noqa: PLC0415
+        NoRecordings,
+        RecordedAnswers,
+        ReplayedAnswers,
+    )
+    from agent_orchestration.workers.redaction import Redaction  # noqa: PLC0415
+
+    if record is not None and replay is not None:
+        problem = "replay: --record is given, too; record first, replay then"
+        raise Rejected("invalid_argument", problem, field="replay")
+    if module is not None and (record or replay) is not None:
+        problem = "module: functions are not recorded; leave out --record and --replay"
+        raise Rejected("invalid_argument", problem, field="module")
+    redaction = Redaction(config.recording.redact, secrets_of(config))
+    if record is not None:
+        return RecordedAnswers(record, redaction)
+    return NoRecordings() if replay is None else ReplayedAnswers(replay, redaction)
+
+
 @contextlib.asynccontextmanager
 async def _by_model(
     dispatcher: "ToolCaller",
@@ -139,6 +174,7 @@ async def _by_model(
     *,
     toolbox: "Toolbox",
     prices: "PriceList",
+    recordings: "Recordings",
 ) -> "AsyncGenerator[Sequence[HostedAgent]]":
     from agent_orchestration.backends.llm.openai import (  # noqa: PLC0415 (start-up time)
         OpenAIChatModel,
@@ -157,6 +193,7 @@ async def _by_model(
                 default_model=config.openai.default_model,
                 toolbox=toolbox,
                 prices=prices,
+                recordings=recordings,
             )
             for agent_id in ids or filter(None, [template])
         ]

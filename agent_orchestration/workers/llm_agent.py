@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
 from agent_orchestration.backends.llm import BEGIN_ANEW, ChatAnswer, ChatModel
@@ -11,7 +11,9 @@ from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.llm_settings import LlmSettings
 from agent_orchestration.workers.llm_talk import Talk, text_of
 from agent_orchestration.workers.llm_tools import CallableTool, ToolFailed, parsed_arguments
-from agent_orchestration.workers.paying import Purse, most_micros
+from agent_orchestration.workers.paying import Bill, Purse, most_micros
+from agent_orchestration.workers.recording import NoRecordings, Recording, Recordings
+from agent_orchestration.workers.recording_file import ModelEntry, ToolEntry
 from agent_orchestration.workers.result_schema import check_schema, misfit
 
 RESULT_SCHEMA = "result_schema"
@@ -29,10 +31,10 @@ class LlmAgent:
     """The handler of a `Worker` for agents of kind `llm`.
 
     A task fails for good with the error type `too_many_turns`, `too_many_tokens`,
-    `invalid_result`, `answer_cut_off`, `conversation_too_long` or `unknown_price`, as a budget says
-    with `budget_exceeded`, and as the model's service says where that fails (see `ChatModel`). What
-    it does is in the task's progress: the messages so far, and what they cost; a later attempt goes
-    on with them.
+    `invalid_result`, `answer_cut_off`, `conversation_too_long`, `unknown_price` or `not_recorded`,
+    as a budget says with `budget_exceeded`, and as the model's service says where that fails (see
+    `ChatModel`). What it does is in the task's progress: the messages so far, and what they cost; a
+    later attempt goes on with them.
     """
 
     def __init__(
@@ -42,9 +44,12 @@ class LlmAgent:
         tools: Mapping[str, CallableTool],
         default_model: str,
         purse: Purse,
+        *,
+        recordings: Recordings | None = None,
     ) -> None:
         self._model = model
         self._purse = purse
+        self._recordings = recordings or NoRecordings()
         self._settings = settings
         self._limits = settings.limits
         self._tools = tools
@@ -53,6 +58,10 @@ class LlmAgent:
 
     async def __call__(self, task: HeldTask) -> Any:
         """Carry the task out; the result."""
+        with self._recordings.of(task) as recording:
+            return await self._carried_out(task, recording)
+
+    async def _carried_out(self, task: HeldTask, recording: Recording) -> Any:
         schema = self._schema(task)
         talk = Talk.of(task)
         if not talk.messages:
@@ -64,9 +73,9 @@ class LlmAgent:
                 except ValueError as error:
                     self._send_back(talk, error)
             elif waiting := talk.unanswered():
-                talk.messages.append(await self._called(task, waiting[0]))
+                await self._call(task, talk, waiting[0], recording)
             else:
-                await self._ask(task, talk, schema)
+                await self._ask(task, talk, schema, recording)
             await talk.keep()
 
     def _schema(self, task: HeldTask) -> dict[str, Any] | None:
@@ -98,34 +107,54 @@ class LlmAgent:
             {"role": "user", "content": "\n\n".join(parts)},
         ]
 
-    async def _ask(self, task: HeldTask, talk: Talk, schema: Any) -> None:
+    async def _ask(self, task: HeldTask, talk: Talk, schema: Any, recording: Recording) -> None:
         if talk.calls >= self._limits.turns:
             _refuse("too_many_turns", f"no result after {talk.calls} calls of the model")
         if talk.tokens >= self._limits.tokens:
             _refuse("too_many_tokens", f"no result after {talk.tokens} tokens")
-        longest = min(self._limits.answer_tokens, self._limits.tokens - talk.tokens)
-        most = most_micros(self._purse.price(self._name), talk.messages, self._specs, longest)
+        request = {
+            "messages": talk.messages,
+            "model": self._name,
+            "tools": self._specs,
+            "schema": schema,
+            "max_tokens": min(self._limits.answer_tokens, self._limits.tokens - talk.tokens),
+        }
         said = _Said()
-
-        async def ask() -> ChatAnswer:
-            return await self._model.chat(
-                talk.messages,
-                model=self._name,
-                tools=self._specs,
-                schema=schema,
-                max_tokens=longest,
-                on_text=said.hear,
-            )
-
         streaming = asyncio.create_task(said.stream(talk))
         try:
-            answer = await self._purse.paid(task, self._name, talk.calls, most, ask)
+            answer = await self._answer(task, talk.calls, request, recording, said.hear)
         finally:
             streaming.cancel()
             await asyncio.wait((streaming,))
         talk.answered(answer)
         if answer.finish_reason in ("length", "content_filter"):
             _refuse("answer_cut_off", f"the model's answer was cut off ({answer.finish_reason})")
+
+    async def _answer(
+        self,
+        task: HeldTask,
+        calls: int,
+        request: dict[str, Any],
+        recording: Recording,
+        on_text: Callable[[str], None],
+    ) -> ChatAnswer:
+        """The model's answer, after so many calls: the recorded one, else a new one, paid."""
+        question = recording.question(calls + 1, request)
+        if (found := recording.find(ModelEntry, question)) is not None:
+            on_text(found.answer.text)
+            if found.bill is not None:
+                await self._purse.settle_again(found.bill)
+            return found.answer
+
+        async def ask() -> ChatAnswer:
+            return await self._model.chat(**request, on_text=on_text)
+
+        def keep(answer: ChatAnswer, bill: Bill) -> None:
+            recording.keep(ModelEntry(question, answer, bill))
+
+        price = self._purse.price(self._name)
+        most = most_micros(price, request["messages"], self._specs, request["max_tokens"])
+        return await self._purse.paid(task, self._name, calls, most, ask, keep=keep)
 
     def _send_back(self, talk: Talk, error: ValueError) -> None:
         """The answer does not fit: the model may mend it, so many times."""
@@ -135,22 +164,35 @@ class LlmAgent:
         remedy = f"This does not fit: {error}. Answer again, with the corrected result only."
         talk.messages.append({"role": "user", "content": remedy})
 
-    async def _called(self, task: HeldTask, call: Mapping[str, Any]) -> dict[str, Any]:
-        """What a tool answers, as the message that says so; an error is an answer, too."""
-        name = call["function"]["name"]
+    async def _call(
+        self, task: HeldTask, talk: Talk, call: Mapping[str, Any], recording: Recording
+    ) -> None:
+        """Tell the model what the tool answers that it called."""
+        question = recording.question(talk.calls, call["function"], call["id"])
+        found = recording.find(ToolEntry, question)
+        if found is None:
+            key = f"{task.id}:{talk.calls}:{call['id']}"
+            found = ToolEntry(question, await self._called(call["function"], key))
+            recording.keep(found)
+        message = {"role": "tool", "tool_call_id": call["id"], "content": found.answer}
+        talk.messages.append(message)
+
+    async def _called(self, function: Mapping[str, Any], key: str) -> str:
+        """What a tool answers, as the model is told it; an error is an answer, too."""
+        name = function["name"]
         tool = self._tools.get(name)
         try:
             if tool is None:
                 offered = ", ".join(sorted(self._tools)) or "none"
                 raise ToolFailed(f"there is no tool {name}; there are: {offered}")
-            arguments = parsed_arguments(call["function"]["arguments"])
-            text = await tool.call(arguments, f"{task.id}:{call['id']}")
+            text = await tool.call(parsed_arguments(function["arguments"]), key)
         except ToolFailed as error:
             text = f"error: {error}"
         most = self._limits.tool_characters
         if len(text) > most:
             text = f"{text[:most]}\n(cut off: {len(text)} characters, of which {most} are shown)"
-        return {"role": "tool", "tool_call_id": call["id"], "content": text}
+        # What cannot be sent is shown as its number: names of files may hold lone surrogates.
+        return text.encode(errors="backslashreplace").decode()
 
 
 class _Said:

@@ -1,11 +1,14 @@
 """Calls of a language model within budgets: reserved before, settled after."""
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from agent_orchestration.backends.llm import ChatAnswer, ToolSpec
-from agent_orchestration.core.errors import Busy, Rejected
+from agent_orchestration.core.errors import Busy, Forbidden, NotFound, Rejected
 from agent_orchestration.core.messages import canonical
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.held import HeldTask, TaskError
@@ -15,6 +18,23 @@ LATER_SECONDS = 300.0
 """When a task is tried again for which there is no money at the moment."""
 #: Errors of a model's service after which it is certain that nothing was billed.
 _NOT_BILLED = (Rejected, Busy)
+
+logger = logging.getLogger(__name__)
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What a call cost, of which reservation of which agent."""
+
+    spend_id: str
+    agent_id: str
+    cost_micros: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    milliseconds: int
+
+
+Keep = Callable[[ChatAnswer, Bill], None]
 
 
 class Purse:
@@ -31,37 +51,55 @@ class Purse:
         number: int,
         most: int,
         ask: Callable[[], Awaitable[ChatAnswer]],
+        *,
+        keep: Keep,
     ) -> ChatAnswer:
         """The answer of `ask`, the attempt's call with this number, which costs as much as `most`
-        micros.
+        micros. `keep` is told of it before anybody else.
 
         Raises `TaskError` where a budget does not allow it: `budget_exceeded`, and what the budget
         says becomes of the task. Of a call that broke nobody knows whether it was billed: it stays
         reserved, and counts in full when the attempt ends.
         """
-        spend = {"agent_id": task.agent_id, "idempotency_key": _spend_id(task, number)}
-        spend_id = spend["idempotency_key"]
+        spend_id = _spend_id(task, number)
         await self._reserve(task, model, spend_id, most)
         try:
             answer = await ask()
         except _NOT_BILLED:
-            await self._calls("release_spend", spend_id=spend_id, **spend)
+            await self._calls(
+                "release_spend",
+                spend_id=spend_id,
+                agent_id=task.agent_id,
+                idempotency_key=spend_id,
+            )
             raise
         usage = answer.usage
-        price = self._prices.of(model)
-        await self._calls(
-            "settle_spend",
-            spend_id=spend_id,
-            cost_micros=price.cost(
+        bill = Bill(
+            spend_id,
+            task.agent_id,
+            self._prices.of(model).cost(
                 usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
             ),
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            milliseconds=round(answer.seconds * 1000),
-            **spend,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cached_tokens,
+            round(answer.seconds * 1000),
         )
+        keep(answer, bill)
+        await self._settle(bill)
         return answer
+
+    async def settle_again(self, bill: Bill) -> None:
+        """Settle what was kept with an answer, in case that this could not be said any more."""
+        try:
+            await self._settle(bill)
+        except (Forbidden, NotFound, Rejected) as error:
+            # Reserved by another agent, or where another log was kept: not for this one to settle.
+            logger.warning("what a recorded answer cost is not settled: %s", error.reason)
+
+    async def _settle(self, bill: Bill) -> None:
+        words = msgspec.structs.asdict(bill)
+        await self._calls("settle_spend", idempotency_key=bill.spend_id, **words)
 
     def price(self, model: str) -> Price:
         """What the model costs. Raises `TaskError` where nobody says."""

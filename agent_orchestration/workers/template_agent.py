@@ -17,6 +17,7 @@ from agent_orchestration.workers.llm_settings import read_settings
 from agent_orchestration.workers.llm_tools import Toolbox
 from agent_orchestration.workers.paying import Purse
 from agent_orchestration.workers.prices import PriceList
+from agent_orchestration.workers.recording import Recordings
 
 
 class TemplateAgent:
@@ -46,6 +47,7 @@ async def template_agent(
     default_model: str,
     toolbox: Toolbox,
     prices: PriceList,
+    recordings: Recordings | None = None,
     caller: Caller | None = None,
 ) -> TemplateAgent:
     """The agent `agent_id`, made from the newest version of `template` where it does not exist.
@@ -73,4 +75,5 @@ async def template_agent(
     own_calls = PatientCalls(dispatcher, own)
     tools = toolbox.chosen(settings.tools, own_calls)
     purse = Purse(own_calls, prices)
-    return TemplateAgent(view, LlmAgent(model, settings, tools, default_model, purse))
+    handler = LlmAgent(model, settings, tools, default_model, purse, recordings=recordings)
+    return TemplateAgent(view, handler)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent_orchestration.config import Config, ConfigError, load_config
+from agent_orchestration.config_types import secrets_of
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -257,3 +258,21 @@ def test_secrets_are_masked_wherever_settings_are_printed() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().server.port = 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"), [("(", "is no regular expression"), ("x*", "matches empty text")]
+)
+def test_patterns_to_redact_are_checked(tmp_path: Path, pattern: str, problem: str) -> None:
+    file = write(tmp_path, f"recording: {{redact: ['{pattern}']}}")
+    with pytest.raises(ConfigError) as raised:
+        load_config(file, environ={})
+    [line] = raised.value.problems
+    assert line.startswith(f"recording.redact.0 in {file}: ")
+    assert problem in line
+
+
+def test_all_secrets_are_found() -> None:
+    names = ("OPENAI_API_KEY", "NEO4J_PASSWORD", "KAFKA_PASSWORD", "AGENT_ORCHESTRATION_TOKEN")
+    variables = {name: f"the secret of {name}" for name in names}
+    assert sorted(secrets_of(load_config(environ=variables))) == sorted(variables.values())

@@ -15,6 +15,7 @@ from agent_orchestration.workers.llm_settings import Limits, LlmSettings, read_s
 from agent_orchestration.workers.llm_tools import CallableTool, FunctionTool
 from agent_orchestration.workers.paying import Purse
 from agent_orchestration.workers.prices import Price, PriceList
+from agent_orchestration.workers.recording import Recordings
 from agent_orchestration.workers.worker import Worker
 from tests.unit.platform_double import DoubleTask, PlatformDouble
 from tests.unit.scripted_model import ScriptedModel, Step, answer
@@ -51,6 +52,7 @@ class Desk:
         functions: Sequence[Callable[..., Any]] = (add,),
         payload: Any = None,
         prices: PriceList = PRICES,
+        recordings: Recordings | None = None,
     ) -> None:
         added.clear()
         self.platform = PlatformDouble()
@@ -58,7 +60,9 @@ class Desk:
         self.model = ScriptedModel(*steps)
         tools: Mapping[str, CallableTool] = {one.__name__: FunctionTool(one) for one in functions}
         self.purse = Purse(PatientCalls(self.platform, Caller()), prices)
-        self.agent = LlmAgent(self.model, settings, tools, "usual", self.purse)
+        self.agent = LlmAgent(
+            self.model, settings, tools, "usual", self.purse, recordings=recordings
+        )
         self.task = DoubleTask(
             id="t", title="Add", requires=set(), depends_on=[], labels=[], payload=payload
         )
@@ -178,6 +182,31 @@ async def test_a_large_answer_of_a_tool_is_cut() -> None:
     assert desk.last_asked()["content"].endswith(
         "(cut off: 5000 characters, of which 100 are shown)"
     )
+
+
+async def test_what_cannot_be_sent_of_a_tools_answer_is_shown_as_numbers() -> None:
+    def add(one: int) -> str:
+        return "caf\udce9"
+
+    desk = Desk(call(), "done", functions=(add,))
+    assert (await desk.attempt()).result == "done"
+    assert desk.last_asked()["content"] == "caf\\udce9"
+
+
+async def test_calls_of_one_id_in_two_answers_are_two_calls() -> None:
+    """As of a service that counts the calls of each answer from nought."""
+    keys: list[str] = []
+
+    class Counted(FunctionTool):
+        async def call(self, arguments: dict[str, Any], key: str) -> str:
+            keys.append(key)
+            return await super().call(arguments, key)
+
+    desk = Desk(call(), call(), "done")
+    tools = {"add": Counted(add)}
+    desk.agent = LlmAgent(desk.model, LlmSettings(), tools, "usual", desk.purse)
+    assert (await desk.attempt()).result == "done"
+    assert keys == ["t:1:call-1", "t:2:call-1"]
 
 
 async def test_an_endless_loop_of_tools_ends() -> None:
