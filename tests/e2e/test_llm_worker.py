@@ -86,11 +86,11 @@ class Place:
         return self.call("get_task", task_id="t")["task"]
 
     @contextlib.contextmanager
-    def worker(self) -> Generator[subprocess.Popen[str]]:
+    def worker(self, *more: str, key: str = "secret-key") -> Generator[subprocess.Popen[str]]:
         """A worker that is at work; killed at the end."""
         words = ("worker", "--template", "stepper", "--functions", "tools.py", "--json")
-        words = (*words, "--prices", "prices.yaml")
-        variables = {"OPENAI_BASE_URL": f"{self.stand_in}/v1", "OPENAI_API_KEY": "secret-key"}
+        words = (*words, "--prices", "prices.yaml", *more)
+        variables = {"OPENAI_BASE_URL": f"{self.stand_in}/v1", "OPENAI_API_KEY": key}
         with started(self.folder, *words, *self.data, more=variables) as process:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline()) == {"agents": ["stepper"]}

@@ -1,0 +1,89 @@
+"""A service of models in front of another, which may kill whoever asks it."""
+
+import contextlib
+import json
+import random
+import subprocess
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.e2e.program import PATIENCE
+
+
+class Watch:
+    """What was asked, and who is to die of it. `recording` is where answers are recorded."""
+
+    def __init__(self, target: str, recording: Path, chance: random.Random) -> None:
+        self.target = target
+        self.url = ""
+        #: The numbers of the calls of the model, in the order in which they came.
+        self.asked: list[int] = []
+        #: Those that had an answer in the recording when they came.
+        self.asked_again: list[int] = []
+        self.worker: subprocess.Popen[str] | None = None
+        self._recording = recording
+        self._chance = chance
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All that is recorded, but for what is being written."""
+        texts = [file.read_text("utf-8") for file in self._recording.glob("*.jsonl")]
+        lines = [line for text in texts for line in text.splitlines(keepends=True)]
+        return [json.loads(line)["entry"] for line in lines if line.endswith("\n")]
+
+    def answered(self) -> list[int]:
+        """The numbers of the calls whose answers are recorded."""
+        places = [one["question"]["place"] for one in self.entries() if one["of"] == "model"]
+        return [int(place.split()[1]) for place in places]
+
+    def came(self, body: bytes) -> None:
+        """A request came."""
+        number = 1 + sum(one["role"] == "assistant" for one in json.loads(body)["messages"])
+        if number in self.answered():
+            self.asked_again.append(number)
+        self.asked.append(number)
+
+    def kill_soon(self) -> None:
+        """Kill who asked, perhaps: a moment after the answer went out."""
+        if (worker := self.worker) is not None and self._chance.random() < 0.6:
+            threading.Timer(self._chance.uniform(0, 0.04), worker.kill).start()
+
+
+@contextlib.contextmanager
+def watched(watch: Watch) -> Generator[Watch]:
+    """The service, at `watch.url`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            watch.came(body)
+            kept = {name: self.headers[name] for name in ("content-type", "authorization")}
+            with httpx2.Client(timeout=PATIENCE, trust_env=False) as web:
+                answer = web.post(f"{watch.target}{self.path}", content=body, headers=kept)
+            with contextlib.suppress(ConnectionError):  # it was killed
+                self.send_response(answer.status_code)
+                self.send_header("content-type", answer.headers["content-type"])
+                self.send_header("content-length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+            watch.kill_soon()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    watch.url = f"http://127.0.0.1:{server.server_address[1]}"
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield watch
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
