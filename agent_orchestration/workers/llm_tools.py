@@ -54,13 +54,16 @@ class FunctionTool:
         del key
         try:
             given = self._signature.arguments(arguments)
+        except Misfit as error:
+            raise ToolFailed(f"the arguments do not fit: {error}") from error
+        try:
             if self._signature.is_async:
                 result = await cast("Callable[..., Awaitable[Any]]", self._function)(**given)
             else:
                 result = await asyncio.to_thread(self._function, **given)
             return text_of(self._signature.result(result))
         except Misfit as error:
-            raise ToolFailed(f"the arguments do not fit: {error}") from error
+            raise ToolFailed(f"what it answered does not fit: {error}") from error
         except Exception as error:
             raise ToolFailed(f"{type(error).__name__}: {error}") from error
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -170,6 +170,15 @@ async def test_a_tool_that_fails_is_told_to_the_model() -> None:
     desk = Desk(call(), "never mind", functions=(add,))
     await desk.attempt()
     assert desk.last_asked()["content"] == "error: RuntimeError: out of numbers"
+
+
+async def test_a_tool_that_answers_what_it_should_not_is_told_to_the_model() -> None:
+    def add(one: int) -> int:
+        return cast("int", "one more")
+
+    desk = Desk(call(), "never mind", functions=(add,))
+    await desk.attempt()
+    assert desk.last_asked()["content"].startswith("error: what it answered does not fit: it: ")
 
 
 async def test_a_large_answer_of_a_tool_is_cut() -> None:
