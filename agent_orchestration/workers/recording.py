@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 import filelock
 import msgspec
 
+from agent_orchestration.backends.llm import ChatAnswer
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import canonical
 from agent_orchestration.workers.held import HeldTask, TaskError
@@ -156,7 +157,7 @@ class _Entries:
         """See `Recording`."""
         place = f"call {number} of the model"
         if call_id is not None:
-            place = f"tool call {self._redaction.text(call_id)} after {place}"
+            place = f"tool call {self._redaction.identifier(call_id)} after {place}"
         return Question(place, {name: self._digests(one) for name, one in request.items()})
 
     def find(self, kind: type[E], question: Question) -> E | None:
@@ -180,9 +181,18 @@ class _Kept(_Entries):
 
     def keep(self, entry: Entry) -> None:
         """See `Recording`."""
-        plain = self._redaction.value(msgspec.to_builtins(entry.answer))
-        answer = msgspec.convert(plain, type(entry.answer))
+        if isinstance(entry, ToolEntry):
+            answer = self._redaction.text(entry.answer)
+        else:
+            answer = self._redacted(entry.answer)
         self._writer.add(msgspec.structs.replace(entry, answer=answer))
+
+    def _redacted(self, answer: ChatAnswer) -> ChatAnswer:
+        plain = self._redaction.value(msgspec.to_builtins(answer))
+        for call, made in zip(answer.tool_calls, plain["tool_calls"], strict=True):
+            made["id"] = self._redaction.identifier(call.id)
+            made["name"] = self._redaction.identifier(call.name)
+        return msgspec.convert(plain, ChatAnswer)
 
 
 class _Replayed(_Entries):

@@ -16,13 +16,17 @@ class Redaction:
         forms = {form for one in secrets if one for form in (one, json.dumps(one)[1:-1])}
         # The longer first: a secret may be part of another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._patterns = [re.compile(one) for one in (*map(re.escape, ordered), *patterns)]
+        self._secrets = [re.compile(re.escape(form)) for form in ordered]
+        self._patterns = [re.compile(one) for one in patterns]
 
     def text(self, text: str) -> str:
         """The text with `[redacted]` in place of each match."""
-        for pattern in self._patterns:
-            text = MARK.join(pattern.sub(MARK, part) for part in text.split(MARK))
-        return text
+        return _replaced(text, (*self._secrets, *self._patterns))
+
+    def identifier(self, text: str) -> str:
+        """The same for an id or a name, of secrets only: patterns would make different ones
+        equal."""
+        return _replaced(text, self._secrets)
 
     def value(self, value: Any) -> Any:
         """JSON data with every text redacted; names of members stay."""
@@ -34,3 +38,9 @@ class Redaction:
         if isinstance(value, Sequence):
             return [self.value(one) for one in cast("Sequence[Any]", value)]
         return value
+
+
+def _replaced(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
+    for pattern in patterns:
+        text = MARK.join(pattern.sub(MARK, part) for part in text.split(MARK))
+    return text

@@ -165,7 +165,9 @@ async def test_what_must_not_be_written_is_redacted(tmp_path: Path) -> None:
     def add(one: str) -> str:
         return f"{one} and ann@example.org, pin 12345678, {key}"
 
-    asked = ToolCall("c-12345678", "add", '{"one": "pin 12345678"}')
+    # Their ids look like what is to be redacted, but have to stay two.
+    ids = ("call-11111111", "call-22222222")
+    asked = [ToolCall(one, "add", '{"one": "pin 12345678"}') for one in ids]
     steps: list[Step] = [asked, f"For {key}: pin 12345678."]
     patterns = [r"\d{8}", r"(?i)[a-z]+@EXAMPLE\.org"]
     redaction = Redaction(patterns, [key])
@@ -176,6 +178,7 @@ async def test_what_must_not_be_written_is_redacted(tmp_path: Path) -> None:
     file = recording_in(tmp_path)
     for secret in ("12345678", "ann@", "quoted"):
         assert secret not in file.read_text("utf-8")
+    assert all(one in file.read_text("utf-8") for one in ids)
     given = {"pin": "98765432", "key": "another"}
     again = replayed(tmp_path, Redaction(patterns, ["another"]), functions=(add,), payload=given)
     assert (await again.attempt()).result == f"For {MARK}: pin {MARK}."
