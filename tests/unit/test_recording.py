@@ -1,5 +1,6 @@
 """What models and tools answered, recorded and used again."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from agent_orchestration.workers.redaction import MARK, Redaction
 from tests.unit.platform_double import DoubleTask
 from tests.unit.scripted_model import Step
 from tests.unit.test_llm_agent import SCHEMA, Desk, add, added, call
+from tests.unit.test_worker import until
 
 Made = Callable[..., Desk]
 PLAIN = Redaction()
@@ -90,6 +92,24 @@ async def test_a_later_attempt_asks_nothing_that_was_recorded_and_pays_it_once(
     # Ten tokens of the prompt and five of the answer, twice.
     assert list(desk.platform.spends.values()) == [("settled", 35), ("settled", 35)]
     assert desk.platform.calls["reserve_spend"] == 2
+
+
+async def test_a_recorded_answer_is_heard_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await recorded(tmp_path, "It is 2.").attempt()
+    desk, settled = repeated(tmp_path), asyncio.Event()
+
+    async def settles_late(**_spend: Any) -> dict[str, Any]:
+        await settled.wait()
+        return {}
+
+    monkeypatch.setattr(desk.platform, "_settle_spend", settles_late)
+    attempt = asyncio.create_task(desk.attempt())
+    await until(lambda: desk.task.progress is not None)
+    assert desk.task.progress["partial"] == "It is 2."
+    settled.set()
+    assert (await attempt).result == "It is 2."
 
 
 @pytest.mark.parametrize(
