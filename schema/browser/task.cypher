@@ -13,6 +13,7 @@ RETURN task.id AS id, task.title AS title, task.description AS description, task
        task.waiting_on AS waiting_on, coalesce(task.children, 0) AS children, coalesce(task.open_children, 0) AS open_children,
        coalesce(task.failed_children, 0) AS failed_children,
        [(t)-[:SUBTASK_OF]->(p:Task) | p.id] AS parent_ids, [(t)<-[:WORKS_ON]-(m:Team) | m.id] AS team_ids,
+       [(t)-[:MEANT_FOR]->(f:Agent) | f.id] AS meant_fors,
        [(t)-[r:REQUIRES]->(c:Capability) | {capability: c.name, level: r.level}] AS requires,
        [(t)-[d:DEPENDS_ON]->(o:Task) | {task_id: o.id, on_failure: d.on_failure, status: o.status}] AS depends_on,
        [(t)<-[:DEPENDS_ON]-(w:Task) | w.id] AS dependent_ids;

@@ -37,6 +37,7 @@ class Task:
     depends_on: dict[str, str]
     requires: dict[str, int]
     team: str | None = None
+    only: str | None = None
     plan: str | None = None
     status: str = "ready"
     attempt: int = 0
@@ -71,6 +72,7 @@ def task_of(event: dict[str, Any], team: str | None, plan: str | None = None) ->
         requires={r["capability"]: r["level"] for r in event.get("requires", ())},
         max_attempts=(event.get("retry") or NEVER_SAID)["max_attempts"],
         team=team,
+        only=event.get("agent_id"),
         plan=plan,
     )
 

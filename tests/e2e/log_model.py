@@ -126,6 +126,8 @@ class Tenant(Conversations, Spending):
             self.wrong("requirements are met", f"{agent_id} lacks {lacking} for {task_id}")
         if task.team is not None and agent_id not in (self.teams[task.team] or ()):
             self.wrong("members only", f"{agent_id} takes {task_id} of {task.team}")
+        if task.only not in (None, agent_id):
+            self.wrong("one agent only", f"{agent_id} takes {task_id}, meant for {task.only}")
         agent.holds.add(task_id)
         if len(agent.holds) > agent.limit:
             self.wrong("max_concurrency", f"{agent_id} holds {len(agent.holds)} of {agent.limit}")

@@ -121,6 +121,7 @@ def _create(state: TenantState, move: Move, _now: int) -> Command:
         payload=move.json() if move.number % 2 else None,
         lease_seconds=move.lasting or 60,
         retry=RETRIES[move.number % len(RETRIES)],
+        agent_id=move.agent_id if move.number % 5 == 2 else None,
         team_id=some_team(state, move) if move.number % 5 == 1 else None,
     )
 

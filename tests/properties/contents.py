@@ -83,13 +83,18 @@ def recomputed(state: TenantState) -> dict[str, Any]:
 
 
 def best_ready(
-    state: TenantState, levels: Mapping[str, int], teams: Iterable[str] = ()
+    state: TenantState,
+    levels: Mapping[str, int],
+    teams: Iterable[str] = (),
+    agent_id: str | None = None,
 ) -> str | None:
-    """The task to claim next for somebody with these levels who is in these teams."""
+    """The task to claim next for somebody with these levels who is in these teams and is that
+    agent."""
     allowed = {None, *teams}
 
     def able(task: Task) -> bool:
-        return task.team_id in allowed and all(
+        meant = task.team_id in allowed and task.meant_for in (None, agent_id)
+        return meant and all(
             need.capability in levels and levels[need.capability] >= need.level
             for need in task.requires
         )

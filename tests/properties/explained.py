@@ -83,7 +83,14 @@ def _check_ready(state: TenantState, task: Task, told: Explanation) -> None:
     """Those who could claim it, or what nobody can."""
     agents = [agent for agent in state.all(Agent) if agent.retired_at is None]
     able = {agent.id for agent in agents if meets(agent.abilities, task.needs)}
-    if not task.needs:
+    free = {
+        agent.id for agent in agents if agent.id in able and agent.active < agent.max_concurrency
+    }
+    waits = {(one.what, one.id) for one in told.waits_for}
+    if task.meant_for is not None:
+        assert waits == {("agent", task.meant_for)}
+        assert (told.next_step == f"{task.meant_for} claims it") == (task.meant_for in free)
+    elif not task.needs:
         assert told.next_step == "an agent claims it"
     elif able:
         assert {one.id for one in told.waits_for if one.what == "agent"} == able

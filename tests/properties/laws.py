@@ -48,6 +48,7 @@ def _agents(state: TenantState, event: Event) -> None:
         assert not agent.draining
         assert meets(agent.levels, task.requires)
         assert task.team_id is None or task.team_id in {m.team_id for m in agent.memberships}
+        assert task.meant_for in (None, agent.id)
 
 
 def _plans(state: TenantState) -> None:

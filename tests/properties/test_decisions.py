@@ -145,7 +145,7 @@ def test_indexes_answer_what_looking_at_everything_would(
         )
     for agent in state.all(Agent):
         teams = [one.team_id for one in agent.memberships]
-        best = best_ready(state, agent.levels, teams)
+        best = best_ready(state, agent.levels, teams, agent.id)
         assert state.index(ReadyTasks).best(agent.abilities) == best
         assert state.index(TasksByAgent).of(agent.id) == held_by(state, agent.id)
     for task in state.all(Task):

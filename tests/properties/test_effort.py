@@ -88,6 +88,7 @@ def many() -> Domain:
         (heartbeat(mine=1), 2),
         (assign("ready-1"), 2),
         (task("new"), 1),
+        (task("new", agent_id="ann"), 1 + 1),
         (task("new", {"c0": 500}), 1 + 1),
         (task("new", {"c0": 400, "c1": 400}), 1 + 2),
         (task("new", after=["mine", edge("ready-1", "cancel"), "blocked-1"]), 1 + 3),

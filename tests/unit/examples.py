@@ -58,9 +58,10 @@ def task(
     priority: int = 3,
     lease_seconds: int = 60,
     retry: RetryPolicy | None = None,
+    agent_id: str | None = None,
     team: str | None = None,
 ) -> CreateTask:
-    """A task that anybody can do at once; levels in thousandths."""
+    """A task that anybody can do at once, or only one agent; levels in thousandths."""
     return CreateTask(
         task_id=task_id,
         title=f"Do {task_id}",
@@ -69,6 +70,7 @@ def task(
         priority=priority,
         lease_seconds=lease_seconds,
         retry=retry or RetryPolicy(),
+        agent_id=agent_id,
         team_id=team,
     )
 

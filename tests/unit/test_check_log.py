@@ -358,6 +358,7 @@ NEW: dict[str, Any] = {
         (edited("TaskClaimed", "b", attempt=2), "attempts increase by one"),
         (edited("TaskClaimed", "a", attempt=0), "attempts increase by one"),
         (edited("TaskClaimed", "a", agent_id="odd"), "requirements are met"),
+        (edited("TaskCreated", "a", agent_id="two"), "one agent only"),
         (moved("AgentDrained", "", "TaskClaimed", "a"), "agents at work take work"),
         (without("TaskFailed", "b"), "retries wait"),
         (edited("TaskFailed", "b", retry_at=60 * SECOND), "retries wait"),

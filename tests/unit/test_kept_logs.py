@@ -134,7 +134,7 @@ def test_the_first_version_wrote_of_no_rules_and_no_teams(first: KeptLog) -> Non
         for envelope in history:
             event = fold(REGISTRY, state, envelope).event
             if isinstance(event, TaskCreated):
-                assert (TaskCreated.VERSION, event.team_id) == (2, None)
+                assert (TaskCreated.VERSION, event.team_id, event.agent_id) == (3, None, None)
         assert state.rules == 1
 
 

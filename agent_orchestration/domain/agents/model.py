@@ -1,5 +1,6 @@
 """The entity `Agent`."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -48,6 +49,11 @@ def skills_of(claims: SkillClaims) -> tuple[Skill, ...]:
 def membership(team_id: str) -> str:
     """Membership of a team in the place of a capability; no capability's name has an @."""
     return f"@{team_id}"
+
+
+def identity(agent_id: str) -> str:
+    """Being a certain agent in the place of a capability; no capability's name has an =."""
+    return f"={agent_id}"
 
 
 class Membership(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -128,11 +134,18 @@ class Agent(Entity, kw_only=True):
 
     @property
     def abilities(self) -> dict[str, int]:
-        """What decides which tasks it may hold: its levels, and its memberships at level 0."""
+        """What decides which tasks it may hold: its levels, and who it is and its memberships at
+        level 0."""
         levels = self.levels
-        if self.memberships:
-            levels = {**{membership(one.team_id): 0 for one in self.memberships}, **levels}
+        levels[identity(self.id)] = 0
+        for one in self.memberships:
+            levels[membership(one.team_id)] = 0
         return levels
+
+    def lacks(self, requires: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+        """Those of the required (capability, level) that it does not have, in order."""
+        levels = self.levels
+        return tuple(sorted(name for name, level in requires if levels.get(name, -1) < level))
 
     def is_live(self) -> bool:
         """Retired agents never change again."""

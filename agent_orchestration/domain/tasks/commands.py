@@ -31,7 +31,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=365 * 24 * 3600 * 1000)]
 
 
 class CreateTask(Command, frozen=True, kw_only=True):
-    """Add a piece of work."""
+    """Add a piece of work. `agent_id` is the only agent that may claim it (None: whoever can)."""
 
     CREATES = ("task_id", Task, "task")
 
@@ -40,6 +40,7 @@ class CreateTask(Command, frozen=True, kw_only=True):
     description: Text | None = None
     requires: Requires = ()
     depends_on: DependsOn = ()
+    agent_id: Id | None = None
     team_id: Id | None = None
     priority: Priority = 3
     labels: LabelMap = msgspec.field(default_factory=dict[str, str])
@@ -48,10 +49,16 @@ class CreateTask(Command, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
 
     def needs(self) -> Needs:
-        """The id, in case it is taken, the team and the dependencies."""
+        """The id, in case it is taken, the agent, the team and the dependencies."""
         own = ((Task, self.task_id),) if self.task_id else ()
+        agent = ((Agent, self.agent_id),) if self.agent_id else ()
         team = ((Team, self.team_id),) if self.team_id else ()
-        return (*own, *team, *((Task, dependency.task_id) for dependency in self.depends_on))
+        return (
+            *own,
+            *agent,
+            *team,
+            *((Task, dependency.task_id) for dependency in self.depends_on),
+        )
 
 
 class ClaimTask(Command, frozen=True, kw_only=True):

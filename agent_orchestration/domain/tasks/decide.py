@@ -5,7 +5,6 @@ from agent_orchestration.core.guards import known, refuse_taken
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.index import AgentsByCapability
-from agent_orchestration.domain.agents.model import membership
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
     CancelTask,
@@ -32,13 +31,15 @@ from agent_orchestration.domain.tasks.events import (
 )
 from agent_orchestration.domain.tasks.guards import (
     held_task,
+    meant_agent,
     reachable_agent,
+    refuse_unable,
     running_task,
     same_attempt,
     working_agent,
     wrong_status,
 )
-from agent_orchestration.domain.tasks.index import ReadyTasks, meets
+from agent_orchestration.domain.tasks.index import ReadyTasks
 from agent_orchestration.domain.tasks.model import (
     HELD,
     WORKER_STOPPED,
@@ -60,6 +61,10 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
     unmet, reason = _unmet(state, task_id, depends_on) if depends_on else ((), None)
     if command.team_id is not None:
         working_team(state, command.team_id)
+    agent = None
+    if command.agent_id is not None:
+        agent = meant_agent(state, command.agent_id, command.team_id)
+    needs = [(need.capability, need.level) for need in requires]
     return TaskCreated(
         task_id=task_id,
         title=command.title,
@@ -67,9 +72,9 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
         requires=requires,
         depends_on=depends_on,
         unmet=unmet,
-        unstaffed=state.index(AgentsByCapability).unstaffed(
-            [(need.capability, need.level) for need in requires]
-        ),
+        unstaffed=state.index(AgentsByCapability).unstaffed(needs)
+        if agent is None
+        else agent.lacks(needs),
         priority=command.priority,
         labels=command.labels,
         payload=command.payload,
@@ -77,6 +82,7 @@ def create_task(state: TenantState, command: CreateTask, context: CommandContext
         retry=command.retry,
         reason=reason,
         team_id=command.team_id,
+        agent_id=command.agent_id,
     )
 
 
@@ -112,21 +118,7 @@ def assign_task(
     if task.status != "ready":
         raise wrong_status(task, "assigned to an agent", "ready")
     agent = reachable_agent(state, command.agent_id)
-    if not meets(agent.levels, task.requires):
-        needs = ", ".join(f"{r.capability} at {r.level / 1000:g}" for r in task.requires)
-        raise Rejected(
-            "not_capable",
-            f"agent_id: agent {agent.id} does not have what task {task.id} requires ({needs});"
-            " see find_agents",
-            field="agent_id",
-        )
-    if task.team_id is not None and membership(task.team_id) not in agent.abilities:
-        raise Rejected(
-            "not_a_member",
-            f"agent_id: task {task.id} is for team {task.team_id}, and agent {agent.id} is no"
-            " member; see get_team",
-            field="agent_id",
-        )
+    refuse_unable(task, agent)
     if agent.active >= agent.max_concurrency:
         raise Rejected(
             "at_capacity",

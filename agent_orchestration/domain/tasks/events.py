@@ -9,13 +9,26 @@ def _add_team(body: Body) -> Body:
     return {**body, "team_id": None}
 
 
+def _add_agent(body: Body) -> Body:
+    """Version 2 knew no tasks that are meant for one agent."""
+    return {**body, "agent_id": None}
+
+
+def _drop_agent(body: Body) -> Body:
+    """Back to version 2: under its rules no task is meant for one agent."""
+    return {name: value for name, value in body.items() if name != "agent_id"}
+
+
 class TaskCreated(Event, frozen=True, kw_only=True):
     """A task exists. `unmet` are the dependencies it waits for, `unstaffed` the capabilities that
-    nobody had when it was created. Version 2 added `team_id`."""
+    nobody had when it was created, or the agent `agent_id` where it is meant for that one only.
+    Version 2 added `team_id`, version 3 `agent_id`."""
 
     ABOUT = "task_id"
-    VERSION = 2
-    UPCASTERS = {1: _add_team}
+    VERSION = 3
+    UPCASTERS = {1: _add_team, 2: _add_agent}
+    SINCE_RULES = {3: 2}
+    DOWNCASTERS = {2: _drop_agent}
     REPLY = ("task_id", "unstaffed")
 
     task_id: str
@@ -32,6 +45,7 @@ class TaskCreated(Event, frozen=True, kw_only=True):
     retry: RetryPolicy
     reason: str | None = None
     team_id: str | None = None
+    agent_id: str | None = None
 
 
 class TaskClaimed(Event, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ def task_created(state: TenantState, event: TaskCreated, context: EventContext) 
             non_retryable=event.retry.non_retryable,
             payload=event.payload,
             reason=event.reason,
+            meant_for=event.agent_id,
             team_id=event.team_id,
         )
     )

@@ -157,7 +157,35 @@ def _dependencies_at(rows: list[dict[str, Any]], step: int) -> list[WaitsFor]:
     ]
 
 
+async def _ready_for_one(gateway: Gateway, task: TaskView, agent_id: str) -> Reading:
+    """Only one agent may claim it: what keeps that agent from it."""
+    [agent] = await gateway.ask("agent", agent_id=agent_id)
+    levels = {one["name"]: one["level"] for one in agent["capabilities"]}
+    lacking = [n.capability for n in task.requires if levels.get(n.capability, -1.0) < n.level]
+    busy = agent["active"] >= agent["max_concurrency"]
+    remedy = f"{agent_id} claims it"
+    if agent["status"] == "retired":
+        remedy = "nothing: cancel it, and create it anew for another agent"
+    elif lacking:
+        remedy = f"give {agent_id} {', '.join(lacking)} at that level with update_agent"
+    elif task.team_id not in (None, *agent["team_ids"]):
+        remedy = f"add {agent_id} to team {task.team_id} with update_team"
+    elif busy:
+        remedy = f"{agent_id} ends one of its tasks and claims it"
+    summary = f"It is ready for agent {agent_id} only, which is {agent['status']}."
+    if busy:
+        summary = f"It waits for agent {agent_id}, which alone may claim it, to be free."
+    detail = f"{agent['status']}, {agent['active']} of {agent['max_concurrency']} tasks"
+    return (
+        summary,
+        remedy,
+        [WaitsFor(what="agent", id=agent_id, detail=f"{agent['name']} is {detail}")],
+    )
+
+
 async def _ready(gateway: Gateway, task: TaskView) -> Reading:
+    if task.meant_for is not None:
+        return await _ready_for_one(gateway, task, task.meant_for)
     levels = {need.capability: need.level for need in task.requires}
     named = ", ".join(f"{name} at {level:g}" for name, level in levels.items())
     wanted: dict[str, Any] = {"names": sorted(levels), "levels": levels, "limit": 20}

@@ -5,8 +5,10 @@ from typing import Protocol
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.guards import known
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.agents.model import Agent, membership
+from agent_orchestration.domain.tasks.index import meets
 from agent_orchestration.domain.tasks.model import HELD, Task
+from agent_orchestration.domain.teams.selection import known_agent
 
 
 class OfAttempt(Protocol):
@@ -89,6 +91,54 @@ def reachable_agent(state: TenantState, agent_id: str) -> Agent:
             agent_id=agent_id,
         )
     return agent
+
+
+def meant_agent(state: TenantState, agent_id: str, team_id: str | None) -> Agent:
+    """The agent, if a task, maybe of a team, can be meant for it alone. Rules 1 knew no such
+    tasks."""
+    if state.rules < 2:
+        raise Rejected(
+            "older_rules",
+            "agent_id: tasks for one agent came with rules 2, and rules 1 are in force; leave it"
+            " out, or have an administrator call raise_rules",
+            field="agent_id",
+        )
+    agent = known_agent(state, agent_id, "agent_id")
+    if team_id is not None and membership(team_id) not in agent.abilities:
+        raise Rejected(
+            "not_a_member",
+            f"agent_id: the task is for team {team_id}, and agent {agent.id} is no member; name a"
+            " member, see get_team",
+            field="agent_id",
+            agent_id=agent.id,
+        )
+    return agent
+
+
+def refuse_unable(task: Task, agent: Agent) -> None:
+    """Raises `Rejected` where the agent may not hold the task."""
+    if task.meant_for not in (None, agent.id):
+        raise Rejected(
+            "meant_for_another",
+            f"agent_id: task {task.id} is meant for agent {task.meant_for} only; assign it to that"
+            " one",
+            field="agent_id",
+        )
+    if not meets(agent.levels, task.requires):
+        needs = ", ".join(f"{r.capability} at {r.level / 1000:g}" for r in task.requires)
+        raise Rejected(
+            "not_capable",
+            f"agent_id: agent {agent.id} does not have what task {task.id} requires ({needs});"
+            " see find_agents",
+            field="agent_id",
+        )
+    if task.team_id is not None and membership(task.team_id) not in agent.abilities:
+        raise Rejected(
+            "not_a_member",
+            f"agent_id: task {task.id} is for team {task.team_id}, and agent {agent.id} is no"
+            " member; see get_team",
+            field="agent_id",
+        )
 
 
 def wrong_status(task: Task, what: str, needed: str) -> Rejected:

@@ -19,7 +19,7 @@ from agent_orchestration.core.entities import (
 )
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.types import Id, Line
-from agent_orchestration.domain.agents.model import membership
+from agent_orchestration.domain.agents.model import identity, membership
 
 TaskStatus = Literal["blocked", "ready", "assigned", "running", "completed", "failed", "cancelled"]
 EdgePolicy = Literal["block", "cancel", "continue"]
@@ -107,6 +107,7 @@ class Task(Entity, kw_only=True):
     `attempt` counts the claims and is the fencing token of the last one; `given_back` counts those
     that a stopping worker gave back (None: none); `waiting_on` counts the dependencies that are not
     met; `reason` says why it is blocked, failed or cancelled.
+    `meant_for` is the only agent that may claim it (None: whoever is able).
     A plan is a task with `children`: nobody claims it, and it ends when the last of them does.
     Fields that came later are None where they say nothing, so that older rows stay as they were.
     """
@@ -116,6 +117,7 @@ class Task(Entity, kw_only=True):
         Relationship("REQUIRES", "requires", "Capability", "capability", ("level",)),
         Relationship("DEPENDS_ON", "depends_on", "Task", "task_id", ("on_failure",)),
         Relationship("ASSIGNED_TO", "assignment", "Agent", "agent_id", ("attempt", "since")),
+        Relationship("MEANT_FOR", "meant_for", "Agent"),
         Relationship("WORKS_ON", "team_id", "Team", reverse=True),
         Relationship("SUBTASK_OF", "parent_id", "Task"),
     )
@@ -131,6 +133,7 @@ class Task(Entity, kw_only=True):
     requires: tuple[Requirement, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     assignment: Assignment | None = None
+    meant_for: str | None = None
     team_id: str | None = None
     parent_id: str | None = None
     children: int | None = None
@@ -163,10 +166,14 @@ class Task(Entity, kw_only=True):
 
     @property
     def needs(self) -> tuple[Requirement, ...]:
-        """What a holder must be able to do, membership of the task's team included."""
-        if self.team_id is None:
-            return self.requires
-        return (Requirement(membership(self.team_id), 0), *self.requires)
+        """What a holder must be able to do, membership of the task's team and being the agent
+        that it is meant for included."""
+        needs = self.requires
+        if self.team_id is not None:
+            needs = (Requirement(membership(self.team_id), 0), *needs)
+        if self.meant_for is not None:
+            needs = (Requirement(identity(self.meant_for), 0), *needs)
+        return needs
 
     def is_live(self) -> bool:
         """Finished tasks never change again."""

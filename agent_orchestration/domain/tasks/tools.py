@@ -90,6 +90,7 @@ async def create_task(
         LeaseSeconds, Field(description="how long a holder may be silent")
     ] = 60,
     retry: Retry = None,
+    agent_id: Annotated[Id | None, Field(description="only this agent may claim the task")] = None,
     team_id: Annotated[Id | None, Field(description="only its members may claim the task")] = None,
     idempotency_key: Key | None = None,
 ) -> CreatedTask:
@@ -109,6 +110,7 @@ async def create_task(
         payload=json_text(payload, "payload"),
         lease_seconds=lease_seconds,
         retry=retry_policy(retry),
+        agent_id=agent_id,
         team_id=team_id,
     )
     result = await gateway.submit(command, key=idempotency_key)

@@ -11,6 +11,9 @@ from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import json_value
 from agent_orchestration.domain.tasks.model import EdgePolicy, Task
 
+LINKS = ("parent_id", "team_id", "meant_for")
+"""What is one id, and a list of at most one in the row of the question `task`."""
+
 
 class RequirementView(BaseModel):
     """A required capability and its least level, 0 to 1."""
@@ -51,6 +54,7 @@ class TaskView(TaskLine):
     depends_on: list[DependencyView]
     dependent_ids: list[str] = Field(description="the tasks that wait for this one")
     parent_id: str | None = Field(default=None, description="the plan it belongs to")
+    meant_for: str | None = Field(default=None, description="only this agent may claim it")
     team_id: str | None = Field(default=None, description="only its members may claim it")
     children: int = Field(default=0, description="of a plan: how many tasks it has")
     open_children: int = Field(default=0, description="of a plan: how many are not finished")
@@ -83,7 +87,10 @@ class TaskAnswer(Output):
 class CreatedTask(TaskAnswer):
     """The new task. It waits in the graph even if nobody can do it."""
 
-    unstaffed: list[str] = Field(description="required capabilities that nobody has at that level")
+    unstaffed: list[str] = Field(
+        description="required capabilities that nobody has at that level, or not the agent that"
+        " the task is meant for"
+    )
 
 
 class HeldTask(TaskAnswer):
@@ -158,7 +165,7 @@ def task_view(row: dict[str, Any]) -> TaskView:
         {
             **row,
             **{name: json_value(row[name]) for name in ("payload", "progress", "result")},
-            **{name: next(iter(row[f"{name}s"]), None) for name in ("parent_id", "team_id")},
+            **{name: next(iter(row[f"{name}s"]), None) for name in LINKS},
             "completed_children": row["children"] - row["open_children"] - row["failed_children"],
         }
     )
