@@ -3,10 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+import msgspec
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.core.types import BLOB_KEY
 
 PATIENCE_SECONDS = 120.0
 FIRST_DELAY = 0.1
@@ -37,6 +40,13 @@ class PatientCalls:
     async def read_blob(self, digest: str) -> bytes:
         """See `Dispatcher.read_blob`."""
         return await self._patiently(lambda: self.dispatcher.read_blob(digest, self.caller))
+
+    async def whole(self, value: Any) -> Any:
+        """The value itself, where only a reference to it came."""
+        if isinstance(value, dict) and BLOB_KEY in value:
+            reference = cast("dict[str, str]", value)
+            return msgspec.json.decode(await self.read_blob(reference[BLOB_KEY]))
+        return cast("Any", value)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         give_up: float | None = None

@@ -3,12 +3,10 @@
 import asyncio
 import traceback
 from collections.abc import Mapping
-from typing import Any, Literal, cast
-
-import msgspec
+from typing import Any, Literal
 
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
-from agent_orchestration.core.types import BLOB_KEY, json_text, json_value
+from agent_orchestration.core.types import json_text, json_value
 from agent_orchestration.workers.calls import PatientCalls
 
 #: `cancel`: somebody cancelled the task; `fenced`: the attempt is over and may be another's;
@@ -84,7 +82,7 @@ class HeldTask:
     async def dependency_result(self, task_id: str) -> Any:
         """The result of a dependency; None where it has none."""
         answer = await self._calls("get_task", task_id=task_id)
-        return await self._whole(answer["task"].get("result"))
+        return await self._calls.whole(answer["task"].get("result"))
 
     async def progress(self, value: Any) -> None:
         """Say how far the work is: any JSON, which a later attempt can read.
@@ -102,8 +100,8 @@ class HeldTask:
 
     async def load(self) -> None:
         """Fetch what was too large to come with the claim."""
-        self.payload = await self._whole(self.payload)
-        self.previous_progress = await self._whole(self.previous_progress)
+        self.payload = await self._calls.whole(self.payload)
+        self.previous_progress = await self._calls.whole(self.previous_progress)
 
     def end(self, verdict: Verdict) -> None:
         """The attempt is over before its handler is; the first reason counts."""
@@ -142,8 +140,8 @@ class HeldTask:
         await self.flush()
         lost = await self._say(
             "fail_task",
-            error=_printable(error.message, lines=True)[:ERROR_LENGTH],
-            error_type=_printable(error.error_type)[:256] or "error",
+            error=printable(error.message, lines=True)[:ERROR_LENGTH],
+            error_type=printable(error.error_type)[:256] or "error",
             retryable=error.retryable,
             retry_after_seconds=error.retry_after_seconds,
         )
@@ -173,13 +171,6 @@ class HeldTask:
         # Accepted, whatever a heartbeat was told meanwhile, for which the attempt was over already.
         return None
 
-    async def _whole(self, value: Any) -> Any:
-        """The value itself, where only a reference to it came."""
-        if isinstance(value, dict) and BLOB_KEY in value:
-            reference = cast("dict[str, str]", value)
-            return msgspec.json.decode(await self._calls.read_blob(reference[BLOB_KEY]))
-        return cast("Any", value)
-
 
 def task_error(error: BaseException) -> TaskError:
     """What a handler raised, as a failure of its task."""
@@ -198,7 +189,7 @@ def task_error(error: BaseException) -> TaskError:
     return TaskError(text, error_type=type(error).__name__)
 
 
-def _printable(text: str, *, lines: bool = False) -> str:
+def printable(text: str, *, lines: bool = False) -> str:
     """The text without what the platform refuses: control characters and lone surrogates."""
     kept = "\t\n" if lines else ""
     cleaned = "".join(c for c in text if (c >= " " and c != "\x7f") or c in kept)

@@ -34,6 +34,7 @@ REQUIRED_VALUES = {
     "since": "2023-11-14T23:13:20+01:00",
     "until": "2023-11-14T23:13:20.001+01:00",
     "ids": ["first", "second"],
+    "label": "coordination=first",
     "names": ["python"],
     "levels": {"python": 0.5},
 }
@@ -45,7 +46,8 @@ FIRST = {"task_id": "first", "agent_id": "ada", "attempt": 1}
 HELD = {"task_id": "plan.a", "agent_id": "ada", "attempt": 1}
 EVER = {"since": "1970-01-01T00:00:00Z", "until": "9999-12-31T00:00:00Z"}
 TOKENS = {"prompt_tokens": 5, "completion_tokens": 2, "cached_tokens": 1, "milliseconds": 9}
-PLAN = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c"}]
+STEP = {"labels": {"coordination": "first"}}
+PLAN = [{"id": "a", **STEP}, {"id": "b", "depends_on": ["a"]}, {"id": "c", **STEP}]
 
 
 @contextmanager
@@ -97,7 +99,7 @@ async def fill(platform: Platform) -> None:
     for arguments in (
         {"id": "first", "title": "First", "requires": python},
         {"id": "second", "title": "Second", "depends_on": ["first"]},
-        {"id": "third", "title": "Third", "requires": [{"capability": "unknown"}]},
+        {"id": "third", "title": "Third", "requires": [{"capability": "unknown"}], **STEP},
     ):
         await platform.call("create_task", arguments, CALLER)
     calls: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -163,6 +165,10 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("plan_progress", {"plan_id": "plan"}, "status", ["assigned", "cancelled", "ready"]),
         ("plan_frontier", {"plan_id": "plan"}, "id", ["plan.a", "plan.c"]),
         ("plans", {}, "id", ["plan"]),
+        ("open_steps", {"label": "coordination=first"}, "id", ["plan", "third"]),
+        ("open_steps", {"label": "coordination=second"}, "id", []),
+        ("coordinations", {}, "name", ["first"]),
+        ("coordinations", {"after_name": "first"}, "name", []),
         ("capable_members", {"team_id": "crew", "names": [], "levels": {}}, "id", ["ada"]),
         ("capable_members", {"team_id": "crew", **PYTHON}, "id", ["ada"]),
         ("capable_members", {"team_id": "crew", **SQL}, "id", []),
