@@ -44,6 +44,9 @@ FunctionsOption = Annotated[
 ServersOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="MCP servers whose tools models may call.")
 ]
+CoordinatorOption = Annotated[
+    bool, typer.Option("--coordinator", help="Coordinate what consists of others' tasks.")
+]
 PricesOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What models cost, in place of our list.")
 ]
@@ -71,6 +74,7 @@ def worker(
     module: ModuleOption = None,
     template: TemplateOption = None,
     agent: AgentOption = None,
+    coordinator: CoordinatorOption = False,
     functions: FunctionsOption = None,
     mcp_servers: ServersOption = None,
     prices: PricesOption = None,
@@ -84,22 +88,24 @@ def worker(
 ) -> None:
     """Let agents work until SIGTERM: they claim tasks that they are capable of, carry them out and
     report. They are Python functions (--module), or carried out by a language model: one made from
-    a template (--template), or those that exist (--agent).
+    a template (--template), or those that exist (--agent). A coordinator (--coordinator) has
+    others do what plan_goal and work_together ask for.
 
     Example: agent-orchestration worker --module my_agents.py
     """
     loaded = settings(config, data)
     ids = agent or []
-    if module is None and template is None and not ids:
-        problem = "name whom to let work: --module, --template or --agent"
+    if module is None and template is None and not ids and not coordinator:
+        problem = "name whom to let work: --module, --template, --agent or --coordinator"
         raise Rejected("no_agents", problem, field="module")
     recordings = _recordings(loaded, record, replay, module)
 
     async def work(dispatcher: "ToolCaller") -> None:
         async with contextlib.AsyncExitStack() as stack:
+            agents: list[HostedAgent] = _coordinators(dispatcher) if coordinator else []
             if module is not None:
-                agents = _functions(module, ids)
-            else:
+                agents += _functions(module, ids)
+            elif template is not None or ids:
                 made = _by_model(
                     dispatcher,
                     loaded,
@@ -109,7 +115,7 @@ def worker(
                     prices=_prices(loaded, prices),
                     recordings=recordings,
                 )
-                agents = await stack.enter_async_context(made)
+                agents += await stack.enter_async_context(made)
             await _host(dispatcher, agents, grace_seconds, as_json=as_json)
 
     if mcp is None:
@@ -122,6 +128,14 @@ def _functions(module: str, ids: Sequence[str]) -> "Sequence[HostedAgent]":
     from agent_orchestration.workers.found import agents_of  # noqa: PLC0415 (start-up time)
 
     return agents_of(module, ids)
+
+
+def _coordinators(dispatcher: "ToolCaller") -> "list[HostedAgent]":
+    from agent_orchestration.workers.coordination.agent import (  # noqa: PLC0415 (start-up time)
+        Coordinator,
+    )
+
+    return [Coordinator(dispatcher)]
 
 
 def _toolbox(functions: str | None, servers: Path | None) -> "Toolbox":

@@ -46,6 +46,7 @@ OPTIONAL = {
     "ending.py",  # what ends with a task
     "explain.py",  # answers put together from several questions
     "worker_tools.py",  # the tools of those who do the work
+    "coordination_tools.py",  # the tools that begin what a coordinator splits up
 }
 DOMAIN_MODULES = sorted(p for p in DOMAIN.iterdir() if p.is_dir() and p.name != "__pycache__")
 WITHIN_LIMITS = [*modules(), *modules(BENCH), *helper_modules()]

@@ -37,6 +37,9 @@ VALID: dict[str, dict[str, Any]] = {
     "reserve_spend": {**HELD, "id": "new", "model": "m", "amount_micros": 1},
     "settle_spend": {"spend_id": "call", "agent_id": "busy", "cost_micros": 1},
     "release_spend": {"spend_id": "call", "agent_id": "busy"},
+    "plan_goal": {"goal": "G"},
+    "work_together": {"way": "lead", "goal": "G", "options": {}},
+    "approve_plan": {"task_id": "ready"},
 }
 
 
@@ -125,13 +128,16 @@ BAD: dict[str, list[Any]] = {
         *({"max_size": 1001}, {"max_size": True}, {"goal": "a\nb"}, {}),
     ],
     **dict.fromkeys(("description", "error"), _TEXT),
-    "text": ["", *_TEXT],
+    **{key: ["", *_TEXT] for key in ("text", "comment")},
+    **{key: ["never", "", 5, True, []] for key in ("approval", "way")},
+    "replans": [11, 0.5, *_NUMBER],
+    "options": [*("x", 5, True, [], nested(200)), {"a": 2**63}],
     "reply_to": [2**31 + 1, *_COUNT],
     "idempotency_key": ["", "a\x00b", "a\nb", "x" * 201, *_OTHER_TYPES],
     **dict.fromkeys(("priority", "attempt", "max_concurrency"), _COUNT),
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
-    **dict.fromkeys(("start", "force", "draining", "retryable"), _FLAG),
+    **dict.fromkeys(("start", "force", "draining", "retryable", "approved"), _FLAG),
     **dict.fromkeys(("limit_micros", "amount_micros", "cost_micros", "milliseconds"), _AMOUNT),
     **dict.fromkeys(("prompt_tokens", "completion_tokens"), _AMOUNT),
     "cached_tokens": [1, *_AMOUNT],
@@ -171,6 +177,7 @@ BAD: dict[str, list[Any]] = {
 #: Where a name means something else for one tool.
 SPECIAL = {
     ("define_capability", "name"): _IDS,
+    **{key: ["", *_TEXT] for key in (("plan_goal", "goal"), ("work_together", "goal"))},
     ("define_template", "name"): [one for one in BAD["template"] if one != "absent"],
 }
 

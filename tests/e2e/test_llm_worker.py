@@ -183,7 +183,7 @@ def test_what_cannot_work_is_refused(place: Place) -> None:
     for name, settings in others.items():
         place.call("define_template", name=name, kind="llm", capabilities="[]", settings=settings)
     for words, code, said in (
-        ((), 3, "name whom to let work: --module, --template or --agent"),
+        ((), 3, "name whom to let work: --module, --template, --agent or --coordinator"),
         (("--template", "unknown"), 5, "there is no template unknown"),
         (("--agent", "ada"), 3, "agent: ada is of kind human and was made from no template"),
         (("--template", "other"), 3, "tools: this worker offers no tool fly"),

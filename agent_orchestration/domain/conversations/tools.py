@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from agent_orchestration.core.errors import Forbidden
+from agent_orchestration.core.errors import Forbidden, Rejected
 from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import (
@@ -39,6 +39,8 @@ Words = Annotated[Text, Field(min_length=1, description="what is said, up to 10,
 Kind = Annotated[MessageKind, Field(description="what it is meant as")]
 Data = Annotated[Any, Field(description="JSON that goes with it, up to 10 MB")]
 Recipient = Annotated[Id | None, Field(description="the agent that it is for (default: everybody)")]
+LAST_MESSAGES = 200
+"""Among so many of the last messages a question is looked for."""
 Number = Annotated[int, Field(ge=1, le=2**31)]
 
 
@@ -107,6 +109,33 @@ async def send_message(
     )
     result = await gateway.submit(command, key=idempotency_key)
     return await _message_answer(gateway, conversation_id, result.data["number"], result.seq)
+
+
+@tool(title="Approve a plan", role=Role.OPERATOR, toolsets=("converse",))
+async def approve_plan(
+    gateway: Gateway,
+    task_id: Annotated[Id, Field(max_length=100, description="the task that plan_goal answered")],
+    approved: Annotated[bool, Field(description="whether the plan is to be carried out")] = True,
+    comment: Annotated[Words | None, Field(description="what the next draft has to mend")] = None,
+    idempotency_key: Key | None = None,
+) -> MessageAnswer:
+    """Say whether the draft that a goal's task shows in its progress is to be carried out.
+
+    Refused with a comment, another draft is made; without one, the goal is given up.
+    """
+    number = await _open_question(gateway, task_id)
+    data = {"approved": approved, **({} if comment is None else {"comment": comment})}
+    command = SendMessage(
+        conversation_id=task_id,
+        text=comment or ("Approved." if approved else "Refused."),
+        kind="answer",
+        reply_to=number,
+        data=json_text(data, "comment"),
+    )
+    # The same answer to the same question is given once.
+    key = idempotency_key or f"{task_id}:answer:{number}"
+    result = await gateway.submit(command, key=key)
+    return await _message_answer(gateway, task_id, result.data["number"], result.seq)
 
 
 @tool(
@@ -206,6 +235,25 @@ async def _message_answer(
         message=message_view(rows[0]),
         seq=max(seq, rows.seq),
         stale=rows.stale or None,
+    )
+
+
+async def _open_question(gateway: Gateway, conversation_id: str) -> int:
+    """The number of the last question that no agent asked. Raises `Rejected` where there is
+    none."""
+    found = await gateway.ask("conversation", conversation_id=conversation_id)
+    after = max(0, found[0]["messages"] - LAST_MESSAGES) if found else 0
+    rows = await gateway.ask(
+        "messages", conversation_id=conversation_id, after=after, limit=LAST_MESSAGES
+    )
+    for row in reversed(rows):
+        if row["kind"] == "question" and row["author_kind"] == "principal":
+            return row["number"]
+    raise Rejected(
+        "nothing_to_approve",
+        f"task_id: no plan of task {conversation_id} waits for approval; wait until its progress"
+        " says so",
+        field="task_id",
     )
 
 

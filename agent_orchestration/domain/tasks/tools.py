@@ -32,6 +32,7 @@ from agent_orchestration.domain.tasks.commands import (
     CancelTask,
     CreateTask,
 )
+from agent_orchestration.domain.tasks.coordination_tools import plan_goal, work_together
 from agent_orchestration.domain.tasks.explain import explanation
 from agent_orchestration.domain.tasks.model import TaskStatus
 from agent_orchestration.domain.tasks.views import (
@@ -64,9 +65,11 @@ __all__ = [
     "fail_task",
     "get_task",
     "list_tasks",
+    "plan_goal",
     "report_progress",
     "start_task",
     "wait_for_tasks",
+    "work_together",
 ]
 
 FINISHED = ("completed", "failed", "cancelled")
