@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound
-from agent_orchestration.workers import FunctionAgent, HeldTask, Host, TaskError, agent
+from agent_orchestration.workers import FunctionAgent, Host, TaskError, agent
 from agent_orchestration.workers.coordination.agent import WAYS, Coordinator, Way
 from agent_orchestration.workers.hosting import HostedAgent
 from tests.integration.world import World
@@ -64,7 +64,7 @@ class Participant:
         made = agent(id=agent_id, capabilities=[capability], concurrency=5)
         self.agent: Hosted = made(self._do)
 
-    async def _do(self, payload: Any, *, task: HeldTask) -> Any:
+    async def _do(self, payload: Any = None) -> Any:
         self.asked.append(payload)
         answer = self._answers[min(len(self.asked), len(self._answers)) - 1]
         if isinstance(answer, Exception):

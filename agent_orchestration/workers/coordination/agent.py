@@ -9,7 +9,15 @@ from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import PlatformError, Rejected
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.coordination.ending import cancel_left_over
+from agent_orchestration.workers.coordination.group_chat import GroupChatOptions, group_chat
+from agent_orchestration.workers.coordination.handoff import HandoffOptions, handoff
+from agent_orchestration.workers.coordination.lead import LeadOptions, lead
+from agent_orchestration.workers.coordination.maker_checker import (
+    MakerCheckerOptions,
+    maker_checker,
+)
 from agent_orchestration.workers.coordination.options import Options, final, read_options
+from agent_orchestration.workers.coordination.pipeline import PipelineOptions, pipeline
 from agent_orchestration.workers.coordination.planner import PlanOptions, plan_goal
 from agent_orchestration.workers.coordination.steps import Steps
 from agent_orchestration.workers.held import HeldTask, TaskError
@@ -27,6 +35,11 @@ class Way(NamedTuple):
 
 
 WAYS: Mapping[str, Way] = {
+    "pipeline": Way(PipelineOptions, pipeline),
+    "maker_checker": Way(MakerCheckerOptions, maker_checker),
+    "handoff": Way(HandoffOptions, handoff),
+    "lead": Way(LeadOptions, lead),
+    "group_chat": Way(GroupChatOptions, group_chat),
     "plan": Way(PlanOptions, plan_goal),
 }
 

@@ -42,7 +42,7 @@ DRAFT_SCHEMA: Mapping[str, Any] = {
                     "id": _TEXT,
                     "title": _TEXT,
                     "description": _TEXT,
-                    "requires": {"type": "array", "items": _REQUIREMENT},
+                    "requires": {"type": "array", "items": _REQUIREMENT, "minItems": 1},
                     "depends_on": {"type": "array", "items": _TEXT},
                     "result_schema": {"type": "object"},
                     "priority": {"type": "integer", "minimum": 1, "maximum": 5},
@@ -60,7 +60,8 @@ class DraftTask(Arguments):
     id: Annotated[Id, Field(max_length=63)]
     title: Title
     description: Text
-    requires: Annotated[list[RequirementArgument], Field(max_length=50)]
+    # A task that requires nothing is anybody's, whoever that is.
+    requires: Annotated[list[RequirementArgument], Field(min_length=1, max_length=50)]
     depends_on: Annotated[list[Id], Field(max_length=MOST_TASKS)]
     result_schema: dict[str, Any] | None = None
     priority: Priority = 3
@@ -136,8 +137,6 @@ def _check_shape(draft: Draft) -> None:
 
 async def _unstaffed(steps: Steps, number: int, task: DraftTask) -> str | None:
     """That nobody could do the task, in words."""
-    if not task.requires:
-        return None
     levels = {one.capability: one.level for one in task.requires}
     params: dict[str, Any] = {"names": sorted(levels), "levels": levels, "limit": 1}
     name = "capable_agents"

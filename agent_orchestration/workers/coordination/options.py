@@ -61,11 +61,17 @@ def read_options(model: type[OptionsT], given: Any) -> OptionsT:
         raise final("invalid_input", f"{field}: {problem}") from None
 
 
-def refuse_twice(members: list[Participant]) -> None:
-    """Raises `ValueError` where two members go by one name."""
+def once(members: list[Participant]) -> list[Participant]:
+    """The members. Raises `ValueError` where two of them go by one name."""
     names = [member.name for member in members]
     if len(set(names)) < len(names):
         raise ValueError("a member is named twice; name each once")
+    return members
+
+
+def instructed(rules: str, goal: str, more: str = "") -> str:
+    """The description of a step: what it is, what is asked for beyond that, and the goal."""
+    return "\n\n".join(filter(None, [rules, more, f"Goal: {goal}"]))
 
 
 def final(error_type: str, message: str) -> TaskError:

@@ -26,8 +26,9 @@ PLANNING = Participant(capability="planning")
 INSTRUCTIONS = """Draft a plan that reaches the goal: a title, and tasks that others will do.
 
 Each task has an id (letters, digits, - and _), a title in one line, a description with all that \
-one has to know to do it, the capabilities that it requires (only ones that the payload lists), \
-and the ids of the tasks of this plan whose results it needs; those are told to whoever does it. \
+one has to know to do it, the capabilities that it requires (at least one, of those that the \
+payload lists), and the ids of the tasks of this plan whose results it needs; those are told to \
+whoever does it. \
 Keep tasks independent where you can: they are done at the same time. The results of the tasks \
 that no other waits for are the result of the goal. Give a task a result_schema (JSON Schema) \
 where the form of its result matters.

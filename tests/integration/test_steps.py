@@ -1,0 +1,164 @@
+"""Durable steps: what each does, and what a way of working of one's own may rely on."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_orchestration.core.types import BLOB_THRESHOLD
+from agent_orchestration.workers.coordination.agent import Way
+from agent_orchestration.workers.coordination.options import Options
+from agent_orchestration.workers.coordination.steps import StepFailed, Steps
+from tests.integration.coordinating import Company, Participant, broken
+
+Run = Callable[[Steps, Options], Awaitable[Any]]
+LARGE = "x" * (BLOB_THRESHOLD + 1)
+
+
+@contextlib.asynccontextmanager
+async def company_of(folder: Path, run: Run, *participants: Participant) -> AsyncGenerator[Company]:
+    """A company whose only way of working is this one, and whose task `c` has been created."""
+    async with Company(folder) as company:
+        company.ways = {"own": Way(Options, run)}
+        async with company.at_work(*participants):
+            await company.begin("own", goal="x")
+            yield company
+
+
+async def test_results_and_messages_of_any_size(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        asked = {"title": "T", "agent_id": "ann"}
+        large = await steps.result("large", **asked, result_schema={"type": "string"})
+        said = await steps.say("told", "Hello", data={"large": large})
+        again = await steps.say("told", "Something else")
+        assert said == again
+        return [large, said["data"]["large"]]
+
+    async with company_of(tmp_path, run, Participant("ann", "write", LARGE)) as company:
+        task = await company.coordinate(interrupted=True)
+        assert len(await company.said()) == 1
+    assert task["result"]["bytes"] > 2 * len(LARGE)
+
+
+async def test_a_step_that_fails_may_be_caught(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        try:
+            await steps.result("try", title="T", agent_id="ann")
+        except StepFailed as failed:
+            return [failed.name, failed.status, failed.error, failed.cause]
+
+    ann = Participant("ann", "write", broken("no ink"))
+    async with company_of(tmp_path, run, ann) as company:
+        task = await company.coordinate(interrupted=True)
+    assert task["result"] == ["try", "failed", "no ink", "broken"]
+    assert len(ann.asked) == 1
+
+
+async def test_a_cancelled_step_fails(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        return await steps.result("away", title="T", requires=[{"capability": "away"}])
+
+    async with company_of(tmp_path, run) as company, company.coordinator():
+        await company.until("c.away", lambda one: one["status"] == "ready")
+        await company.call("cancel_task", task_id="c.away", reason="not now")
+        task = await company.until("c", lambda one: one["status"] == "failed")
+    assert task["error"] == "step away is cancelled (cancelled): not now"
+
+
+async def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        soon = {"max_attempts": 2, "initial_seconds": 0}
+        return await steps.result("try", title="T", agent_id="ann", retry=soon)
+
+    ann = Participant("ann", "write", ValueError("first"), "second")
+    async with company_of(tmp_path, run, ann) as company:
+        task = await company.coordinate()
+        assert await company.steps() == {"c.try": ("completed", 2)}
+    assert task["result"] == "second"
+
+
+async def test_somebody_elses_task_is_no_step(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        return await steps.result("try", title="T", agent_id="ann")
+
+    ann = Participant("ann", "write", "done")
+    async with company_of(tmp_path, run, ann) as company:
+        await company.task("c.try", agent_id="ann")
+        task = await company.coordinate()
+    assert task["error_type"] == "step_failed"
+    assert "id: somebody else's task is c.try" in task["error"]
+
+
+async def test_what_was_found_out_stays_as_it_was(tmp_path: Path) -> None:
+    found = iter(range(9))
+
+    async def find() -> dict[str, Any]:
+        return {"found": next(found)}
+
+    async def run(steps: Steps, _options: Options) -> Any:
+        first = await steps.recorded("look", "Looked.", find)
+        await steps.result("do", title="T", agent_id="ann")
+        return [first["found"], (await steps.recorded("look", "Looked.", find))["found"]]
+
+    async with company_of(tmp_path, run, Participant("ann", "write", "done")) as company:
+        task = await company.coordinate(interrupted=True)
+    assert task["given_back"] >= 2
+    assert task["result"] == [0, 0]
+
+
+async def test_an_answer_is_waited_for(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        asked = await steps.say("ask", "Which?", kind="question", to="ann")
+        answer = await steps.answer_to(asked["number"], lambda one: one["author"] == "ann")
+        return answer["text"]
+
+    async with company_of(tmp_path, run, Participant("ann", "write")) as company:
+        working = asyncio.create_task(company.coordinate(interrupted=True))
+        number = await company.question(1)
+        reply = {"conversation_id": "c", "reply_to": number}
+        for more in ({"agent_id": "ann"}, {"kind": "answer"}):
+            await company.call("send_message", **reply, **more, text="No answer of hers.")
+        say = {"agent_id": "ann", "kind": "answer", "text": "This."}
+        await company.call("send_message", **reply, **say)
+        assert (await working)["result"] == "This."
+
+
+async def test_a_closed_conversation_answers_nothing(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        asked = await steps.say("ask", "Which?", kind="question")
+        return await steps.answer_to(asked["number"])
+
+    async with company_of(tmp_path, run) as company, company.coordinator():
+        await company.question(1)
+        await company.call("close_conversation", conversation_id="c")
+        task = await company.until("c", lambda one: one["status"] == "failed")
+    assert task["error_type"] == "conversation_closed"
+
+
+async def test_a_failure_cancels_the_steps_that_are_open(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        async with asyncio.TaskGroup() as group:
+            away = steps.result("away", title="T", requires=[{"capability": "away"}])
+            other = group.create_task(away)
+            with pytest.raises(StepFailed) as failed:
+                await steps.result("try", title="T", agent_id="ann")
+            other.cancel()
+        raise failed.value
+
+    async with company_of(tmp_path, run, Participant("ann", "write", broken())) as company:
+        task = await company.coordinate()
+        assert (await company.steps())["c.away"][0] == "cancelled"
+    assert task["error_type"] == "step_failed"
+
+
+async def test_an_id_has_to_leave_room_for_those_of_the_steps(tmp_path: Path) -> None:
+    async with Company(tmp_path) as company, company.coordinator():
+        long = "c" * 61
+        requires = [{"capability": "coordination"}]
+        await company.task(long, requires=requires, payload={"way": "plan", "goal": "x"})
+        task = await company.until(long, lambda one: one["status"] == "failed")
+    assert task["error_type"] == "invalid_input"
+    assert task["error"] == "id: the id of a coordinating task has at most 60 characters"
