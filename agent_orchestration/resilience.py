@@ -5,9 +5,10 @@ jumps and which tests cannot set, lets every caller in as soon as it is half ope
 excluded error for a success.
 """
 
+import contextlib
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ParamSpec, TypeVar
@@ -71,6 +72,16 @@ class CircuitBreaker:
         #: Counts the changes of state: an outcome counts in the state that its call began in.
         self._period = 0
         self._trying = False
+        self._watchers: list[Callable[[], None]] = []
+
+    @contextlib.contextmanager
+    def watched(self, changed: Callable[[], None]) -> Generator[None]:
+        """Inside, `changed` is called after every change of the state; it must not fail."""
+        self._watchers.append(changed)
+        try:
+            yield
+        finally:
+            self._watchers.remove(changed)
 
     async def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """What the function answers or raises. Raises `CircuitBreakerError` without calling it."""
@@ -122,6 +133,8 @@ class CircuitBreaker:
         self._since = self._now()
         self._period += 1
         self._trying = False
+        for changed in self._watchers:
+            changed()
 
 
 class CircuitBreakerRegistry:
@@ -144,7 +157,7 @@ class CircuitBreakerRegistry:
     def status(self) -> list[CircuitBreakerStatus]:
         """Every breaker's status, by name."""
         wall = datetime.now(UTC)
-        return [self._breakers[name].status(wall) for name in sorted(self._breakers)]
+        return [breaker.status(wall) for _, breaker in sorted(self._breakers.items())]
 
     def _dispensable(self) -> str:
         healthy = (name for name, breaker in self._breakers.items() if not breaker.failures)

@@ -64,6 +64,11 @@ GraceOption = Annotated[
     float, typer.Option(min=0, help="How long SIGTERM lets what is held go on, in seconds.")
 ]
 
+MetricsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, metavar="PORT", help="Metrics for Prometheus on 127.0.0.1."),
+]
+
 
 def add_to(program: typer.Typer) -> None:
     """Register the verb."""
@@ -82,6 +87,7 @@ def worker(
     replay: ReplayOption = None,
     mcp: McpOption = None,
     grace_seconds: GraceOption = 25.0,
+    metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -99,6 +105,8 @@ def worker(
         problem = "name whom to let work: --module, --template, --agent or --coordinator"
         raise Rejected("no_agents", problem, field="module")
     recordings = _recordings(loaded, record, replay, module)
+
+    _serve_metrics(metrics_port)
 
     async def work(dispatcher: "ToolCaller") -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -122,6 +130,13 @@ def worker(
         with_dispatcher(loaded, work, serve=True)
     else:
         run(_over_mcp(mcp, loaded, work), serving=True)
+
+
+def _serve_metrics(port: int | None) -> None:
+    if port is not None:
+        from agent_orchestration.metrics import serve_metrics  # noqa: PLC0415 (start-up time)
+
+        serve_metrics(port)
 
 
 def _functions(module: str, ids: Sequence[str]) -> "Sequence[HostedAgent]":

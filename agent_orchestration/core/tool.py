@@ -101,6 +101,11 @@ class Gateway(Protocol):
         """The newest version of the rules that every process knows that may decide."""
         ...
 
+    def circuit_breakers(self) -> list[dict[str, Any]]:
+        """The circuit breakers of this process: `name`, `state`, `failures`, `since`,
+        `tries_again`."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """The graph's schema and the named questions, from the declarations."""
         ...

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
+import msgspec
+
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.graph.read_errors import TooSlow
@@ -16,6 +18,7 @@ from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.resilience import BREAKERS
 
 CATCH_UP_SECONDS = 10.0
 QUERY_SECONDS = 10.0
@@ -143,6 +146,10 @@ class CallerGateway:
     async def common_rules(self) -> int:
         """See `core.tool.Gateway`."""
         return await self._common_rules()
+
+    def circuit_breakers(self) -> list[dict[str, Any]]:
+        """See `core.tool.Gateway`."""
+        return [msgspec.structs.asdict(one) for one in BREAKERS.status()]
 
     def describe(self) -> dict[str, Any]:
         """See `core.tool.Gateway`."""

@@ -1,5 +1,5 @@
-"""The HTTP routes beside `/mcp`: health, readiness, tools, blobs, operations, circuit breakers, the
-status page."""
+"""The HTTP routes beside `/mcp`: health, readiness, metrics, tools, blobs, operations, circuit
+breakers, the status page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
@@ -48,6 +48,7 @@ class Api:
             ("GET", "/icon.svg", _static("icon.svg", "image/svg+xml")),
             ("GET", "/health", _typed(self.health)),
             ("GET", "/ready", _typed(self.ready)),
+            ("GET", "/metrics", _typed(self.metrics)),
             ("GET", "/api/v1/tools", _typed(self.tools)),
             ("POST", "/api/v1/tools/{name}", _typed(self.call)),
             ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
@@ -70,6 +71,13 @@ class Api:
         del request
         status = await self._dispatcher.status()
         return json_response(status | {"version": __version__}, 200 if status["ready"] else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """The metrics of this process, in the format that a Prometheus asks for."""
+        from agent_orchestration.metrics import exposed  # noqa: PLC0415 (start-up time)
+
+        content, media_type = exposed(request.headers.get("Accept", ""))
+        return Response(content, headers=_NO_STORE | {"Content-Type": media_type})
 
     async def tools(self, request: Request) -> Response:
         """Every tool that the caller's role permits."""
@@ -107,9 +115,12 @@ class Api:
         return StreamingResponse(lines, headers=_NO_STORE, media_type="application/x-ndjson")
 
     async def circuit_breakers(self, request: Request) -> Response:
-        """How the breakers of this process are, each of which guards a service."""
-        del request
-        return json_response({"circuit_breakers": BREAKERS.status()})
+        """How the breakers of this process are, each of which guards a service, and the agents that
+        have one elsewhere that is not closed."""
+        # Who answers the tool may be another process: the one that this one has joined.
+        arguments = dict(request.query_params)
+        answer = await self._dispatcher.call("circuit_breaker_status", arguments, _caller(request))
+        return json_response(answer | {"circuit_breakers": BREAKERS.status()})
 
 
 def _operation(body: bytes) -> Operation:

@@ -115,6 +115,9 @@ class FunctionAgent(Generic[P, R]):
                 raise
             await calls("update_agent", agent_id=self.id, **said)
 
+    async def beside(self) -> None:
+        """Nothing."""
+
     async def carry_out(self, task: HeldTask) -> Any:
         """The `Handler` of a `Worker`: the function's result as JSON data.
 

@@ -15,7 +15,7 @@ from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.held import HeldTask
-from agent_orchestration.workers.worker import Watch, Worker
+from agent_orchestration.workers.worker import Watch, Worker, first_of
 
 GRACE_SECONDS = 25.0
 """How long what is held may take to end after SIGTERM: less than Kubernetes waits (30 s)."""
@@ -31,6 +31,10 @@ class HostedAgent(Protocol):
 
     async def make_known(self, calls: PatientCalls) -> None:
         """Register it, or bring what is known of it up to date."""
+        ...
+
+    async def beside(self) -> None:
+        """What it does beside its tasks, until cancelled."""
         ...
 
     async def carry_out(self, task: HeldTask) -> Any:
@@ -65,10 +69,14 @@ class Host:
         await self.make_known()
         try:
             async with asyncio.TaskGroup() as group:
-                for worker in self.workers:
-                    group.create_task(worker.run())
+                beside = [group.create_task(one.beside()) for one in self.agents]
+                async with asyncio.TaskGroup() as working:
+                    for worker in self.workers:
+                        working.create_task(worker.run())
+                for one in beside:
+                    one.cancel()
         except* PlatformError as failed:
-            raise failed.exceptions[0] from None
+            raise first_of(failed) from None
 
     async def make_known(self) -> None:
         """Register the agents, or bring what is known of them up to date; `run` does it, too."""

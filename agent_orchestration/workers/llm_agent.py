@@ -47,14 +47,14 @@ class LlmAgent:
         *,
         recordings: Recordings | None = None,
     ) -> None:
-        self._model = model
+        self._service = model
         self._purse = purse
         self._recordings = recordings or NoRecordings()
         self._settings = settings
         self._limits = settings.limits
         self._tools = tools
         self._specs = [tool.spec for tool in tools.values()]
-        self._name = settings.model or default_model
+        self.model = settings.model or default_model
 
     async def __call__(self, task: HeldTask) -> Any:
         """Carry the task out; the result."""
@@ -114,7 +114,7 @@ class LlmAgent:
             _refuse("too_many_tokens", f"no result after {talk.tokens} tokens")
         request = {
             "messages": talk.messages,
-            "model": self._name,
+            "model": self.model,
             "tools": self._specs,
             "schema": schema,
             "max_tokens": min(self._limits.answer_tokens, self._limits.tokens - talk.tokens),
@@ -147,14 +147,14 @@ class LlmAgent:
             return found.answer
 
         async def ask() -> ChatAnswer:
-            return await self._model.chat(**request, on_text=on_text)
+            return await self._service.chat(**request, on_text=on_text)
 
         def keep(answer: ChatAnswer, bill: Bill) -> None:
             recording.keep(ModelEntry(question, answer, bill))
 
-        price = self._purse.price(self._name)
+        price = self._purse.price(self.model)
         most = most_micros(price, request["messages"], self._specs, request["max_tokens"])
-        return await self._purse.paid(task, self._name, calls, most, ask, keep=keep)
+        return await self._purse.paid(task, self.model, calls, most, ask, keep=keep)
 
     def _send_back(self, talk: Talk, error: ValueError) -> None:
         """The answer does not fit: the model may mend it, so many times."""

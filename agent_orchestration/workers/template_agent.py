@@ -10,6 +10,8 @@ from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
+from agent_orchestration.resilience import CircuitBreaker
+from agent_orchestration.workers.breaker_reports import report_breaker
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.held import HeldTask
 from agent_orchestration.workers.llm_agent import LlmAgent
@@ -23,15 +25,27 @@ from agent_orchestration.workers.recording import Recordings
 class TemplateAgent:
     """An agent that is known to the platform, for a `Host`."""
 
-    def __init__(self, view: dict[str, Any], handler: LlmAgent) -> None:
+    def __init__(
+        self,
+        view: dict[str, Any],
+        handler: LlmAgent,
+        calls: PatientCalls,
+        breaker: CircuitBreaker,
+    ) -> None:
         self.id: str = view["id"]
         self.concurrency: int = view["max_concurrency"]
         self.lease_seconds: int | None = None
         self.heartbeat_seconds: int | None = view.get("heartbeat_seconds")
         self._handler = handler
+        self._calls = calls
+        self._breaker = breaker
 
     async def make_known(self, calls: PatientCalls) -> None:
         """It is known already."""
+
+    async def beside(self) -> None:
+        """Report how the breaker of its model is."""
+        await report_breaker(self._calls, self.id, self._breaker)
 
     async def carry_out(self, task: HeldTask) -> Any:
         """See `LlmAgent`."""
@@ -76,4 +90,4 @@ async def template_agent(
     tools = toolbox.chosen(settings.tools, own_calls)
     purse = Purse(own_calls, prices)
     handler = LlmAgent(model, settings, tools, default_model, purse, recordings=recordings)
-    return TemplateAgent(view, handler)
+    return TemplateAgent(view, handler, own_calls, model.breaker(handler.model))

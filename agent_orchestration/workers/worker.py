@@ -82,7 +82,7 @@ class Worker:
                     await self._claims.run(carrying)
                 beating.cancel()
         except ExceptionGroup as failed:
-            raise _first(failed) from None
+            raise first_of(failed) from None
         finally:
             if self._bound is not None:
                 self._bound.cancel()
@@ -219,8 +219,8 @@ def _raised(task: asyncio.Task[Any]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 
-def _first(failed: ExceptionGroup[Exception]) -> Exception:
+def first_of(failed: ExceptionGroup[Exception]) -> Exception:
     """The first of the errors in a group of groups."""
     error = failed.exceptions[0]
     nested = isinstance(error, ExceptionGroup)
-    return _first(cast("ExceptionGroup[Exception]", error)) if nested else error
+    return first_of(cast("ExceptionGroup[Exception]", error)) if nested else error

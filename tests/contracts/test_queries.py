@@ -127,6 +127,8 @@ async def fill(platform: Platform) -> None:
         ("reserve_spend", {**HELD, "id": "s3", "model": "m-2", "amount_micros": 20}),
         ("settle_spend", {"spend_id": "s1", "agent_id": "ada", "cost_micros": 7, **TOKENS}),
         ("settle_spend", {"spend_id": "s2", "agent_id": "ada", "cost_micros": 33, **TOKENS}),
+        ("report_circuit_breaker", {"agent_id": "bob", "service": "m-1", "state": "open"}),
+        ("report_circuit_breaker", {"agent_id": "ada", "service": "m-1", "state": "closed"}),
         # The last one waits for the graph.
         ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
     )
@@ -186,6 +188,10 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("instances", {"template": "coder"}, "id", ["bob"]),
         ("unfinished_dependencies", {"ids": ["plan.b", "second"]}, "id", ["first", "plan.a"]),
         ("agent_load", {}, "active", [2, 0]),
+        ("agents", {}, "circuit_breaker_state", ["closed", "open"]),
+        ("circuit_breakers", {}, "id", ["bob"]),
+        ("circuit_breakers", {}, "service", ["m-1"]),
+        ("circuit_breakers", {"after_id": "bob"}, "id", []),
         ("conversation", SAY, "messages", [3]),
         ("conversation", SAY, "task_ids", [["first"]]),
         ("conversations", {}, "id", ["talk", "team-talk"]),

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.program import PATIENCE, answer, run, started, wait_for
 from tests.e2e.server_process import checked_log, running
+from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.process
 STEPS = 5
@@ -51,7 +52,8 @@ def script() -> dict[str, Any]:
     ]
     look = {"tool_calls": [{"name": "get_task", "arguments": {"task_id": "t"}}]}
     end = {"when": {"text": '"id":"t"'}, "answer": {"json": {"steps": STEPS}}}
-    return {"rules": [end, *calls, {"when": {"text": f"did step {STEPS}."}, "answer": look}]}
+    down = {"when": {"text": "nobody answers"}, "fault": "outage"}
+    return {"rules": [down, end, *calls, {"when": {"text": f"did step {STEPS}."}, "answer": look}]}
 
 
 class Place:
@@ -67,11 +69,11 @@ class Place:
             "define_template", name="stepper", kind="llm", capabilities="[]", settings=SETTINGS
         )
 
-    def begin(self, lease_seconds: int = 60) -> None:
+    def begin(self, lease_seconds: int = 60, payload: str = "begin with the steps") -> None:
         """Create the task. A short lease is for workers that are killed: who only waits for the
         processor must not lose it."""
-        begin = "begin with the steps"
-        self.call("create_task", id="t", title="Steps", payload=begin, lease_seconds=lease_seconds)
+        given = {"payload": payload, "lease_seconds": lease_seconds}
+        self.call("create_task", id="t", title="Steps", **given)
 
     def call(self, tool: str, **arguments: Any) -> Any:
         """A tool's answer."""
@@ -175,6 +177,37 @@ def test_a_budget_ends_what_would_cost_more(place: Place) -> None:
     assert budget["reserved_micros"] == 0
     billed = place.billed()
     assert budget["spent_micros"] == billed["prompt_tokens"] + billed["completion_tokens"]
+
+
+def test_the_breaker_of_the_model_is_shown_with_the_agent(place: Place) -> None:
+    def state() -> str:
+        return place.call("get_agent", agent_id="stepper")["agent"]["circuit_breaker_state"]
+
+    place.begin(payload="nobody answers")
+    port = str(free_port())
+    with place.worker("--metrics-port", port):
+        wait_for(lambda: state() == "open", "the breaker to be reported")
+        metrics = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    service = f"model gpt-4-turbo at {place.stand_in}/v1"
+    assert f'circuit_breaker_state{{service="{service}",state="open"}} 1.0' in metrics
+    assert 'model_calls_total{model="gpt-4-turbo",outcome="model_unavailable"}' in metrics
+    status = place.call("circuit_breaker_status")
+    assert status["circuit_breakers"] == []
+    [shown] = status["agents"]
+    assert (shown["id"], shown["state"], shown["service"]) == ("stepper", "open", service)
+    # It was killed: the next one says how it is.
+    with place.worker():
+        wait_for(lambda: state() == "closed", "the new process to report")
+    assert place.call("circuit_breaker_status")["agents"] == []
+    assert checked_log(place.folder)["events"]["CircuitBreakerChanged"] == 2
+
+
+def test_a_port_that_is_taken_is_refused(place: Place) -> None:
+    port = place.stand_in.rpartition(":")[2]
+    words = ("worker", "--template", "stepper", "--metrics-port", port, *place.data)
+    done = run(place.folder, *words)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"metrics_port: {port} cannot be listened on" in done.stderr
 
 
 def test_what_cannot_work_is_refused(place: Place) -> None:

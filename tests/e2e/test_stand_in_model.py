@@ -51,4 +51,4 @@ def test_a_server_shows_its_circuit_breakers(tmp_path: Path) -> None:
     with server(tmp_path) as (_, said):
         response = httpx2.get(f"{said['url']}/api/v1/circuit-breakers/status", trust_env=False)
         assert response.status_code == 200
-        assert response.json() == {"circuit_breakers": []}
+        assert response.json() == {"circuit_breakers": [], "agents": []}

@@ -15,6 +15,7 @@ from agent_orchestration.backends.llm import ChatModel, ToolSpec, Usage
 from agent_orchestration.backends.llm.openai import OpenAIChatModel
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.metrics import METRICS
 from agent_orchestration.resilience import CircuitBreakerRegistry
 from agent_orchestration.stand_in_model.app import key_name
 from tests.stand_in import StandIn, stand_in
@@ -110,6 +111,19 @@ async def test_a_schema_and_a_limit_of_tokens_reach_the_service() -> None:
         assert (await model.chat(HELLO, model="m", schema=schema)).text == '{"n":0}'
         short = await model.chat(HELLO, model="m", max_tokens=3)
         assert (short.text, short.finish_reason) == (ECHO[:12], "length")
+
+
+async def test_calls_are_counted_by_how_they_ended() -> None:
+    def counted(outcome: str) -> float:
+        labels = {"model": "counted", "outcome": outcome}
+        return METRICS.get_sample_value("model_calls_total", labels) or 0
+
+    async with asked({"when": {"call": 1}, "fault": "key_refused"}) as (model, _):
+        with pytest.raises(Rejected):
+            await model.chat(HELLO, model="counted")
+        for _ in range(2):
+            await model.chat(HELLO, model="counted")
+    assert (counted("model_key"), counted("answered")) == (1, 2)
 
 
 async def test_a_service_of_ones_own_needs_no_key_and_is_sent_none() -> None:

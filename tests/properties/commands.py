@@ -1,5 +1,7 @@
 """From the numbers of a move to a command that makes sense now, most of the time."""
 
+from typing import get_args
+
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.messages import Command
 from agent_orchestration.core.state import TenantState
@@ -9,10 +11,11 @@ from agent_orchestration.domain.agents.commands import (
     Heartbeat,
     Lease,
     RegisterAgent,
+    ReportCircuitBreaker,
     RetireAgent,
     UpdateAgent,
 )
-from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.agents.model import BreakerState, SkillClaim
 from agent_orchestration.domain.capabilities.commands import DefineCapability
 from agent_orchestration.domain.tasks.commands import (
     AssignTask,
@@ -50,6 +53,8 @@ from tests.properties.move import (
     some_team,
 )
 
+BREAKER_STATES: tuple[BreakerState, ...] = get_args(BreakerState)
+
 
 def _register(_state: TenantState, move: Move, _now: int) -> Command:
     return RegisterAgent(
@@ -81,6 +86,11 @@ def _drain(_state: TenantState, move: Move, _now: int) -> Command:
 
 def _retire(_state: TenantState, move: Move, _now: int) -> Command:
     return RetireAgent(agent_id=move.agent_id, force=move.number % 2 == 0)
+
+
+def _breaker(_state: TenantState, move: Move, _now: int) -> Command:
+    state = BREAKER_STATES[move.number % 3]
+    return ReportCircuitBreaker(agent_id=move.agent_id, service=move.line(), state=state)
 
 
 def _heartbeat(state: TenantState, move: Move, _now: int) -> Command:
@@ -195,6 +205,7 @@ MAKE: dict[str, Make] = {
     "update": _update,
     "drain": _drain,
     "retire": _retire,
+    "breaker": _breaker,
     "heartbeat": _heartbeat,
     "expire agent": _expire_agent,
     "define": _define,

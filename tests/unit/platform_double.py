@@ -54,6 +54,8 @@ class PlatformDouble:
         self.completed: list[str] = []
         #: Status and micros.
         self.spends: dict[str, tuple[str, int]] = {}
+        #: Agent, service and state.
+        self.breakers: list[tuple[str, str, str]] = []
         self.blobs: dict[str, bytes] = {}
         self.calls: Counter[str] = Counter()
         self.before: Fault = lambda _tool, _number: None
@@ -186,6 +188,10 @@ class PlatformDouble:
         self.completed.append(task_id)
         self._settle()
         return self._shown(task)
+
+    async def _report_circuit_breaker(self, agent_id: str, service: str, state: str) -> Answer:
+        self.breakers.append((agent_id, service, state))
+        return {"agent_id": agent_id}
 
     async def _reserve_spend(self, **spend: Any) -> Answer:
         self._held(spend["task_id"], spend["agent_id"], spend["attempt"])

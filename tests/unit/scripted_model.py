@@ -1,11 +1,13 @@
 """A `ChatModel` that answers what a test says, in turn, and keeps what it was asked."""
 
 import copy
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent_orchestration.backends.llm import ChatAnswer, Message, ToolCall, ToolSpec, Usage
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.resilience import CircuitBreaker, CircuitBreakerConfig
 
 Step = str | ToolCall | Sequence[ToolCall] | PlatformError | ChatAnswer
 
@@ -42,6 +44,9 @@ class ScriptedModel:
                 on_text(step)
             return answer(step)
         return answer("", *([step] if isinstance(step, ToolCall) else step))
+
+    def breaker(self, model: str) -> CircuitBreaker:
+        return CircuitBreaker(model, CircuitBreakerConfig(), time.monotonic)
 
     async def close(self) -> None:
         """Nothing is open."""

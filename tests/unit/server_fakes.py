@@ -58,6 +58,11 @@ class Counts(Output):
     tasks: dict[str, int]
 
 
+class Breakers(Output):
+    circuit_breakers: list[str]
+    agents: list[str]
+
+
 @tool(title="Note", role=Role.OPERATOR, toolsets=("orchestrate",))
 async def note(
     gateway: Gateway,
@@ -127,6 +132,12 @@ async def wait_for_release(gateway: Gateway) -> Output:
     return Output()
 
 
+@tool(title="Breakers", role=Role.VIEWER, toolsets=("admin",), read_only=True)
+async def circuit_breaker_status(gateway: Gateway, limit: int = 50) -> Breakers:
+    """Breakers of another process."""
+    return Breakers(circuit_breakers=["elsewhere"], agents=[f"ann{limit}"])
+
+
 TOOLS = (
     note,
     whoami,
@@ -137,6 +148,7 @@ TOOLS = (
     break_down,
     purge,
     wait_for_release,
+    circuit_breaker_status,
 )
 
 

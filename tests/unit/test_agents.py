@@ -2,11 +2,13 @@
 
 import pytest
 
+from agent_orchestration.core.entities import shape_of
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.core.messages import Command
 from agent_orchestration.domain.agents.commands import (
     DrainAgent,
     ExpireAgent,
+    ReportCircuitBreaker,
     RetireAgent,
     UpdateAgent,
 )
@@ -17,8 +19,9 @@ from agent_orchestration.domain.agents.events import (
     AgentRetired,
     AgentUpdated,
     AgentWentOffline,
+    CircuitBreakerChanged,
 )
-from agent_orchestration.domain.agents.model import Skill, SkillClaim
+from agent_orchestration.domain.agents.model import Agent, BreakerState, Skill, SkillClaim
 from agent_orchestration.domain.capabilities.model import Capability
 from agent_orchestration.domain.tasks.events import TaskClaimed
 from tests.unit.domain import START, Domain
@@ -235,3 +238,46 @@ def test_what_an_agent_gave_back_unblocks_nobody() -> None:
         agent(), task(), task("next", after=[edge("parse", "continue")]), claim(), FORCE
     )
     assert domain.statuses() == {"parse": "ready", "next": "blocked"}
+
+
+# ── the circuit breaker of what it calls
+
+
+def breaker(state: BreakerState, service: str = "model m") -> ReportCircuitBreaker:
+    return ReportCircuitBreaker(agent_id="ann", service=service, state=state)
+
+
+def row(domain: Domain) -> dict[str, object]:
+    return shape_of(Agent).row("default", domain.agent())
+
+
+def test_what_is_reported_of_a_breaker_is_kept_until_it_is_closed() -> None:
+    domain = Domain().given(agent())
+    untouched = row(domain)
+    assert not any(name.startswith("circuit") for name in untouched)
+    event = domain.event(breaker("open"), CircuitBreakerChanged)
+    assert (event.agent_id, event.service, event.state) == ("ann", "model m", "open")
+    assert row(domain) == untouched | {
+        "circuit_breaker_state": "open",
+        "circuit_breaker_service": "model m",
+    }
+    assert domain.given(breaker("half_open")).agent().circuit_breaker_state == "half_open"
+    assert row(domain.given(breaker("closed"))) == untouched
+
+
+def test_a_breaker_that_is_as_it_was_is_nothing_to_do() -> None:
+    domain = Domain().given(agent())
+    assert domain.nothing(breaker("closed")) == {"agent_id": "ann"}
+    domain.given(breaker("open"))
+    domain.nothing(breaker("open"))
+    domain.event(breaker("open", "model n"), CircuitBreakerChanged)
+    assert domain.agent().circuit_breaker_service == "model n"
+    domain.event(breaker("closed", "model m"), CircuitBreakerChanged)
+    domain.nothing(breaker("closed", "model n"))
+
+
+def test_a_retired_agent_has_its_breaker_closed() -> None:
+    domain = Domain().given(agent(), breaker("open"), RETIRE)
+    assert domain.agent().circuit_breaker_state is None
+    assert domain.agent().circuit_breaker_service is None
+    assert domain.refused(breaker("open")).code == "agent_retired"

@@ -201,3 +201,15 @@ async def test_the_decorator_shares_the_breaker_and_falls_back_while_it_is_open(
         await look_up("c")
     assert await translate("d") == "instead of d"
     assert translate.__name__ == "translate"
+
+
+async def test_whoever_watches_is_told_of_every_change(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    seen: list[CircuitBreakerState] = []
+    with breaker.watched(lambda: seen.append(breaker.state)):
+        await fail(breaker, 5)
+        clock.seconds += 60
+        await breaker.call(answering)
+    await fail(breaker, 5)
+    assert seen == [OPEN, HALF_OPEN, CLOSED]

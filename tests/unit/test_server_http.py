@@ -8,11 +8,16 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
 
 from agent_orchestration import __version__
 from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.core.operations import Verify
-from agent_orchestration.resilience import CircuitBreakerConfig, CircuitBreakerRegistry
+from agent_orchestration.resilience import (
+    BREAKERS,
+    CircuitBreakerConfig,
+    CircuitBreakerRegistry,
+)
 from agent_orchestration.server import api
 from agent_orchestration.server.callers import headers_for
 from agent_orchestration.server.toolsets import parse_toolsets
@@ -251,11 +256,34 @@ async def test_the_circuit_breakers_of_the_process_are_shown(
     with pytest.raises(Unavailable):
         await broken.call(fail)
     breakers.breaker("other")
-    first, second = (await web.get("/api/v1/circuit-breakers/status")).json()["circuit_breakers"]
+    path = "/api/v1/circuit-breakers/status"
+    shown = (await web.get(path)).json()
+    first, second = shown["circuit_breakers"]
     assert (first["name"], first["state"], first["failures"]) == ("model m", "open", 1)
     since, again = (datetime.fromisoformat(first[name]) for name in ("since", "tries_again"))
     assert again - since == timedelta(seconds=60)
     assert (second["name"], second["state"], second["tries_again"]) == ("other", "closed", None)
+    assert shown["agents"] == ["ann50"]
+    assert (await web.get(path, params={"limit": "2"})).json()["agents"] == ["ann2"]
+    assert (await web.get(path, params={"limits": "2"})).status_code == 422
+
+
+async def test_prometheus_is_told_of_the_process_and_its_breakers(web: httpx2.AsyncClient) -> None:
+    BREAKERS.breaker('a "quoted" service')
+    response = await web.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {one.name: one for one in text_string_to_metric_families(response.text)}
+    assert families["process_resident_memory_bytes"].samples[0].value > 0
+    shown = {
+        sample.labels["state"]: sample.value
+        for sample in families["circuit_breaker_state"].samples
+        if sample.labels["service"] == 'a "quoted" service'
+    }
+    assert shown == {"closed": 1, "open": 0, "half_open": 0}
+    other = await web.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert other.headers["content-type"].startswith("application/openmetrics-text")
+    assert other.text.endswith("# EOF\n")
+    assert (await web.get("/metrics", headers={"Host": "elsewhere"})).status_code == 421
 
 
 async def test_the_status_page_shows_the_counts_and_runs_nothing(

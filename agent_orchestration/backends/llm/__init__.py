@@ -5,6 +5,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from agent_orchestration.resilience import CircuitBreaker
+
 Message = Mapping[str, Any]
 """A message in OpenAI's form: `{"role": "system" | "user" | "assistant" | "tool", "content": …}`,
 with `tool_calls` where an assistant called tools, and `tool_call_id` where a tool answers one."""
@@ -79,6 +81,10 @@ class ChatModel(Protocol):
         (`model_busy`) and `Unavailable` (`model_unavailable`, `model_timeout`, `model_bad_answer`,
         `model_circuit_open`); the latter two may say `retry_after` in seconds.
         """
+        ...
+
+    def breaker(self, model: str) -> CircuitBreaker:
+        """What guards the calls of that model."""
         ...
 
     async def close(self) -> None:

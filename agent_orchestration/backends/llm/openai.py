@@ -26,7 +26,13 @@ from agent_orchestration.backends.llm.openai_errors import (
 )
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.errors import Busy, PlatformError, Unavailable
-from agent_orchestration.resilience import BREAKERS, CircuitBreakerError, CircuitBreakerRegistry
+from agent_orchestration.metrics import MODEL_CALLS
+from agent_orchestration.resilience import (
+    BREAKERS,
+    CircuitBreaker,
+    CircuitBreakerError,
+    CircuitBreakerRegistry,
+)
 
 DEFAULT_URL = "https://api.openai.com/v1"
 ATTEMPTS = 3
@@ -67,6 +73,10 @@ class OpenAIChatModel:
         self._sleep = sleep
         self._places = asyncio.Semaphore(config.max_concurrency)
 
+    def breaker(self, model: str) -> CircuitBreaker:
+        """See `ChatModel`."""
+        return self._breakers.breaker(f"model {model} at {self._base_url}")
+
     async def close(self) -> None:
         """See `ChatModel`."""
         await self._client.close()
@@ -89,7 +99,12 @@ class OpenAIChatModel:
         request = self._request(messages, model, tools, schema, max_tokens)
         teller = _Teller(on_text) if on_text is not None else None
         call = _Call(request, model, timeout or self._config.request_timeout, teller)
-        draft, attempts = await self._answered(call)
+        try:
+            draft, attempts = await self._answered(call)
+        except PlatformError as error:
+            MODEL_CALLS.labels(model, error.code).inc()
+            raise
+        MODEL_CALLS.labels(model, "answered").inc()
         return ChatAnswer(
             draft.text,
             draft.tool_calls,
@@ -132,7 +147,7 @@ class OpenAIChatModel:
 
     async def _answered(self, call: "_Call") -> tuple[Draft, int]:
         """The answer, and the number of attempts that it took."""
-        breaker = self._breakers.breaker(f"model {call.model} at {self._base_url}")
+        breaker = self.breaker(call.model)
         failure: PlatformError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -11,6 +11,7 @@ from agent_orchestration.core.types import Attempt, Id, LabelMap, Line
 from agent_orchestration.domain.agents.model import (
     Agent,
     AgentKind,
+    BreakerState,
     Concurrency,
     HeartbeatSeconds,
     SkillClaims,
@@ -86,6 +87,15 @@ class Heartbeat(AgentCommand, frozen=True, kw_only=True):
     def needs(self) -> Needs:
         """The agent and the tasks it believes to hold."""
         return ((Agent, self.agent_id), *((Task, lease.task_id) for lease in self.leases))
+
+
+class ReportCircuitBreaker(AgentCommand, frozen=True, kw_only=True):
+    """How the circuit breaker of the service that an agent calls is now."""
+
+    WORK = "goes on"
+
+    service: Line
+    state: BreakerState
 
 
 class ExpireAgent(AgentCommand, frozen=True, kw_only=True):

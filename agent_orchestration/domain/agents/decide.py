@@ -9,6 +9,7 @@ from agent_orchestration.domain.agents.commands import (
     ExpireAgent,
     Heartbeat,
     RegisterAgent,
+    ReportCircuitBreaker,
     RetireAgent,
     UpdateAgent,
 )
@@ -20,8 +21,9 @@ from agent_orchestration.domain.agents.events import (
     AgentRetired,
     AgentUpdated,
     AgentWentOffline,
+    CircuitBreakerChanged,
 )
-from agent_orchestration.domain.agents.model import Agent, skills_of
+from agent_orchestration.domain.agents.model import Agent, kept_breaker, skills_of
 from agent_orchestration.domain.tasks.index import TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
 
@@ -122,6 +124,20 @@ def expire_agent(
     if agent.seen_at + agent.heartbeat_seconds * 1000 > context.at:
         return Nothing()
     return AgentWentOffline(agent_id=agent.id)
+
+
+def report_circuit_breaker(
+    state: TenantState, command: ReportCircuitBreaker, _context: CommandContext
+) -> CircuitBreakerChanged | Nothing:
+    """Only a change is a fact. Of a closed one it does not matter whose it is."""
+    agent = _present(state, command.agent_id)
+    service, breaker = command.service, command.state
+    if kept_breaker(service, breaker) == (
+        agent.circuit_breaker_state,
+        agent.circuit_breaker_service,
+    ):
+        return Nothing({"agent_id": agent.id})
+    return CircuitBreakerChanged(agent_id=agent.id, service=service, state=breaker)
 
 
 def _present(state: TenantState, agent_id: str) -> Agent:

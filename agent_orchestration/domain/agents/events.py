@@ -3,7 +3,7 @@
 from typing import Any
 
 from agent_orchestration.core.messages import Body, Event
-from agent_orchestration.domain.agents.model import AgentKind, Skill
+from agent_orchestration.domain.agents.model import AgentKind, BreakerState, Skill
 
 
 def _add_labels(body: Body) -> Body:
@@ -87,3 +87,14 @@ class AgentCameOnline(Event, frozen=True, kw_only=True):
 
     agent_id: str
     leases: tuple[dict[str, Any], ...] = ()
+
+
+class CircuitBreakerChanged(Event, frozen=True, kw_only=True):
+    """The circuit breaker of the service that the agent calls is in another state."""
+
+    ABOUT = "agent_id"
+    REPLY = ("agent_id",)
+
+    agent_id: str
+    service: str
+    state: BreakerState

@@ -10,8 +10,9 @@ from agent_orchestration.domain.agents.events import (
     AgentRetired,
     AgentUpdated,
     AgentWentOffline,
+    CircuitBreakerChanged,
 )
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.agents.model import Agent, kept_breaker
 from agent_orchestration.domain.budgets.index import OpenSpends
 from agent_orchestration.domain.budgets.model import unconfirm
 from agent_orchestration.domain.capabilities.model import ensure_capability
@@ -68,6 +69,7 @@ def agent_retired(state: TenantState, event: AgentRetired, context: EventContext
         agent.release()
         unconfirm(state, state.index(OpenSpends).of(task_id))
     agent.memberships = ()
+    agent.circuit_breaker_state = agent.circuit_breaker_service = None
     agent.retired_at = context.at
 
 
@@ -79,3 +81,12 @@ def agent_went_offline(state: TenantState, event: AgentWentOffline, context: Eve
 def agent_came_online(state: TenantState, event: AgentCameOnline, context: EventContext) -> None:
     """Seen again."""
     state.change(Agent, event.agent_id).seen(context.at)
+
+
+def circuit_breaker_changed(
+    state: TenantState, event: CircuitBreakerChanged, _context: EventContext
+) -> None:
+    """The last report counts."""
+    agent = state.change(Agent, event.agent_id)
+    kept = kept_breaker(event.service, event.state)
+    agent.circuit_breaker_state, agent.circuit_breaker_service = kept

@@ -14,6 +14,8 @@ from agent_orchestration.core.types import Id
 AgentKind = Literal["llm", "mcp", "function", "command", "human"]
 Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
 HeartbeatSeconds = Annotated[int, Meta(ge=1, le=86_400)]
+BreakerState = Literal["closed", "open", "half_open"]
+"""How the circuit breaker of a service is."""
 
 
 class Skill(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -56,6 +58,12 @@ def identity(agent_id: str) -> str:
     return f"={agent_id}"
 
 
+def kept_breaker(service: str, state: BreakerState) -> tuple[BreakerState | None, str | None]:
+    """What an agent keeps of a breaker, state and service: nothing of a closed one, so that the
+    rows of agents of which nothing was ever reported are those that they were."""
+    return (None, None) if state == "closed" else (state, service)
+
+
 class Membership(msgspec.Struct, frozen=True, order=True, gc=False):
     """An agent's place in a team."""
 
@@ -75,7 +83,8 @@ class Agent(Entity, kw_only=True):
     """Somebody or something that carries out tasks.
 
     `active` counts the tasks it holds; `heartbeat_seconds` is how long it may be silent before it
-    counts as offline (None: for ever).
+    counts as offline (None: for ever). `circuit_breaker_state` is that of the service that it
+    calls, `circuit_breaker_service`, as its process last said; None is closed.
     """
 
     LABEL = "Agent"
@@ -105,6 +114,8 @@ class Agent(Entity, kw_only=True):
     seen_at: Time = 0
     offline_at: Time | None = None
     retired_at: Time | None = None
+    circuit_breaker_state: BreakerState | None = None
+    circuit_breaker_service: str | None = None
 
     @property
     def status(self) -> str:

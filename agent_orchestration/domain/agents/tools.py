@@ -20,14 +20,19 @@ from agent_orchestration.domain.agents.commands import (
     Heartbeat,
     Lease,
     RegisterAgent,
+    ReportCircuitBreaker,
     RetireAgent,
     UpdateAgent,
 )
-from agent_orchestration.domain.agents.model import AgentKind
+from agent_orchestration.domain.agents.model import AgentKind, BreakerState
 from agent_orchestration.domain.agents.views import (
     AgentAnswer,
+    AgentBreaker,
     Agents,
     AgentView,
+    BreakerAnswer,
+    BreakerView,
+    CircuitBreakers,
     HeartbeatAnswer,
     RetiredAgent,
     agent_answer,
@@ -134,6 +139,37 @@ async def heartbeat(
     command = Heartbeat(agent_id=agent_id, leases=held)
     result = await gateway.submit(command, key=idempotency_key)
     return HeartbeatAnswer(leases=result.data["leases"])
+
+
+@tool(title="Report a circuit breaker", role=Role.AGENT, toolsets=("converse",))
+async def report_circuit_breaker(
+    gateway: Gateway,
+    agent_id: AgentId,
+    service: Annotated[Line, Field(description="the service that the agent calls")],
+    state: Annotated[BreakerState, Field(description="how its circuit breaker is now")],
+    idempotency_key: Key | None = None,
+) -> BreakerAnswer:
+    """Say how the circuit breaker of the service that an agent depends on is, such as that of its
+    model. The last report counts; a state that is known already changes nothing."""
+    command = ReportCircuitBreaker(agent_id=agent_id, service=service, state=state)
+    result = await gateway.submit(command, key=idempotency_key)
+    return BreakerAnswer(agent_id=agent_id, circuit_breaker_state=state, seq=result.seq)
+
+
+@tool(title="Show circuit breakers", role=Role.VIEWER, toolsets=("admin",), read_only=True)
+async def circuit_breaker_status(
+    gateway: Gateway, limit: PageLimit = 50, cursor: Cursor = None
+) -> CircuitBreakers:
+    """Which services are left alone because they keep failing: the circuit breakers of the process
+    that answers, and the agents whose service's breaker is open or half open, page by page."""
+    rows = await gateway.ask("circuit_breakers", after_id=cursor or "", limit=limit + 1)
+    found = [AgentBreaker.model_validate(row) for row in rows[:limit]]
+    return CircuitBreakers(
+        circuit_breakers=[BreakerView.model_validate(one) for one in gateway.circuit_breakers()],
+        agents=found,
+        next_cursor=found[-1].id if len(rows) > limit else None,
+        stale=rows.stale or None,
+    )
 
 
 @tool(

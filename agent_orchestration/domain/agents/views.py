@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from agent_orchestration.core.guards import unknown
 from agent_orchestration.core.tool import Gateway, Output
 from agent_orchestration.core.torn_reads import read_whole
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.agents.model import Agent, BreakerState
 
 
 class SkillView(BaseModel):
@@ -36,6 +36,9 @@ class AgentView(BaseModel):
     version: int | None = Field(default=None, description="of the template")
     registered_at: datetime
     seen_at: datetime
+    circuit_breaker_state: BreakerState = Field(
+        description="of the service that it calls, as its process last said"
+    )
 
 
 class AgentAnswer(Output):
@@ -56,6 +59,44 @@ class RetiredAgent(AgentAnswer):
     """The agent that was retired, and the tasks given back."""
 
     requeued: list[str]
+
+
+class BreakerAnswer(Output):
+    """That a report was taken, and the sequence number by which it is there."""
+
+    agent_id: str
+    circuit_breaker_state: BreakerState
+    seq: int
+
+
+class BreakerView(BaseModel):
+    """A circuit breaker of the process that answers."""
+
+    name: str = Field(description="the service that it guards")
+    state: BreakerState
+    failures: int = Field(description="calls that failed in a row")
+    since: datetime
+    tries_again: datetime | None = Field(
+        default=None, description="when an open one lets a call through"
+    )
+
+
+class AgentBreaker(BaseModel):
+    """An agent whose service's breaker is not closed."""
+
+    id: str
+    name: str
+    status: str = Field(description="idle, busy, draining or offline")
+    state: BreakerState
+    service: str
+
+
+class CircuitBreakers(Output):
+    """The breakers of the process that answers, and a page of agents with one not closed."""
+
+    circuit_breakers: list[BreakerView]
+    agents: list[AgentBreaker]
+    next_cursor: str | None = Field(default=None, description="pass as `cursor` for the next page")
 
 
 class Verdict(BaseModel):

@@ -1,0 +1,68 @@
+"""What Prometheus is told of this process."""
+
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from agent_orchestration.core.errors import Rejected
+from agent_orchestration.resilience import BREAKERS, CircuitBreakerRegistry, CircuitBreakerState
+
+
+class BreakerCollector(Collector):
+    """`circuit_breaker_state`: for each breaker 1 in its present state and 0 in the others, read
+    when somebody asks."""
+
+    def __init__(self, breakers: CircuitBreakerRegistry) -> None:
+        self._breakers = breakers
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """See `Collector`."""
+        gauge = GaugeMetricFamily(
+            "circuit_breaker_state",
+            "1 for the state that the circuit breaker of a service is in",
+            labels=("service", "state"),
+        )
+        for one in self._breakers.status():
+            for state in CircuitBreakerState:
+                gauge.add_metric((one.name, state.value), float(one.state is state))
+        yield gauge
+
+
+METRICS = CollectorRegistry()
+"""All metrics of this process."""
+METRICS.register(BreakerCollector(BREAKERS))
+for _collector in (ProcessCollector, PlatformCollector, GCCollector):
+    _collector(registry=METRICS)
+
+MODEL_CALLS = Counter(
+    "model_calls",
+    "Calls of language models, by how they ended: answered, or the code of the error",
+    ("model", "outcome"),
+    registry=METRICS,
+)
+
+
+def exposed(accept: str) -> tuple[bytes, str]:
+    """All metrics as they are now, and their media type; `accept` is the header of who asks."""
+    encode, media_type = choose_encoder(accept)
+    return encode(METRICS), media_type
+
+
+def serve_metrics(port: int) -> None:
+    """Serve them on 127.0.0.1, in a thread that ends with the process. Raises `Rejected` where the
+    port cannot be used."""
+    try:
+        start_http_server(port, "127.0.0.1", METRICS)
+    except OSError as error:
+        problem = f"metrics_port: {port} cannot be listened on ({error.strerror}); choose another"
+        raise Rejected("port_refused", problem, field="metrics_port") from None
