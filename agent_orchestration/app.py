@@ -24,6 +24,7 @@ from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Rows
 from agent_orchestration.domain import (
     agents,
+    artifacts,
     budgets,
     capabilities,
     conversations,
@@ -58,6 +59,7 @@ REGISTRY = Registry(
         teams.MODULE,
         tasks.MODULE,
         plans.MODULE,
+        artifacts.MODULE,
         conversations.MODULE,
         budgets.MODULE,
         tenants.MODULE,

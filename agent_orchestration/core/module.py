@@ -50,6 +50,7 @@ TYPES: dict[str, Any] = {
     "limit": Annotated[int, msgspec.Meta(ge=1, le=1000)],
     "after": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
     "available": bool,
+    "attempt": Annotated[int, msgspec.Meta(ge=1, le=2**31)],
     "since": INSTANT,
     "until": INSTANT,
     "ids": list[str],

@@ -93,6 +93,10 @@ class Gateway(Protocol):
         event that there is not."""
         ...
 
+    async def keep_blob(self, data: bytes) -> str:
+        """Keep bytes beside the log; the reference by which a command names them."""
+        ...
+
     async def read_blob(self, digest: str) -> bytes:
         """A field that was too large for the log; `NotFound` where there is none."""
         ...

@@ -20,6 +20,7 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$"
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*(?!\n)$"
 NO_CONTROL_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 BLOB_KEY = "$blob"
+BLOB_PATTERN = r'^\{"\$blob":"[0-9a-f]{64}","bytes":[0-9]{1,9}\}(?!\n)$'
 BLOB_THRESHOLD = 64 * 1024
 REQUEST_LIMIT = 10 * 1024 * 1024
 #: Readers of JSON give up somewhere beyond 200 levels, and an answer surrounds a value with some.
@@ -122,6 +123,19 @@ Cursor = Annotated[Filter | None, Field(description="`next_cursor` of the page b
 Priority = Annotated[int, Meta(ge=1, le=5), Field(ge=1, le=5)]
 LeaseSeconds = Annotated[int, Meta(ge=1, le=86_400), Field(ge=1, le=86_400)]
 Attempt = Annotated[int, Meta(ge=1, le=2**31), Field(ge=1, le=2**31)]
+
+
+class BlobReference(msgspec.Struct, frozen=True):
+    """What stands in the log for bytes in the blob store: their SHA-256 as 64 hex digits, and how
+    many they are. Its canonical form fits `BLOB_PATTERN`."""
+
+    digest: str = msgspec.field(name=BLOB_KEY)
+    bytes: int
+
+
+def blob_reference(text: str) -> BlobReference:
+    """The reference in its canonical form, read."""
+    return msgspec.json.decode(text, type=BlobReference)
 
 
 def json_text(value: Any, field: str) -> str | None:

@@ -22,7 +22,7 @@ from agent_orchestration.core.errors import (
 )
 from agent_orchestration.core.messages import Command, CommandResult, canonical
 from agent_orchestration.core.module import Registry
-from agent_orchestration.core.types import BLOB_KEY, BLOB_THRESHOLD, REQUEST_LIMIT
+from agent_orchestration.core.types import BLOB_THRESHOLD, REQUEST_LIMIT, BlobReference
 from agent_orchestration.pipeline.admission import Admission
 from agent_orchestration.pipeline.answers import Answers, ReadyHints, WaitingCommand
 from agent_orchestration.pipeline.partitions import partition_of
@@ -130,6 +130,10 @@ class CommandBus:
         envelope = await self._envelope(command, caller, None, command_id)
         await self._log.append(COMMANDS, self._partition(envelope.tenant), [envelope.to_record()])
 
+    async def keep_blob(self, data: bytes) -> str:
+        """See `core.tool.Gateway`."""
+        return canonical(BlobReference(await self._blobs.put(data), len(data))).decode()
+
     def reading(self, tenant: str) -> AbstractContextManager[None]:
         """Meanwhile a caller waits to read what it wrote: that counts as its command does."""
         return self._admissions[self._partition(tenant)].under_way()
@@ -175,7 +179,7 @@ class CommandBus:
         rest = msgspec.structs.replace(command, **dict.fromkeys(large, "null"))
         body = self._checked(name, command_body(rest))
         if large:
-            references = {field: await self._stored(data) for field, data in large.items()}
+            references = {field: await self.keep_blob(data) for field, data in large.items()}
             body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
             id=command_id or self._new_id(),
@@ -201,10 +205,6 @@ class CommandBus:
         except msgspec.DecodeError as error:
             raise Rejected("invalid_argument", str(error)) from None
         return body
-
-    async def _stored(self, data: bytes) -> str:
-        """Put a large field into the blob store; the reference that takes its place."""
-        return canonical({BLOB_KEY: await self._blobs.put(data), "bytes": len(data)}).decode()
 
     async def _outcome(
         self, envelope: CommandEnvelope, partition: int, copies: Iterator[int]

@@ -139,6 +139,10 @@ class CallerGateway:
         rows.seq, rows.stale = await self._seq(), not reached
         return rows
 
+    async def keep_blob(self, data: bytes) -> str:
+        """See `core.tool.Gateway`."""
+        return await self._bus.keep_blob(data)
+
     async def read_blob(self, digest: str) -> bytes:
         """See `core.tool.Gateway`."""
         return await self._blobs.get(digest)

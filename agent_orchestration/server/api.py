@@ -4,6 +4,7 @@ breakers, the status page."""
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -52,6 +53,7 @@ class Api:
             ("GET", "/api/v1/tools", _typed(self.tools)),
             ("POST", "/api/v1/tools/{name}", _typed(self.call)),
             ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
+            ("GET", "/api/v1/tasks/{task_id}/artifacts/{name:path}", _typed(self.artifact)),
             ("POST", "/api/v1/operations", _typed(self.operate)),
             ("GET", "/api/v1/circuit-breakers/status", _typed(self.circuit_breakers)),
         ]
@@ -103,6 +105,14 @@ class Api:
         }
         return Response(content, headers=headers, media_type="application/octet-stream")
 
+    async def artifact(self, request: Request) -> Response:
+        """The bytes of what a task produced under that name, in `?attempt=` or the last one."""
+        caller = _caller(request)
+        asked = {**request.query_params, **request.path_params}
+        found = (await self._dispatcher.call("get_artifact", asked, caller))["artifact"]
+        content = await self._dispatcher.read_blob(found["sha256"], caller)
+        return Response(content, headers=_artifact_headers(found), media_type=found["media_type"])
+
     async def operate(self, request: Request) -> Response:
         """An operator's long work, a line of JSON for each step; only for the owner of the data."""
         if not has_token(request.headers, self._token):
@@ -121,6 +131,16 @@ class Api:
         arguments = dict(request.query_params)
         answer = await self._dispatcher.call("circuit_breaker_status", arguments, _caller(request))
         return json_response(answer | {"circuit_breakers": BREAKERS.status()})
+
+
+def _artifact_headers(artifact: dict[str, Any]) -> dict[str, str]:
+    """For a browser that is to keep it, whatever it is: to open it would be to trust an agent."""
+    file_name = quote(artifact["name"].rpartition("/")[2], safe="")
+    return {
+        **_NO_STORE,
+        "Content-Disposition": f"attachment; filename*=utf-8''{file_name}",
+        "ETag": f'"{artifact["sha256"]}"',
+    }
 
 
 def _operation(body: bytes) -> Operation:

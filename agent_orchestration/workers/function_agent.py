@@ -48,6 +48,10 @@ class ThreadTask:
         """See `HeldTask.progress`."""
         self._wait(self._task.progress(value))
 
+    def artifact(self, name: str, data: Any, media_type: str | None = None) -> None:
+        """See `HeldTask.artifact`."""
+        self._wait(self._task.artifact(name, data, media_type))
+
     def dependency_result(self, task_id: str) -> Any:
         """See `HeldTask.dependency_result`."""
         return self._wait(self._task.dependency_result(task_id))

@@ -1,6 +1,9 @@
 """A claimed task as the handler that carries it out sees it."""
 
 import asyncio
+import base64
+import hashlib
+import mimetypes
 import traceback
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -98,6 +101,26 @@ class HeldTask:
         self._pending = json_value(text)  # a copy: the caller may go on changing its own
         self._has_pending.set()
 
+    async def artifact(self, name: str, data: Any, media_type: str | None = None) -> None:
+        """Keep something that the task produced, besides its result: bytes, text, or any JSON.
+
+        `name` may be a path such as `plots/one.png`; the media type follows from it unless given.
+        What was kept stays as it is: in the same attempt other data needs another name. Raises
+        `Rejected` for that, for names that lead elsewhere, and for data beyond 10 MB, which bytes
+        reach at 7.5.
+        """
+        content, usual = _content(data)
+        guessed, encoding = mimetypes.guess_type(name)
+        known = guessed if encoding is None else None
+        said = json_text([name, content, media_type], "data") or ""
+        await self._say(
+            "add_artifact",
+            hashlib.sha256(said.encode()).hexdigest()[:32],
+            name=name,
+            media_type=media_type or known or usual,
+            **content,
+        )
+
     async def load(self) -> None:
         """Fetch what was too large to come with the claim."""
         self.payload = await self._calls.whole(self.payload)
@@ -170,6 +193,15 @@ class HeldTask:
             return self._lost
         # Accepted, whatever a heartbeat was told meanwhile, for which the attempt was over already.
         return None
+
+
+def _content(data: Any) -> tuple[dict[str, str], str]:
+    """An artifact's content as an argument of its tool, and the media type of its kind."""
+    if isinstance(data, bytes):
+        return {"base64": base64.b64encode(data).decode()}, "application/octet-stream"
+    if isinstance(data, str):
+        return {"text": data}, "text/plain"
+    return {"text": json_text(data, "data") or "null"}, "application/json"
 
 
 def task_error(error: BaseException) -> TaskError:

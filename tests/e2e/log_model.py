@@ -29,6 +29,7 @@ class Tenant(Conversations, Spending):
             "TaskAssigned": self._task_taken,
             "TaskStarted": self._task_reported,
             "TaskProgressed": self._task_reported,
+            "ArtifactAdded": self.holding,
             "TaskCompleted": self._task_completed,
             "TaskFailed": self._task_failed,
             "TaskLeaseExpired": self._lease_expired,

@@ -1,6 +1,7 @@
 """Agents at work, wherever they reach the platform from: in its process, over HTTP, over MCP."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import signal
@@ -16,9 +17,10 @@ from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from agent_orchestration.app import REGISTRY, Platform, open_backends
 from agent_orchestration.config import load_config
 from agent_orchestration.core.dispatch import Caller, ToolCaller
+from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.types import BLOB_THRESHOLD
 from agent_orchestration.remote import RemoteDispatcher
-from agent_orchestration.workers import FunctionAgent, HeldTask, Host, agent
+from agent_orchestration.workers import FunctionAgent, HeldTask, Host, ThreadTask, agent
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.found import agents_of
 from agent_orchestration.workers.over_mcp import McpCalls
@@ -145,6 +147,45 @@ async def test_typed_work_is_done(door: ToolCaller) -> None:
     assert "numbers: Field required" in wrong["error"]
     assert (told["kind"], told["max_concurrency"]) == ("function", 5)
     assert told["capabilities"] == [{"name": "add", "level": 0.5}]
+
+
+async def test_what_a_task_produced_is_kept(door: ToolCaller) -> None:
+    picture, large = bytes(range(256)), "ä" * BLOB_THRESHOLD
+
+    @agent(capabilities=["draw"])
+    async def draw(task: HeldTask) -> None:
+        for _ in range(2):
+            await task.artifact("plots/one.png", picture)
+        await task.artifact("large.csv.gz", large)
+        with pytest.raises(Rejected, match="choose another name"):
+            await task.artifact("large.csv.gz", "other")
+        with pytest.raises(Rejected, match="name: must be a name"):
+            await task.artifact("../one.png", picture)
+
+    @agent(capabilities=["count"])
+    def count(task: ThreadTask) -> None:
+        task.artifact("counts.json", {"a": 1})
+
+    operator = Operator(door)
+    async with hosting(door, draw, count):
+        for task_id in ("draw", "count"):
+            await operator.create(task_id, task_id)
+            await operator.until(task_id, lambda task: task["status"] == "completed")
+    listed = (await operator.call("list_artifacts"))["artifacts"]
+    assert [(one["name"], one["media_type"], one["size"]) for one in listed] == [
+        ("counts.json", "application/json", 7),
+        ("large.csv.gz", "text/plain", len(large.encode())),
+        ("plots/one.png", "image/png", 256),
+    ]
+    found = [
+        await operator.call("get_artifact", task_id=one["task_id"], name=one["name"])
+        for one in listed
+    ]
+    assert [one["artifact"] for one in found] == listed
+    assert json.loads(found[0]["text"]) == {"a": 1}
+    assert "text" not in found[1]
+    assert (await operator.call.read_blob(listed[1]["sha256"])).decode() == large
+    assert base64.b64decode(found[2]["base64"]) == picture
 
 
 async def test_who_lost_a_task_stops_working_on_it(door: ToolCaller) -> None:

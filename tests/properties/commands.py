@@ -38,6 +38,7 @@ from agent_orchestration.domain.tasks.model import (
 )
 from agent_orchestration.domain.tenants.commands import RaiseRules
 from agent_orchestration.pipeline.due import command_for, due_until
+from tests.properties.artifact_moves import ARTIFACTS
 from tests.properties.budget_moves import BUDGETS
 from tests.properties.company_moves import COMPANY
 from tests.properties.move import (
@@ -223,13 +224,14 @@ MAKE: dict[str, Make] = {
     "raise rules": _raise_rules,
     **COMPANY,
     **BUDGETS,
+    **ARTIFACTS,
 }
 """Kind of move -> what makes its command."""
 OFTEN = ("create", "claim", "complete") * 5 + (
     *("assign", "start", "fail", "cancel", "due", "reserve", "settle") * 2,
 )
 """The kinds that make a history go on."""
-HOLDERS = ("start", "progress", "complete", "fail", "expire lease", "reserve")
+HOLDERS = ("start", "progress", "complete", "fail", "expire lease", "reserve", "artifact")
 """The kinds that mean something where a task is held."""
 
 

@@ -7,7 +7,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.core.types import BLOB_PATTERN, ID_PATTERN
+from agent_orchestration.domain.artifacts.model import MEDIA_PATTERN
 from agent_orchestration.domain.templates.commands import NAME_PATTERN
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -72,6 +73,8 @@ def _text(declared: inspect.StrType) -> st.SearchStrategy[str]:
         return IDS
     if pattern == NAME_PATTERN:
         return NAMES
+    if pattern in (BLOB_PATTERN, MEDIA_PATTERN):
+        return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
     if pattern is None:
         return TEXT
     shape = re.compile(pattern)

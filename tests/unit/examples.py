@@ -2,10 +2,14 @@
 `release`, the template `coder`, the conversation `talk`, the spend `call`, and what is said of
 them."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
+from agent_orchestration.core.messages import canonical
+from agent_orchestration.core.types import BlobReference
 from agent_orchestration.domain.agents.commands import Heartbeat, Lease, RegisterAgent
 from agent_orchestration.domain.agents.model import SkillClaim
+from agent_orchestration.domain.artifacts.commands import AddArtifact
 from agent_orchestration.domain.budgets.commands import ReleaseSpend, ReserveSpend, SettleSpend
 from agent_orchestration.domain.conversations.commands import OpenConversation, SendMessage
 from agent_orchestration.domain.conversations.model import MessageKind
@@ -251,6 +255,26 @@ def reserve(
         attempt=attempt,
         model="m-1",
         amount_micros=amount,
+    )
+
+
+def artifact(
+    name: str = "notes.txt",
+    content: bytes = b"notes",
+    *,
+    agent_id: str = "ann",
+    attempt: int = 1,
+    media_type: str = "text/plain",
+) -> AddArtifact:
+    """The holder keeps something."""
+    blob = BlobReference(hashlib.sha256(content).hexdigest(), len(content))
+    return AddArtifact(
+        task_id="parse",
+        agent_id=agent_id,
+        attempt=attempt,
+        name=name,
+        media_type=media_type,
+        content=canonical(blob).decode(),
     )
 
 

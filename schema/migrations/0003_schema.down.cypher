@@ -1,0 +1,1 @@
+DROP CONSTRAINT artifact_id IF EXISTS;
