@@ -81,6 +81,9 @@ class Coordinator:
             await calls("update_agent", agent_id=self.id, **said)
         await cancel_left_over(calls)
 
+    async def beside(self) -> None:
+        """Nothing: see `HostedAgent`."""
+
     async def carry_out(self, task: HeldTask) -> Any:
         """The `Handler` of a `Worker`: the result of the way of working. Where the task ends
         otherwise, what is open of its steps is cancelled; given back, they go on."""
