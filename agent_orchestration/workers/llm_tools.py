@@ -161,6 +161,7 @@ def parsed_arguments(text: str) -> dict[str, Any]:
     """What a model wants to call a tool with. Raises `ToolFailed`, which tells it what is wrong."""
     try:
         arguments: object = json.loads(text or "{}")
+        json.dumps(arguments, ensure_ascii=False).encode()  # lone surrogates are in no UTF-8
     except (ValueError, RecursionError) as error:
         raise ToolFailed(f"the arguments are no JSON: {error}") from error
     if not isinstance(arguments, dict):

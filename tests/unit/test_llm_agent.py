@@ -153,6 +153,7 @@ async def test_tools_are_called_and_their_answers_shown() -> None:
     [
         (call("subtract"), "there is no tool subtract; there are: add"),
         (call(arguments="one"), "the arguments are no JSON"),
+        (call(arguments='{"one": "\\ud800"}'), "the arguments are no JSON: 'utf-8' codec"),
         (call(arguments="[1]"), "the arguments have to be a JSON object"),
         (call(arguments='{"two": 1}'), "one: Field required; two: Extra inputs"),
     ],
