@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent_orchestration.core.types import BLOB_THRESHOLD
-from agent_orchestration.workers.coordination.agent import Way
-from agent_orchestration.workers.coordination.options import Options
+from agent_orchestration.workers.coordination.agent import WAYS, Way
+from agent_orchestration.workers.coordination.options import Options, read_options
 from agent_orchestration.workers.coordination.steps import StepFailed, Steps
 from tests.integration.coordinating import Company, Participant, broken
 
@@ -154,6 +156,41 @@ async def test_a_failure_cancels_the_steps_that_are_open(tmp_path: Path) -> None
     assert task["error_type"] == "step_failed"
 
 
+async def test_two_attempts_at_the_same_time_take_each_step_once(tmp_path: Path) -> None:
+    """One was cut off from the platform and does not know yet that another has its task."""
+    found = iter(range(9))
+
+    async def attempt(steps: Steps, text: str) -> Any:
+        async def find() -> dict[str, Any]:
+            return {"found": next(found)}
+
+        first = await steps.recorded("look", "Looked.", find)
+        result = await steps.result("do", title=text, agent_id="ann")
+        return [first["found"], result, (await steps.say("tell", text))["text"]]
+
+    async def run(steps: Steps, _options: Options) -> Any:
+        other = Steps(steps.task, steps.calls)
+        return await asyncio.gather(attempt(steps, "one"), attempt(other, "two"))
+
+    async with company_of(tmp_path, run, Participant("ann", "write", "done")) as company:
+        task = await company.coordinate()
+        assert await company.steps() == {"c.do": ("completed", 1)}
+        assert len(await company.said()) == 2
+    one, other = task["result"]
+    assert one == other
+
+
+async def test_a_step_that_cannot_be_created_cancels_those_beside_it(tmp_path: Path) -> None:
+    given = [{"title": "T", "description": "d", "to": name} for name in ("away", "eve")]
+    lead = Participant("ann", "lead", {"delegations": given})
+    async with Company(tmp_path) as company, company.at_work(lead):
+        members = [{"capability": "away"}, {"agent_id": "eve"}]
+        await company.begin("lead", goal="x", lead={"agent_id": "ann"}, members=members)
+        task = await company.coordinate()
+        assert (await company.steps())["c.task-1-1"][0] == "cancelled"
+    assert task["error_type"] == "unknown_agent"
+
+
 async def test_an_id_has_to_leave_room_for_those_of_the_steps(tmp_path: Path) -> None:
     async with Company(tmp_path) as company, company.coordinator():
         long = "c" * 61
@@ -162,3 +199,36 @@ async def test_an_id_has_to_leave_room_for_those_of_the_steps(tmp_path: Path) ->
         task = await company.until(long, lambda one: one["status"] == "failed")
     assert task["error_type"] == "invalid_input"
     assert task["error"] == "id: the id of a coordinating task has at most 60 characters"
+
+
+# ── what the document says
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "ways-of-working.md"
+
+
+def blocks(language: str) -> list[str]:
+    """The document's blocks of code in that language."""
+    text = DOCUMENT.read_text("utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+async def test_the_documents_own_way_of_working(tmp_path: Path) -> None:
+    own: dict[str, Any] = {}
+    exec("\n".join(blocks("python")), own)
+    people = [Participant("ann", "vote", True), Participant("bob", "vote", False)]
+    async with Company(tmp_path) as company:
+        company.ways = {"vote": Way(own["Vote"], own["vote"])}
+        async with company.at_work(*people):
+            await company.begin("vote", goal="Shall we?", voters=["ann", "bob"])
+            task = await company.coordinate(interrupted=True)
+        [(_, text, _)] = await company.said()
+    assert task["result"] == {"yes": 1, "no": 1}
+    assert text == "1 of 2 say yes."
+    assert [len(one.asked) for one in people] == [1, 1]
+
+
+def test_the_documents_options_fit() -> None:
+    ways = ("pipeline", "maker_checker", "handoff", "lead", "group_chat")
+    for way, example in zip(ways, blocks("json"), strict=True):
+        read_options(WAYS[way].options, {"goal": "x", **json.loads(example)})
