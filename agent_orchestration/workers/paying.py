@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,12 +10,15 @@ import msgspec
 from agent_orchestration.backends.llm import ChatAnswer, ToolSpec
 from agent_orchestration.core.errors import Busy, Forbidden, NotFound, Rejected
 from agent_orchestration.core.messages import canonical
+from agent_orchestration.domain.tasks.model import WORKER_STOPPED
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.prices import Price, PriceList
 
 LATER_SECONDS = 300.0
 """When a task is tried again for which there is no money at the moment."""
+ASKED_SECONDS = 60.0
+"""The most where somebody was asked: it is 2 seconds at first, and twice as long each time."""
 #: Errors of a model's service after which it is certain that nothing was billed.
 _NOT_BILLED = (Rejected, Busy)
 
@@ -57,9 +60,10 @@ class Purse:
         """The answer of `ask`, the attempt's call with this number, which costs as much as `most`
         micros. `keep` is told of it before anybody else.
 
-        Raises `TaskError` where a budget does not allow it: `budget_exceeded`, and what the budget
-        says becomes of the task. Of a call that broke nobody knows whether it was billed: it stays
-        reserved, and counts in full when the attempt ends.
+        Raises `TaskError` where a budget does not allow it: as that says, it ends the task with
+        `budget_exceeded` or gives it back for later, maybe after somebody was asked. Of a call that
+        broke nobody knows whether it was billed: it stays reserved, and counts in full when the
+        attempt ends.
         """
         spend_id = _spend_id(task, number)
         await self._reserve(task, model, spend_id, most)
@@ -123,13 +127,53 @@ class Purse:
         except Rejected as error:
             if error.code != "budget_exceeded":
                 raise
-            again = error.details.get("on_exceeded") != "stop"
+            on_exceeded = error.details.get("on_exceeded")
+            if on_exceeded == "stop":
+                raise TaskError(error.reason, error_type=error.code, retryable=False) from error
+            later = LATER_SECONDS
+            if on_exceeded == "ask":
+                await self._ask(task, model, most, error.details)
+                later = min(2.0 ** min(task.attempt, 10), ASKED_SECONDS)
+            # Nothing is wrong with the task: however often it waits, that uses up no attempt.
             raise TaskError(
-                error.reason,
-                error_type=error.code,
-                retryable=again,
-                retry_after_seconds=LATER_SECONDS if again else None,
+                error.reason, error_type=WORKER_STOPPED, retry_after_seconds=later
             ) from error
+
+    async def _ask(
+        self, task: HeldTask, model: str, most: int, exceeded: Mapping[str, Any]
+    ) -> None:
+        """Put the question to whoever may raise the limit: once for the task and this limit."""
+        budget_id, limit, left = (
+            exceeded[name] for name in ("budget_id", "limit_micros", "left_micros")
+        )
+        scope, _, whose = budget_id.partition(":")
+        enough = limit - left + most
+        words = f"set_budget limit_micros={enough}" + (f" {scope}_id={whose}" if whose else "")
+        text = (
+            f"May task {task.id} ({task.title}) go on? Its next call of {model} costs up to {most}"
+            f" micros, and the budget {budget_id} has {left} left of {limit}. To allow that one,"
+            f" raise the limit to at least {enough}: {words}. The task is tried again by itself."
+        )
+        try:
+            await self._calls(
+                "open_conversation",
+                id=_question_id(task, budget_id, limit),
+                topic=f"No money for task {task.id}",
+                task_id=task.id,
+                agent_id=task.agent_id,
+                kind="question",
+                text=text,
+                data={
+                    "budget_id": budget_id,
+                    "limit_micros": limit,
+                    "left_micros": left,
+                    "needed_micros": most,
+                    "enough_micros": enough,
+                },
+            )
+        except Rejected as error:
+            if error.code != "already_exists":
+                raise
 
 
 def most_micros(
@@ -142,5 +186,12 @@ def most_micros(
 
 
 def _spend_id(task: HeldTask, number: int) -> str:
-    name = f"{task.id}:{task.attempt}:{number}"
-    return f"call-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return f"call-{_digest(f'{task.id}:{task.attempt}:{number}')}"
+
+
+def _question_id(task: HeldTask, budget_id: str, limit: int) -> str:
+    return f"budget-{_digest(f'{task.id} {budget_id} {limit}')}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import subprocess
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,30 @@ def test_a_budget_ends_what_would_cost_more(place: Place) -> None:
     assert budget["reserved_micros"] == 0
     billed = place.billed()
     assert budget["spent_micros"] == billed["prompt_tokens"] + billed["completion_tokens"]
+
+
+def test_a_budget_that_asks_is_raised_and_the_task_goes_on(place: Place) -> None:
+    def asked() -> list[dict[str, Any]]:
+        return place.call("list_conversations", task_id="t")["conversations"]
+
+    place.begin()
+    place.call("set_budget", limit_micros=0, task_id="t", on_exceeded="ask")
+    with place.worker():
+        # Tried again and again: it is one question all the same.
+        wait_for(lambda: place.task()["attempt"] >= 2, "the task to be tried again")
+        [conversation] = asked()
+        [question] = place.call("list_messages", conversation_id=conversation["id"])["messages"]
+        assert (question["kind"], question["author"]) == ("question", "stepper")
+        enough = question["data"]["enough_micros"]
+        assert f"set_budget limit_micros={enough} task_id=t." in question["text"]
+        # The question is about one call; this is enough for all of them.
+        place.call("set_budget", limit_micros=STEPS * 3 * enough, task_id="t")
+        raised = time.monotonic()
+        wait_for(lambda: place.task()["status"] == "completed", "the task to go on")
+        assert time.monotonic() - raised < 60
+    assert [one["id"] for one in asked()] == [conversation["id"]]
+    assert place.task()["result"] == {"steps": STEPS}
+    checked_log(place.folder)
 
 
 def test_the_breaker_of_the_model_is_shown_with_the_agent(place: Place) -> None:

@@ -56,6 +56,7 @@ class PlatformDouble:
         self.spends: dict[str, tuple[str, int]] = {}
         #: Agent, service and state.
         self.breakers: list[tuple[str, str, str]] = []
+        self.conversations: dict[str, Answer] = {}
         self.blobs: dict[str, bytes] = {}
         self.calls: Counter[str] = Counter()
         self.before: Fault = lambda _tool, _number: None
@@ -192,6 +193,12 @@ class PlatformDouble:
     async def _report_circuit_breaker(self, agent_id: str, service: str, state: str) -> Answer:
         self.breakers.append((agent_id, service, state))
         return {"agent_id": agent_id}
+
+    async def _open_conversation(self, **conversation: Any) -> Answer:
+        if conversation["id"] in self.conversations:
+            raise Rejected("already_exists", conversation["id"])
+        self.conversations[conversation["id"]] = conversation
+        return {"conversation": {"id": conversation["id"]}}
 
     async def _reserve_spend(self, **spend: Any) -> Answer:
         self._held(spend["task_id"], spend["agent_id"], spend["attempt"])
