@@ -295,7 +295,6 @@ def _missing(settings: Mapping[str, Any]) -> list[str]:
 
 def _get(settings: object, location: Iterable[str]) -> object:
     for part in location:
-        if not isinstance(settings, Mapping):
-            return None
-        settings = cast("Mapping[str, object]", settings).get(part)
+        known = cast("Mapping[str, object]", settings) if isinstance(settings, Mapping) else {}
+        settings = known.get(part)
     return settings

@@ -63,7 +63,10 @@ McpOption = Annotated[
 GraceOption = Annotated[
     float, typer.Option(min=0, help="How long SIGTERM lets what is held go on, in seconds.")
 ]
-
+LeaseOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=86400, help="After so much silence others take tasks over: seconds."),
+]
 MetricsOption = Annotated[
     int | None,
     typer.Option(min=1, max=65535, metavar="PORT", help="Metrics for Prometheus on 127.0.0.1."),
@@ -86,6 +89,7 @@ def worker(
     record: RecordOption = None,
     replay: ReplayOption = None,
     mcp: McpOption = None,
+    lease_seconds: LeaseOption = None,
     grace_seconds: GraceOption = 25.0,
     metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
@@ -124,7 +128,7 @@ def worker(
                     recordings=recordings,
                 )
                 agents += await stack.enter_async_context(made)
-            await _host(dispatcher, agents, grace_seconds, as_json=as_json)
+            await _host(dispatcher, agents, lease_seconds, grace_seconds, as_json=as_json)
 
     if mcp is None:
         with_dispatcher(loaded, work, serve=True)
@@ -234,6 +238,7 @@ async def _by_model(
 async def _host(
     dispatcher: "ToolCaller",
     agents: "Sequence[HostedAgent]",
+    lease_seconds: int | None,
     grace_seconds: float,
     *,
     as_json: bool,
@@ -248,7 +253,7 @@ async def _host(
             again = f", attempt {task.attempt}" if task.attempt > 1 else ""
             print(plain(f"{task.agent_id}: {task.id} {change}{again} ({task.title})"), flush=True)
 
-    host = Host(dispatcher, agents, watch=tell)
+    host = Host(dispatcher, agents, lease_seconds=lease_seconds, watch=tell)
     host.drain_on_sigterm(grace_seconds)
     await host.make_known()
     names = [one.id for one in agents]

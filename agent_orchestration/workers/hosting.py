@@ -46,7 +46,8 @@ class Host:
     """Runs the workers of these agents. A platform that is away is waited for, however long.
 
     `caller` is who makes the agents known, and whose tenant they work in; one with the role of an
-    agent may not, so its agents have to be registered by somebody else. `watch`: see `Worker`.
+    agent may not, so its agents have to be registered by somebody else. `lease_seconds` holds for
+    agents that say nothing of it. `watch`: see `Worker`.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Host:
         agents: Iterable[HostedAgent],
         *,
         caller: Caller | None = None,
+        lease_seconds: int | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.agents = list(agents)
+        self._lease_seconds = lease_seconds
         self._caller = caller or Caller()
         self._calls = PatientCalls(dispatcher, self._caller, math.inf)
         self._known = False
@@ -126,7 +129,7 @@ class Host:
             one.id,
             one.carry_out,
             concurrency=one.concurrency,
-            lease_seconds=one.lease_seconds,
+            lease_seconds=one.lease_seconds or self._lease_seconds,
             caller=msgspec.structs.replace(self._caller, principal=own),
             heartbeat_seconds=one.heartbeat_seconds / 3 if one.heartbeat_seconds else None,
             patience=math.inf,

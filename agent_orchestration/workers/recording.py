@@ -170,8 +170,8 @@ class _Entries:
     def _digests(self, value: Any) -> str | list[str]:
         plain: object = self._redaction.value(msgspec.to_builtins(value))
         if isinstance(plain, list):
-            return [_digest(one) for one in cast("list[Any]", plain)]
-        return _digest(plain)
+            return [digest(one) for one in cast("list[Any]", plain)]
+        return digest(plain)
 
 
 class _Kept(_Entries):
@@ -232,7 +232,8 @@ def _first_difference(then: Digests, now: Digests) -> str:
     return "the request"
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Of a part of a request, such as a message."""
     return hashlib.sha256(canonical(value)).hexdigest()[:_DIGEST_LENGTH]
 
 

@@ -12,7 +12,11 @@ from typing import Any
 
 import httpx2
 
+from agent_orchestration.workers.recording import digest
 from tests.e2e.program import PATIENCE
+
+Call = tuple[str, int]
+"""What an agent was told first, as recordings have it, and the call's number."""
 
 
 class Watch:
@@ -21,10 +25,10 @@ class Watch:
     def __init__(self, target: str, recording: Path, chance: random.Random) -> None:
         self.target = target
         self.url = ""
-        #: The numbers of the calls of the model, in the order in which they came.
-        self.asked: list[int] = []
+        #: The calls of the model, in the order in which they came.
+        self.asked: list[Call] = []
         #: Those that had an answer in the recording when they came.
-        self.asked_again: list[int] = []
+        self.asked_again: list[Call] = []
         self.worker: subprocess.Popen[str] | None = None
         self._recording = recording
         self._chance = chance
@@ -35,17 +39,19 @@ class Watch:
         lines = [line for text in texts for line in text.splitlines(keepends=True)]
         return [json.loads(line)["entry"] for line in lines if line.endswith("\n")]
 
-    def answered(self) -> list[int]:
-        """The numbers of the calls whose answers are recorded."""
-        places = [one["question"]["place"] for one in self.entries() if one["of"] == "model"]
-        return [int(place.split()[1]) for place in places]
+    def answered(self) -> list[Call]:
+        """The calls whose answers are recorded."""
+        asked = [one["question"] for one in self.entries() if one["of"] == "model"]
+        return [(one["request"]["messages"][1], int(one["place"].split()[1])) for one in asked]
 
     def came(self, body: bytes) -> None:
         """A request came."""
-        number = 1 + sum(one["role"] == "assistant" for one in json.loads(body)["messages"])
-        if number in self.answered():
-            self.asked_again.append(number)
-        self.asked.append(number)
+        messages = json.loads(body)["messages"]
+        number = 1 + sum(one["role"] == "assistant" for one in messages)
+        call = digest(messages[1]), number
+        if call in self.answered():
+            self.asked_again.append(call)
+        self.asked.append(call)
 
     def kill_soon(self) -> None:
         """Kill who asked, perhaps: a moment after the answer went out."""
@@ -63,7 +69,8 @@ def watched(watch: Watch) -> Generator[Watch]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             watch.came(body)
-            kept = {name: self.headers[name] for name in ("content-type", "authorization")}
+            names = ("content-type", "authorization")
+            kept = {name: self.headers[name] for name in names if name in self.headers}
             with httpx2.Client(timeout=PATIENCE, trust_env=False) as web:
                 answer = web.post(f"{watch.target}{self.path}", content=body, headers=kept)
             with contextlib.suppress(ConnectionError):  # it was killed
