@@ -12,9 +12,9 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
-from agent_orchestration.core.errors import Rejected
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.held import HeldTask, TaskError
+from agent_orchestration.workers.hosting import register
 from agent_orchestration.workers.signatures import Misfit, Signature
 
 P = ParamSpec("P")
@@ -106,18 +106,14 @@ class FunctionAgent(Generic[P, R]):
 
     async def make_known(self, calls: PatientCalls) -> None:
         """See `HostedAgent`."""
-        said: dict[str, Any] = {
-            "name": self.name,
-            "capabilities": [{"name": n, "level": v} for n, v in self.capabilities.items()],
-            "max_concurrency": self.max_concurrency,
-            "heartbeat_seconds": self.heartbeat_seconds,
-        }
-        try:
-            await calls("register_agent", id=self.id, kind="function", **said)
-        except Rejected as error:
-            if error.code != "already_exists":
-                raise
-            await calls("update_agent", agent_id=self.id, **said)
+        await register(
+            calls,
+            self.id,
+            name=self.name,
+            capabilities=[{"name": n, "level": v} for n, v in self.capabilities.items()],
+            max_concurrency=self.max_concurrency,
+            heartbeat_seconds=self.heartbeat_seconds,
+        )
 
     async def beside(self) -> None:
         """Nothing."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
-from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.core.errors import PlatformError, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
 from agent_orchestration.workers.calls import PatientCalls
@@ -40,6 +40,17 @@ class HostedAgent(Protocol):
     async def carry_out(self, task: HeldTask) -> Any:
         """See `Handler`."""
         ...
+
+
+async def register(calls: PatientCalls, agent_id: str, **said: Any) -> None:
+    """Register an agent that is carried out by code, or bring what is known of it up to date; the
+    arguments are those of `register_agent`."""
+    try:
+        await calls("register_agent", id=agent_id, kind="function", **said)
+    except Rejected as error:
+        if error.code != "already_exists":
+            raise
+        await calls("update_agent", agent_id=agent_id, **said)
 
 
 class Host:

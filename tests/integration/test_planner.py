@@ -49,7 +49,7 @@ async def test_a_goal_is_planned_and_reached(tmp_path: Path) -> None:
     }
     assert [text for _, text, _ in said] == ["Draft 1 was checked."]
     names = {one["name"]: one["agents"] for one in asked[0]["capabilities"]}
-    assert names == {"coordination": 1, "planning": 1, "write": 1}
+    assert names == {"planning": 1, "write": 1}
     assert without_times(interrupted) == without_times(whole)
     assert interrupted[0]["given_back"] >= len(steps) + len(said) - 2
 

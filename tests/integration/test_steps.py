@@ -88,10 +88,11 @@ async def test_somebody_elses_task_is_no_step(tmp_path: Path) -> None:
 
     ann = Participant("ann", "write", "done")
     async with company_of(tmp_path, run, ann) as company:
-        await company.task("c.try", agent_id="ann")
+        await company.task("c.try", requires=[{"capability": "away"}])
         task = await company.coordinate()
-    assert task["error_type"] == "step_failed"
-    assert "id: somebody else's task is c.try" in task["error"]
+        assert (await company.steps())["c.try"] == ("ready", 0)
+    assert task["error_type"] == "id_taken"
+    assert task["error"].startswith("id: task c.try is somebody else's")
 
 
 async def test_what_was_found_out_stays_as_it_was(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
-from agent_orchestration.core.errors import PlatformError, Rejected
+from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.coordination.ending import cancel_left_over
 from agent_orchestration.workers.coordination.group_chat import GroupChatOptions, group_chat
@@ -16,15 +16,22 @@ from agent_orchestration.workers.coordination.maker_checker import (
     MakerCheckerOptions,
     maker_checker,
 )
-from agent_orchestration.workers.coordination.options import Options, final, read_options
+from agent_orchestration.workers.coordination.options import (
+    CAPABILITY,
+    Options,
+    final,
+    read_options,
+)
 from agent_orchestration.workers.coordination.pipeline import PipelineOptions, pipeline
 from agent_orchestration.workers.coordination.planner import PlanOptions, plan_goal
 from agent_orchestration.workers.coordination.steps import Steps
 from agent_orchestration.workers.held import HeldTask, TaskError
+from agent_orchestration.workers.hosting import register
 
-CAPABILITY = "coordination"
 AT_ONCE = 50
-"""Tasks held at once: all that a coordinator does is wait."""
+"""Tasks that one process holds at once: all that a coordinator does is wait."""
+MOST_AT_ONCE = 1000
+"""And all processes together."""
 
 
 class Way(NamedTuple):
@@ -67,18 +74,14 @@ class Coordinator:
 
     async def make_known(self, calls: PatientCalls) -> None:
         """See `HostedAgent`. Cancels what is left of tasks that ended while nobody coordinated."""
-        said: dict[str, Any] = {
-            "name": self.id,
-            "capabilities": [{"name": CAPABILITY}],
-            "max_concurrency": 20 * AT_ONCE,
-            "heartbeat_seconds": self.heartbeat_seconds,
-        }
-        try:
-            await calls("register_agent", id=self.id, kind="function", **said)
-        except Rejected as error:
-            if error.code != "already_exists":
-                raise
-            await calls("update_agent", agent_id=self.id, **said)
+        await register(
+            calls,
+            self.id,
+            name=self.id,
+            capabilities=[{"name": CAPABILITY}],
+            max_concurrency=MOST_AT_ONCE,
+            heartbeat_seconds=self.heartbeat_seconds,
+        )
         await cancel_left_over(calls)
 
     async def beside(self) -> None:

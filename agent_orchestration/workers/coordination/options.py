@@ -11,6 +11,8 @@ from agent_orchestration.workers.held import TaskError
 
 OptionsT = TypeVar("OptionsT", bound="Options")
 
+CAPABILITY = "coordination"
+"""What a coordinator can do."""
 Goal = Annotated[Text, Field(min_length=1, max_length=4000)]
 Instructions = Annotated[Text, Field(max_length=4000)]
 

@@ -11,7 +11,7 @@ from agent_orchestration.workers.coordination.draft import (
     problems,
     submission,
 )
-from agent_orchestration.workers.coordination.options import Options, Participant, final
+from agent_orchestration.workers.coordination.options import CAPABILITY, Options, Participant, final
 from agent_orchestration.workers.coordination.steps import INVALID_RESULT, StepFailed, Steps
 
 MOST_INVALID = 3
@@ -114,7 +114,9 @@ class _Drafting:
         cursor: str | None = None
         while True:
             page = await self._steps.calls("list_capabilities", limit=200, cursor=cursor)
-            there = (one for one in page["capabilities"] if one["agents"])
+            every = page["capabilities"]
+            # A coordinator does no work of its own.
+            there = (one for one in every if one["agents"] and one["name"] != CAPABILITY)
             found += [{name: one[name] for name in KEPT if name in one} for one in there]
             cursor = page.get("next_cursor")
             if cursor is None:

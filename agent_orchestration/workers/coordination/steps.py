@@ -113,10 +113,6 @@ class Steps:
         }
         await self._created("create_task", step_id, asked)
         view = await self.ended(step_id)
-        if f"{LABEL}={self.id}" not in view["labels"]:
-            raise StepFailed(
-                name, view["status"], f"id: somebody else's task is {step_id}", "taken"
-            )
         if view["status"] != "completed":
             error = view.get("error") or view.get("reason") or "no reason was given"
             raise StepFailed(name, view["status"], error, view.get("error_type", view["status"]))
@@ -225,6 +221,12 @@ class Steps:
         except Rejected as error:
             if error.code != "already_exists":
                 raise
+            steps = f"{LABEL}={self.id}"
+            found = (await self.calls("get_task", task_id=task_id))["task"]
+            # A plan bears no label.
+            if not found["children"] and steps not in found["labels"]:
+                problem = f"id: task {task_id} is somebody else's; cancel this one, and ask anew"
+                raise TaskError(problem, error_type="id_taken", retryable=False) from error
 
     async def _messages(self, after: int | None = None) -> dict[tuple[str, str | None], Message]:
         """What was said by the name of its step and the agent that said it; read once, and those
