@@ -196,12 +196,13 @@ class HeldTask:
 
 
 def _content(data: Any) -> tuple[dict[str, str], str]:
-    """An artifact's content as an argument of its tool, and the media type of its kind."""
+    """An artifact's content as arguments of its tool, and the media type of its kind."""
     if isinstance(data, bytes):
-        return {"base64": base64.b64encode(data).decode()}, "application/octet-stream"
+        encoded = base64.b64encode(data).decode()
+        return {"content": encoded, "encoding": "base64"}, "application/octet-stream"
     if isinstance(data, str):
-        return {"text": data}, "text/plain"
-    return {"text": json_text(data, "data") or "null"}, "application/json"
+        return {"content": data}, "text/plain"
+    return {"content": json_text(data, "data") or "null"}, "application/json"
 
 
 def task_error(error: BaseException) -> TaskError:

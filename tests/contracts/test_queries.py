@@ -45,6 +45,7 @@ SAY = {"conversation_id": "talk"}
 LARGEST = 2**63 - 1
 FIRST = {"task_id": "first", "agent_id": "ada", "attempt": 1}
 HELD = {"task_id": "plan.a", "agent_id": "ada", "attempt": 1}
+BINARY = {**HELD, "encoding": "base64"}
 EVER = {"since": "1970-01-01T00:00:00Z", "until": "9999-12-31T00:00:00Z"}
 TOKENS = {"prompt_tokens": 5, "completion_tokens": 2, "cached_tokens": 1, "milliseconds": 9}
 STEP = {"labels": {"coordination": "first"}}
@@ -130,8 +131,8 @@ async def fill(platform: Platform) -> None:
         ("settle_spend", {"spend_id": "s2", "agent_id": "ada", "cost_micros": 33, **TOKENS}),
         ("report_circuit_breaker", {"agent_id": "bob", "service": "m-1", "state": "open"}),
         ("report_circuit_breaker", {"agent_id": "ada", "service": "m-1", "state": "closed"}),
-        ("add_artifact", {**FIRST, "name": "one/a.txt", "text": "a"}),
-        ("add_artifact", {**HELD, "name": "b.bin", "base64": "AP8="}),
+        ("add_artifact", {**FIRST, "name": "one/a.txt", "content": "a"}),
+        ("add_artifact", {**BINARY, "name": "b.bin", "content": "AP8="}),
         # The last one waits for the graph.
         ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
     )

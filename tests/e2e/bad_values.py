@@ -33,6 +33,8 @@ VALID: dict[str, dict[str, Any]] = {
     "open_conversation": {"topic": "T", "text": "x"},
     "send_message": {"conversation_id": "talk", "text": "x"},
     "close_conversation": {"conversation_id": "talk"},
+    "add_artifact": {**HELD, "name": "n", "content": "x"},
+    "report_circuit_breaker": {"agent_id": "idle", "service": "s", "state": "closed"},
     "set_budget": {"limit_micros": 5},
     "reserve_spend": {**HELD, "id": "new", "model": "m", "amount_micros": 1},
     "settle_spend": {"spend_id": "call", "agent_id": "busy", "cost_micros": 1},
@@ -116,7 +118,11 @@ BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("id", "agent_id", "task_id", "team_id", "spend_id"), _IDS),
     **{key: ["absent", *_IDS] for key in ("conversation_id", "to")},
     **dict.fromkeys(("name", "title", "category", "reason", "error_type"), _LINE),
-    **dict.fromkeys(("goal", "topic", "model"), _LINE),
+    **dict.fromkeys(("goal", "topic", "model", "service"), _LINE),
+    "state": ["broken", "", *_OTHER_TYPES],
+    "content": _OTHER_TYPES,
+    "encoding": ["hex", "", *_OTHER_TYPES],
+    "media_type": ["text", "Text/plain", "text/plain; a=b", "text/\n", *_LINE],
     **dict.fromkeys(("members", "add"), _MEMBERS),
     "remove": [*_ITEMS, ["a/b"], [""], [f"a{number}" for number in range(1001)]],
     **{key: [1001, *_COUNT] for key in ("min_size", "max_size")},
@@ -178,6 +184,7 @@ BAD: dict[str, list[Any]] = {
 SPECIAL = {
     ("define_capability", "name"): _IDS,
     **{key: ["", *_TEXT] for key in (("plan_goal", "goal"), ("work_together", "goal"))},
+    ("add_artifact", "name"): ["..", "/a", "a/", "a//b", "../a", "a/./b", "a\\b", "c:a", *_LINE],
     ("define_template", "name"): [one for one in BAD["template"] if one != "absent"],
 }
 

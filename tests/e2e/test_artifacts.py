@@ -41,7 +41,7 @@ def add(web: httpx2.Client, **given: Any) -> tuple[int, dict[str, Any]]:
 
 def test_a_browser_is_given_a_file_and_nothing_to_run(web: httpx2.Client) -> None:
     page = "<script>alert(1)</script>"
-    status, answer = add(web, name="site/ä.html", text=page, media_type="text/html")
+    status, answer = add(web, name="site/ä.html", content=page, media_type="text/html")
     assert status == 200
     artifact = answer["result"]["artifact"]
     response = web.get(f"{ROUTE}/site/ä.html")
@@ -57,33 +57,32 @@ def test_a_browser_is_given_a_file_and_nothing_to_run(web: httpx2.Client) -> Non
 
 def test_ten_megabytes_are_kept_and_no_more(web: httpx2.Client, folder: Path) -> None:
     text = "x" * (REQUEST_LIMIT - 1000)
-    status, answer = add(web, name="large.txt", text=text)
+    status, answer = add(web, name="large.txt", content=text)
     assert status == 200
     assert answer["result"]["artifact"]["size"] == len(text)
     content = web.get(f"{ROUTE}/large.txt").content
     assert hashlib.sha256(content).hexdigest() == answer["result"]["artifact"]["sha256"]
-    status, answer = add(web, name="larger.txt", text="x" * (REQUEST_LIMIT + 1))
+    status, answer = add(web, name="larger.txt", content="x" * (REQUEST_LIMIT + 1))
     assert (status, answer["code"]) == (422, "invalid_argument")
-    assert answer["reason"].startswith("text: has")
+    assert answer["reason"].startswith("content: has")
     checked_log(folder)
 
 
 @pytest.mark.parametrize(
     ("given", "code", "field"),
     [
-        ({"text": "a", "base64": "YQ=="}, "invalid_argument", "text"),
-        ({}, "invalid_argument", "text"),
-        ({"base64": "?"}, "invalid_argument", "base64"),
-        ({"base64": "YQ"}, "invalid_argument", "base64"),
-        ({"text": "a", "attempt": 2}, "fenced", "attempt"),
-        ({"text": "a", "name": "a/../b"}, "invalid_argument", "name"),
-        ({"text": "a", "media_type": "html"}, "invalid_argument", "media_type"),
+        ({"encoding": "base64", "content": "?"}, "invalid_argument", "content"),
+        ({"encoding": "base64", "content": "YQ"}, "invalid_argument", "content"),
+        ({"encoding": "base64", "content": "ä"}, "invalid_argument", "content"),
+        ({"attempt": 2}, "fenced", "attempt"),
+        ({"name": "a/../b"}, "invalid_argument", "name"),
+        ({"media_type": "html"}, "invalid_argument", "media_type"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(
     web: httpx2.Client, given: dict[str, Any], code: str, field: str
 ) -> None:
-    status, answer = add(web, **({"name": "n"} | given))
+    status, answer = add(web, **({"name": "n", "content": "a"} | given))
     assert (status, answer["code"], answer["field"]) == (422, code, field)
 
 

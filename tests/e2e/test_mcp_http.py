@@ -94,6 +94,8 @@ NEEDED = Counter(
     report_progress=RUNNING,
     complete_task=RUNNING,
     fail_task=RUNNING,
+    add_artifact=ASSIGNED,
+    get_artifact=ASSIGNED,
     reserve_spend=ASSIGNED,
     settle_spend=RESERVED,
     release_spend=RESERVED,
@@ -128,6 +130,8 @@ async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) 
         if NEEDED[tool.name] >= RESERVED:
             reserve = sample_arguments(REGISTRY.tools["reserve_spend"])
             await call(client, "reserve_spend", **{**reserve, "id": "spend-1"})
+        if tool.name == "get_artifact":
+            await call(client, "add_artifact", **sample_arguments(REGISTRY.tools["add_artifact"]))
         answer = await call(client, tool.name, **sample_arguments(tool))
         check_against(tool.output_schema, answer)
 

@@ -182,10 +182,11 @@ async def test_what_a_task_produced_is_kept(door: ToolCaller) -> None:
         for one in listed
     ]
     assert [one["artifact"] for one in found] == listed
-    assert json.loads(found[0]["text"]) == {"a": 1}
-    assert "text" not in found[1]
+    assert json.loads(found[0]["content"]) == {"a": 1}
+    assert "content" not in found[1]
     assert (await operator.call.read_blob(listed[1]["sha256"])).decode() == large
-    assert base64.b64decode(found[2]["base64"]) == picture
+    assert found[2]["encoding"] == "base64"
+    assert base64.b64decode(found[2]["content"]) == picture
 
 
 async def test_who_lost_a_task_stops_working_on_it(door: ToolCaller) -> None:

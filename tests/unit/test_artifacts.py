@@ -108,7 +108,7 @@ def test_a_lone_surrogate_is_refused() -> None:
 def test_what_is_no_media_type_is_refused(media_type: str) -> None:
     with pytest.raises(ValidationError):
         REGISTRY.decode_command("AddArtifact", canonical(artifact(media_type=media_type)))
-    given = {"task_id": "t", "agent_id": "a", "attempt": 1, "name": "n", "text": ""}
+    given = {"task_id": "t", "agent_id": "a", "attempt": 1, "name": "n", "content": ""}
     with pytest.raises(Rejected, match=r"^media_type: must be a media type"):
         REGISTRY.tools["add_artifact"].parse({**given, "media_type": media_type})
 

@@ -1,6 +1,6 @@
 """Tools about artifacts."""
 
-import base64 as codec
+import base64
 from typing import Annotated
 
 from pydantic import Field
@@ -23,6 +23,7 @@ from agent_orchestration.domain.artifacts.views import (
     ArtifactContent,
     Artifacts,
     ArtifactView,
+    Encoding,
     artifact_answer,
 )
 
@@ -36,10 +37,8 @@ async def add_artifact(
     agent_id: Annotated[Id, Field(description="the agent that holds the task")],
     attempt: Annotated[Attempt, Field(description="the `attempt` that the claim answered")],
     name: ArtifactName,
-    text: Annotated[str | None, Field(description="the content, up to 10 MB")] = None,
-    base64: Annotated[
-        str | None, Field(description="in place of `text`: bytes in base64, up to 10 MB of it")
-    ] = None,
+    content: Annotated[str, Field(description="text, or bytes in base64; up to 10 MB")],
+    encoding: Annotated[Encoding, Field(description="what `content` is")] = "text",
     media_type: Annotated[
         MediaType | None,
         Field(description="default: text/plain, for base64 application/octet-stream"),
@@ -51,14 +50,14 @@ async def add_artifact(
     It stays as it is: in the same attempt other content needs another name. What a later attempt
     produces under the name stands beside it.
     """
-    usual = "text/plain" if base64 is None else "application/octet-stream"
+    usual = "text/plain" if encoding == "text" else "application/octet-stream"
     command = AddArtifact(
         task_id=task_id,
         agent_id=agent_id,
         attempt=attempt,
         name=name,
         media_type=media_type or usual,
-        content=await gateway.keep_blob(_content(text, base64)),
+        content=await gateway.keep_blob(_decoded(content, encoding)),
     )
     result = await gateway.submit(command, key=idempotency_key)
     return ArtifactAnswer(**await artifact_answer(gateway, task_id, name, attempt, result.seq))
@@ -100,25 +99,27 @@ async def get_artifact(
         return ArtifactContent(**fields)
     content = await gateway.read_blob(artifact.sha256)
     try:
-        return ArtifactContent(**fields, text=content.decode())
+        return ArtifactContent(**fields, content=content.decode(), encoding="text")
     except UnicodeDecodeError:
-        return ArtifactContent(**fields, base64=codec.b64encode(content).decode())
+        text = base64.b64encode(content).decode()
+        return ArtifactContent(**fields, content=text, encoding="base64")
 
 
-def _content(text: str | None, base64: str | None) -> bytes:
+def _decoded(content: str, encoding: Encoding) -> bytes:
     """The bytes. Raises `Rejected`."""
-    if (text is None) == (base64 is None):
-        raise _bad("text", "give either text or base64")
     try:
-        content = codec.b64decode(base64, validate=True) if base64 else (text or "").encode()
+        if encoding == "base64":
+            decoded = base64.b64decode(content, validate=True)
+        else:
+            decoded = content.encode()
     except UnicodeEncodeError:
-        raise _bad("text", "contains a lone surrogate; send valid Unicode, or base64") from None
+        raise _bad_content("contains a lone surrogate; send valid Unicode, or base64") from None
     except ValueError as error:
-        raise _bad("base64", f"is no base64: {error}") from None
-    if len(content) > REQUEST_LIMIT:
-        raise _bad("text", f"has {len(content)} bytes; at most {REQUEST_LIMIT} are allowed")
-    return content
+        raise _bad_content(f"is no base64: {error}; send it as text, or encode it") from None
+    if len(decoded) > REQUEST_LIMIT:
+        raise _bad_content(f"has {len(decoded)} bytes; at most {REQUEST_LIMIT} are allowed")
+    return decoded
 
 
-def _bad(field: str, problem: str) -> Rejected:
-    return Rejected("invalid_argument", f"{field}: {problem}", field=field)
+def _bad_content(problem: str) -> Rejected:
+    return Rejected("invalid_argument", f"content: {problem}", field="content")

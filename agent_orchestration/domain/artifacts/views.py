@@ -1,13 +1,16 @@
 """Artifacts as tools show them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from agent_orchestration.core.errors import NotFound
 from agent_orchestration.core.tool import Gateway, Output
 from agent_orchestration.core.torn_reads import read_whole
+
+Encoding = Literal["text", "base64"]
+"""How content is written as text: as it is, or bytes in base64."""
 
 
 class ArtifactView(BaseModel):
@@ -34,8 +37,8 @@ class ArtifactAnswer(Output):
 class ArtifactContent(ArtifactAnswer):
     """An artifact with its content, where that is at most 64 KB."""
 
-    text: str | None = Field(default=None, description="the content, where it is text")
-    base64: str | None = Field(default=None, description="the content, where it is not")
+    content: str | None = Field(default=None, description="absent where it is larger")
+    encoding: Encoding | None = Field(default=None, description="what `content` is")
 
 
 class Artifacts(Output):
