@@ -1,9 +1,9 @@
 """`worker`: agents at work."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from agent_orchestration.core.dispatch import ToolCaller
     from agent_orchestration.workers.held import HeldTask
     from agent_orchestration.workers.hosting import HostedAgent
-    from agent_orchestration.workers.llm_tools import Toolbox
-    from agent_orchestration.workers.prices import PriceList
-    from agent_orchestration.workers.recording import Recordings
     from agent_orchestration.workers.worker import Change
 
 
@@ -73,6 +70,18 @@ MetricsOption = Annotated[
 ]
 
 
+class ModelOptions(NamedTuple):
+    """What the options say of agents by a language model: see those."""
+
+    template: str | None
+    ids: Sequence[str]
+    functions: str | None
+    mcp_servers: Path | None
+    prices: Path | None
+    record: Path | None
+    replay: Path | None
+
+
 def add_to(program: typer.Typer) -> None:
     """Register the verb."""
     program.command()(worker)
@@ -108,45 +117,25 @@ def worker(
     if module is None and template is None and not ids and not coordinator:
         problem = "name whom to let work: --module, --template, --agent or --coordinator"
         raise Rejected("no_agents", problem, field="module")
-    recordings = _recordings(loaded, record, replay, module)
-
-    _serve_metrics(metrics_port)
+    if module is not None and (record or replay) is not None:
+        problem = "module: functions are not recorded; leave out --record and --replay"
+        raise Rejected("invalid_argument", problem, field="module")
+    options = ModelOptions(template, ids, functions, mcp_servers, prices, record, replay)
 
     async def work(dispatcher: "ToolCaller") -> None:
         async with contextlib.AsyncExitStack() as stack:
-            agents: list[HostedAgent] = _coordinators(dispatcher) if coordinator else []
-            if module is not None:
-                agents += _functions(module, ids)
-            elif template is not None or ids:
-                made = _by_model(
-                    dispatcher,
-                    loaded,
-                    template,
-                    ids,
-                    toolbox=_toolbox(functions, mcp_servers),
-                    prices=_prices(loaded, prices),
-                    recordings=recordings,
-                )
-                agents += await stack.enter_async_context(made)
+            agents = _coordinators(dispatcher) if coordinator else []
+            agents += await _agents(stack, dispatcher, loaded, module, options)
             await _host(dispatcher, agents, lease_seconds, grace_seconds, as_json=as_json)
 
+    if metrics_port is not None:
+        from agent_orchestration.metrics import serve_metrics  # noqa: PLC0415 (start-up time)
+
+        serve_metrics(metrics_port)
     if mcp is None:
         with_dispatcher(loaded, work, serve=True)
     else:
         run(_over_mcp(mcp, loaded, work), serving=True)
-
-
-def _serve_metrics(port: int | None) -> None:
-    if port is not None:
-        from agent_orchestration.metrics import serve_metrics  # noqa: PLC0415 (start-up time)
-
-        serve_metrics(port)
-
-
-def _functions(module: str, ids: Sequence[str]) -> "Sequence[HostedAgent]":
-    from agent_orchestration.workers.found import agents_of  # noqa: PLC0415 (start-up time)
-
-    return agents_of(module, ids)
 
 
 def _coordinators(dispatcher: "ToolCaller") -> "list[HostedAgent]":
@@ -157,82 +146,23 @@ def _coordinators(dispatcher: "ToolCaller") -> "list[HostedAgent]":
     return [Coordinator(dispatcher)]
 
 
-def _toolbox(functions: str | None, servers: Path | None) -> "Toolbox":
-    from agent_orchestration.app import REGISTRY  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.workers.found import functions_of, servers_of  # noqa: PLC0415
-    from agent_orchestration.workers.llm_tools import Toolbox  # noqa: PLC0415
-
-    return Toolbox(REGISTRY, functions_of(functions) if functions else (), servers_of(servers))
-
-
-def _prices(config: "Config", file: Path | None) -> "PriceList":
-    """Our list is of what is known to cost money; a service of one's own costs nothing unless a
-    list says so."""
-    from agent_orchestration.workers.prices import PriceList, read_prices  # noqa: PLC0415
-
-    if file is None and config.openai.base_url is not None:
-        return PriceList(version="own service", models={}, unknown=0)
-    return read_prices(file)
-
-
-def _recordings(
-    config: "Config", record: Path | None, replay: Path | None, module: str | None
-) -> "Recordings":
-    from agent_orchestration.config_types import secrets_of  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.workers.recording import (  # noqa: PLC0415
-        NoRecordings,
-        RecordedAnswers,
-        ReplayedAnswers,
-    )
-    from agent_orchestration.workers.redaction import Redaction  # noqa: PLC0415
-
-    if record is not None and replay is not None:
-        problem = "replay: --record is given, too; record first, replay then"
-        raise Rejected("invalid_argument", problem, field="replay")
-    if module is not None and (record or replay) is not None:
-        problem = "module: functions are not recorded; leave out --record and --replay"
-        raise Rejected("invalid_argument", problem, field="module")
-    redaction = Redaction(config.recording.redact, secrets_of(config))
-    if record is not None:
-        return RecordedAnswers(record, redaction)
-    return NoRecordings() if replay is None else ReplayedAnswers(replay, redaction)
-
-
-@contextlib.asynccontextmanager
-async def _by_model(
+async def _agents(
+    stack: contextlib.AsyncExitStack,
     dispatcher: "ToolCaller",
     config: "Config",
-    template: str | None,
-    ids: Sequence[str],
-    *,
-    toolbox: "Toolbox",
-    prices: "PriceList",
-    recordings: "Recordings",
-) -> "AsyncGenerator[Sequence[HostedAgent]]":
-    from agent_orchestration.backends.llm.openai import (  # noqa: PLC0415 (start-up time)
-        OpenAIChatModel,
-    )
-    from agent_orchestration.workers.template_agent import template_agent  # noqa: PLC0415
+    module: str | None,
+    options: "ModelOptions",
+) -> "Sequence[HostedAgent]":
+    """Functions where a module is named, else those by a model; none of either where neither is."""
+    if module is not None:
+        from agent_orchestration.workers.found import agents_of  # noqa: PLC0415 (start-up time)
 
-    model = OpenAIChatModel(config.openai)
-    try:
-        await toolbox.start()
-        yield [
-            await template_agent(
-                dispatcher,
-                agent_id=agent_id,
-                template=template,
-                model=model,
-                default_model=config.openai.default_model,
-                toolbox=toolbox,
-                prices=prices,
-                recordings=recordings,
-            )
-            for agent_id in ids or filter(None, [template])
-        ]
-    finally:
-        await toolbox.stop()
-        await model.close()
+        return agents_of(module, options.ids)
+    if options.template is None and not options.ids:
+        return []
+    from agent_orchestration.cli.model_agents import model_agents  # noqa: PLC0415 (start-up time)
+
+    return await stack.enter_async_context(model_agents(dispatcher, config, options))
 
 
 async def _host(

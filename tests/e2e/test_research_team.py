@@ -111,8 +111,8 @@ def test_a_team_that_is_killed_again_and_again_repeats_nothing(team: Team) -> No
         approved = approved or team.approved()
         with team.worker() as worker, contextlib.suppress(subprocess.TimeoutExpired):
             team.watch.worker = worker
-            worker.wait(chance.uniform(1, 6))
+            worker.wait(chance.uniform(0.2, 2.5))
         kills += 1
         assert kills < 60
-    assert kills > 3
+    assert kills > 1
     check(team, kills)

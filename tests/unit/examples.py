@@ -1,6 +1,5 @@
-"""Named example messages: the agents ann and bob, the task `parse`, the team `crew`, the plan
-`release`, the template `coder`, the conversation `talk`, the spend `call`, and what is said of
-them."""
+"""Example messages about the agents ann and bob, the task `parse`, the team `crew`, the plan
+`release`, the template `coder`, the conversation `talk` and the spend `call`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -298,5 +297,4 @@ def release(spend_id: str = "call", *, agent_id: str = "ann") -> ReleaseSpend:
 
 def heartbeat(agent_id: str = "ann", **leases: int) -> Heartbeat:
     """A sign of life; leases are attempts by task id."""
-    held = tuple(Lease(task_id, attempt) for task_id, attempt in leases.items())
-    return Heartbeat(agent_id=agent_id, leases=held)
+    return Heartbeat(agent_id=agent_id, leases=tuple(Lease(*one) for one in leases.items()))
