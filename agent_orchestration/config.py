@@ -295,6 +295,6 @@ def _missing(settings: Mapping[str, Any]) -> list[str]:
 
 def _get(settings: object, location: Iterable[str]) -> object:
     for part in location:
-        known = cast("Mapping[str, object]", settings) if isinstance(settings, Mapping) else {}
-        settings = known.get(part)
+        is_section = isinstance(settings, Mapping)
+        settings = cast("Mapping[str, object]", settings).get(part) if is_section else None
     return settings

@@ -60,7 +60,8 @@ class Team:
 
     def approved(self) -> bool:
         """Approve the plan as soon as there is one; whether it was approved."""
-        if (self.task().get("progress") or {}).get("stage") != "approval":
+        progress: dict[str, Any] | None = self.task().get("progress")
+        if progress is None or progress["stage"] != "approval":
             return False
         self.call("approve_plan", task_id="tram")
         return True
