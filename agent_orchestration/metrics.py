@@ -54,7 +54,10 @@ MODEL_CALLS = Counter(
 
 def exposed(accept: str) -> tuple[bytes, str]:
     """All metrics as they are now, and their media type; `accept` is the header of who asks."""
-    encode, media_type = choose_encoder(accept)
+    try:
+        encode, media_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # it takes what it is asked for to be well formed
+        encode, media_type = choose_encoder("")
     return encode(METRICS), media_type
 
 

@@ -60,9 +60,12 @@ async def load_entities(
             missing[cls].append(node_id(state.tenant, wanted_id))
     loaded: list[tuple[type[Entity], str]] = []
     for cls, ids in missing.items():
-        rows = await graph.query(
-            load_statements.by_id(cls), {"ids": sorted(set(ids))}, seconds=LOAD_SECONDS
-        )
+        asked = {"ids": sorted(set(ids))}
+        rows = await graph.query(load_statements.nodes_by_id(cls), asked, seconds=LOAD_SECONDS)
+        if not rows:
+            continue
+        if links := load_statements.links_by_id(cls):
+            rows += await graph.query(links, asked, seconds=LOAD_SECONDS)
         loaded += [(cls, found) for found in _put(state, (cls,), rows)]
     return loaded
 

@@ -80,6 +80,9 @@ class PlatformTool:
     async def call(self, arguments: dict[str, Any], key: str) -> str:
         """See `CallableTool`."""
         given = {**arguments, "idempotency_key": key} if self._tool.takes_key else arguments
+        if not self._tool.read_only and "agent_id" in self._tool.input_schema["properties"]:
+            # The connection may be an operator's: who is not named there would be the operator.
+            given = {"agent_id": self._calls.caller.principal.agent_id, **given}
         try:
             authorise(self._tool, given, self._calls.caller)
             return text_of(await self._calls(self.spec.name, **given))

@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 
 from agent_orchestration.backends.llm import ChatAnswer, ToolSpec
-from agent_orchestration.core.errors import Busy, Forbidden, NotFound, Rejected
+from agent_orchestration.core.errors import (
+    Forbidden,
+    NotFound,
+    PlatformError,
+    Rejected,
+    Unavailable,
+)
 from agent_orchestration.core.messages import canonical
 from agent_orchestration.domain.tasks.model import WORKER_STOPPED
 from agent_orchestration.workers.calls import PatientCalls
@@ -19,8 +25,6 @@ LATER_SECONDS = 300.0
 """When a task is tried again for which there is no money at the moment."""
 ASKED_SECONDS = 60.0
 """The most where somebody was asked: it is 2 seconds at first, and twice as long each time."""
-#: Errors of a model's service after which it is certain that nothing was billed.
-_NOT_BILLED = (Rejected, Busy)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +73,9 @@ class Purse:
         await self._reserve(task, model, spend_id, most)
         try:
             answer = await ask()
-        except _NOT_BILLED:
+        except PlatformError as error:
+            if error.details.get("may_be_billed", isinstance(error, Unavailable)):
+                raise
             await self._calls(
                 "release_spend",
                 spend_id=spend_id,

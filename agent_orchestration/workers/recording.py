@@ -17,6 +17,7 @@ import msgspec
 from agent_orchestration.backends.llm import ChatAnswer
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import canonical
+from agent_orchestration.domain.tasks.model import WORKER_STOPPED
 from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.recording_file import (
     Digests,
@@ -32,6 +33,7 @@ from agent_orchestration.workers.work_folder import file_name
 
 E = TypeVar("E", ModelEntry, ToolEntry)
 _DIGEST_LENGTH = 16
+IN_USE_SECONDS = 10.0
 
 
 class Recording(Protocol):
@@ -91,15 +93,17 @@ class RecordedAnswers:
 
     @contextmanager
     def of(self, task: HeldTask) -> Generator[Recording]:
-        """See `Recordings`. Raises `TaskError` with `recording_in_use` while another process, or
-        another attempt, has it."""
+        """See `Recordings`. While another process, or another attempt, has it the task is given
+        back for a while, which uses up no attempt."""
         path = _path(self._folder, task)
         lock = filelock.FileLock(f"{path}.lock", thread_local=False, fallback_to_soft=False)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             problem = f"{path} is written to by somebody else; let one worker record a task"
-            raise TaskError(problem, error_type="recording_in_use") from None
+            raise TaskError(
+                problem, error_type=WORKER_STOPPED, retry_after_seconds=IN_USE_SECONDS
+            ) from None
         try:
             entries, size = read(path)
             writer = Writer(path, size)

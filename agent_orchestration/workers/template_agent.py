@@ -86,7 +86,7 @@ async def template_agent(
     found = (await calls("list_templates", template_id=version))["templates"][0]
     settings = read_settings(version, found.get("settings"))
     own = msgspec.structs.replace(caller, principal=Principal(agent_id, Role.AGENT.value, agent_id))
-    own_calls = PatientCalls(dispatcher, own)
+    own_calls = PatientCalls(dispatcher, own, math.inf)
     tools = toolbox.chosen(settings.tools, own_calls)
     purse = Purse(own_calls, prices)
     handler = LlmAgent(model, settings, tools, default_model, purse, recordings=recordings)

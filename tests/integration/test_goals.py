@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Conflict, NotFound, Rejected
+from agent_orchestration.core.messages import Principal
+from agent_orchestration.core.tool import Role
 from tests.integration.coordinating import Company, Participant
 
 TASK: dict[str, Any] = {
@@ -60,6 +63,26 @@ async def test_what_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
             with pytest.raises(Rejected, match="task_id: no plan of task") as refused:
                 await company.call("approve_plan", task_id=task_id)
             assert refused.value.code == "nothing_to_approve"
+
+
+async def test_only_the_draft_that_waits_is_answered_and_by_one_person(tmp_path: Path) -> None:
+    async with Company(tmp_path) as company:
+        await company.call("plan_goal", id="c", goal="A song")
+        planner = Participant("ann", "planning", {"title": "T", "tasks": [TASK]})
+        async with company.at_work(planner), company.coordinator():
+            number = await company.question(1)
+            other = {"conversation_id": "c", "kind": "question", "text": "What does it cost?"}
+            await company.call("send_message", **other)
+            waiting = await company.until("c", lambda one: one.get("progress") is not None)
+            assert waiting["progress"]["question"] == number
+            with pytest.raises(Rejected, match=f"question: 99 is not .* question {number}"):
+                await company.call("approve_plan", task_id="c", question=99)
+            said = await company.call("approve_plan", task_id="c", question=number)
+            assert said["message"]["reply_to"] == number
+            bob = Caller(principal=Principal("bob", Role.OPERATOR.value))
+            with pytest.raises(Rejected, match="was answered by local already"):
+                await company.platform.call("approve_plan", {"task_id": "c"}, bob)
+            await company.until("c", lambda one: one["status"] == "completed")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What models may call: tools of the platform, and of MCP servers that are started for it."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,20 @@ async def test_the_platform_is_asked_with_the_rights_of_the_agent(calls: Patient
     ):
         with pytest.raises(ToolFailed, match=said):
             await tools[name].call({"agent_id": "bob"}, "key")
+
+
+async def test_who_speaks_is_the_agent_whoever_the_connection_belongs_to() -> None:
+    """Over an operator's connection a message without an agent would be the operator's."""
+    given: dict[str, Any] = {}
+
+    class Connection:
+        async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> Any:
+            given.update(arguments)
+            return {"sent": tool}
+
+        async def read_blob(self, digest: str, caller: Caller) -> bytes:
+            raise NotImplementedError
+
+    [tool] = Toolbox(REGISTRY).chosen(["send_message"], PatientCalls(Connection(), ANN)).values()
+    await tool.call({"conversation_id": "c", "text": "Approved."}, "key")
+    assert given["agent_id"] == "ann"

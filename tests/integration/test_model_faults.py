@@ -177,6 +177,7 @@ async def test_after_five_failures_the_service_is_left_alone_until_one_answer_co
         with pytest.raises(Unavailable) as raised:
             await at.ask(mode)
         assert raised.value.code == "model_circuit_open"
+        assert raised.value.details["may_be_billed"] is False
         assert raised.value.details["retry_after"] == 40
         assert await at.requests() == 5
         at.seconds = 60
@@ -206,6 +207,14 @@ async def test_whoever_is_told_to_wait_for_long_is_told_at_once() -> None:
             await at.ask()
         assert raised.value.details == {"retry_after": 90.0, "attempts": 1}
         assert (await at.requests(), at.waits) == (1, [])
+
+
+async def test_a_refusal_after_a_request_that_broke_may_have_been_billed() -> None:
+    broken = {"when": {"call": 1}, "fault": "cut"}
+    async with world(broken, {"fault": "rate_limit", "retry_after": 90}) as at:
+        with pytest.raises(Busy) as raised:
+            await at.ask()
+        assert raised.value.details["may_be_billed"] is True
 
 
 @every_mode

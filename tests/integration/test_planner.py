@@ -144,7 +144,7 @@ async def test_a_draft_waits_for_approval_in_the_tasks_progress(tmp_path: Path) 
             await company.begin("plan", goal="A song")
             working = asyncio.create_task(company.coordinate())
             task = await company.until("c", lambda one: one.get("progress") is not None)
-            assert task["progress"] == {"stage": "approval", "draft": DRAFT}
+            assert task["progress"] == {"stage": "approval", "question": 2, "draft": DRAFT}
             number = await company.question(1)
             reply = {"conversation_id": "c", "kind": "answer", "reply_to": number}
             await company.call("send_message", **reply, text="No.", data={"approved": False})

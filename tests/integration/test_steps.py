@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_orchestration.core.dispatch import Caller, ToolCaller
+from agent_orchestration.core.errors import NotFound, Unavailable
 from agent_orchestration.core.types import BLOB_THRESHOLD
 from agent_orchestration.workers.coordination.agent import WAYS, Way
 from agent_orchestration.workers.coordination.options import Options, read_options
@@ -18,6 +20,7 @@ from tests.integration.coordinating import Company, Participant, broken
 
 Run = Callable[[Steps, Options], Awaitable[Any]]
 LARGE = "x" * (BLOB_THRESHOLD + 1)
+AWAY = [{"capability": "away"}]
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +96,79 @@ async def test_somebody_elses_task_is_no_step(tmp_path: Path) -> None:
         assert (await company.steps())["c.try"] == ("ready", 0)
     assert task["error_type"] == "id_taken"
     assert task["error"].startswith("id: task c.try is somebody else's")
+
+
+async def test_somebody_elses_plan_is_no_step(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        return await steps.plan(1, {"title": "P", "tasks": [{"id": "x"}]})
+
+    async with company_of(tmp_path, run) as company:
+        plan = {"id": "c-1", "title": "Another", "tasks": [{"id": "x", "requires": AWAY}]}
+        await company.call("submit_plan", **plan)
+        task = await company.coordinate()
+        assert (await company.steps())["c-1.x"] == ("ready", 0)
+    assert task["error_type"] == "id_taken"
+
+
+class Behind:
+    """A platform whose answer to a new task is lost, and whose graph has it only later."""
+
+    def __init__(self, platform: ToolCaller) -> None:
+        self._platform = platform
+        self._unknown = 3
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        if tool == "get_task" and arguments["task_id"] == "c.try" and self._unknown:
+            self._unknown -= 1
+            raise NotFound("unknown_task", "task_id: there is no task c.try")
+        answer = await self._platform.call(tool, arguments, caller)
+        if tool == "create_task" and self._unknown == 3:
+            raise Unavailable("graph_behind", "the graph is behind", retry_after=0)
+        return answer
+
+    async def read_blob(self, digest: str, caller: Caller) -> bytes:
+        return await self._platform.read_blob(digest, caller)
+
+
+async def test_a_step_that_the_graph_does_not_have_yet_is_waited_for(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        steps.calls.dispatcher = Behind(steps.calls.dispatcher)
+        return await steps.result("try", title="T", agent_id="ann")
+
+    async with company_of(tmp_path, run, Participant("ann", "write", "done")) as company:
+        task = await company.coordinate()
+    assert task["result"] == "done"
+
+
+async def test_work_goes_on_after_the_conversation_was_closed(tmp_path: Path) -> None:
+    async def run(steps: Steps, _options: Options) -> Any:
+        said = await steps.say("begin", "Here we go.")
+        await steps.result("away", title="T", requires=AWAY)
+        return said["text"]
+
+    async with company_of(tmp_path, run) as company:
+        async with company.coordinator():
+            await company.until("c.away", lambda one: one["status"] == "ready")
+            await company.call("close_conversation", conversation_id="c")
+        async with company.coordinator(), company.at_work(Participant("bob", "away", "done")):
+            task = await company.until("c", lambda one: one["status"] in ("completed", "failed"))
+    assert (task["attempt"], task.get("result")) == (2, "Here we go.")
+
+
+async def test_tasks_of_others_with_the_label_of_steps_stay(tmp_path: Path) -> None:
+    async with Company(tmp_path) as company:
+        await company.task("over", requires=AWAY)
+        await company.call("cancel_task", task_id="over")
+        for task_id, label in (("one", "Q3 launch"), ("two", "over"), ("over.step", "over")):
+            await company.task(task_id, requires=AWAY, labels={"coordination": label})
+        async with company.coordinator():
+            await company.until("over.step", lambda one: one["status"] == "cancelled")
+            assert {one: status for one, (status, _) in (await company.steps()).items()} == {
+                "over": "cancelled",
+                "one": "ready",
+                "two": "ready",
+                "over.step": "cancelled",
+            }
 
 
 async def test_what_was_found_out_stays_as_it_was(tmp_path: Path) -> None:

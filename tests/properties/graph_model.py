@@ -103,22 +103,30 @@ class GraphModel:
         return statement in self._answers
 
     def _declare(self, cls: type[Entity]) -> None:
-        self._answers[load_statements.by_id(cls)] = lambda p: self._with_links(cls, p["ids"])
+        nodes, links = load_statements.nodes_by_id(cls), load_statements.links_by_id(cls)
+        self._answers[nodes] = lambda p: self._nodes(cls, p["ids"])
+        self._answers[links] = lambda p: self._links(cls, p["ids"])
 
     def _all_live(self, tenant: str) -> list[Row]:
         return [
             row
             for cls in REGISTRY.entities.values()
-            for row in self._with_links(cls, self._live(cls, tenant))
+            for find in (self._nodes, self._links)
+            for row in find(cls, self._live(cls, tenant))
         ]
 
-    def _with_links(self, cls: type[Entity], ids: Sequence[str]) -> list[Row]:
+    def _nodes(self, cls: type[Entity], ids: Sequence[str]) -> list[Row]:
         nodes = self.nodes[cls.LABEL]
         rows: list[Row] = [
             {"label": cls.LABEL, "id": one, "props": dict(nodes[one]), "type": None}
             for one in ids
             if one in nodes
         ]
+        self.shuffle(rows)
+        return rows
+
+    def _links(self, cls: type[Entity], ids: Sequence[str]) -> list[Row]:
+        rows: list[Row] = []
         for relationship in cls.RELATIONSHIPS:
             start, end = cls.LABEL, relationship.to
             if relationship.reverse:

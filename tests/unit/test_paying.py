@@ -24,6 +24,9 @@ async def test_every_call_is_reserved_and_settled() -> None:
     [
         (Rejected("model_refused", "no"), "released"),
         (Busy("model_busy", "later"), "released"),
+        # A request before the one that was refused broke; and one that was not made at all.
+        (Busy("model_busy", "later", may_be_billed=True), "reserved"),
+        (Unavailable("model_circuit_open", "later", may_be_billed=False), "released"),
         (Unavailable("model_timeout", "no answer"), "reserved"),
     ],
 )

@@ -29,6 +29,7 @@ from agent_orchestration.workers.redaction import MARK, Redaction
 from tests.unit.platform_double import DoubleTask
 from tests.unit.scripted_model import Step
 from tests.unit.test_llm_agent import SCHEMA, Desk, add, added, call
+from tests.unit.test_paying import refused_attempt
 from tests.unit.test_worker import until
 
 Made = Callable[..., Desk]
@@ -171,9 +172,9 @@ async def test_a_recording_has_one_writer_at_a_time(tmp_path: Path) -> None:
     claim = {"task": {"id": "t", "title": "Add", "lease_seconds": 60}, "attempt": 1}
     task = HeldTask(PatientCalls(other.platform, Caller()), "bob", claim, None)
     with RecordedAnswers(tmp_path, PLAIN).of(task):
-        error = (await other.attempt()).error
-    assert error is not None
-    assert (error["error_type"], error["retryable"]) == ("recording_in_use", True)
+        error = await refused_attempt(other)
+    assert (error["error_type"], error["retryable"]) == ("worker_stopped", True)
+    assert "is written to by somebody else" in error["error"]
     assert other.model.asked == []
     assert (await other.attempt()).result == "second"
 

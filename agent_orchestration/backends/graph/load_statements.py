@@ -4,36 +4,51 @@ from functools import cache
 
 from agent_orchestration.core.entities import Entity, Relationship
 
-
-@cache
-def live(entities: tuple[type[Entity], ...]) -> str:
-    """All live nodes of a tenant, and their relationships, as `_with_links` answers them."""
-    return _UNION.join(
-        _with_links(f"MATCH (n:{cls.LABEL} {{tenant: $tenant}})", cls, f" WHERE {cls.LIVE}")
-        for cls in entities
-    )
-
-
-@cache
-def by_id(entity: type[Entity]) -> str:
-    """The nodes with `$ids`, and their relationships, as `_with_links` answers them."""
-    return _with_links(f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})", entity, "")
-
-
 _UNION = " UNION ALL "
 
 
-def _with_links(match: str, entity: type[Entity], where: str) -> str:
-    """One statement, for on a slow network the way there and back is what it costs. For each node
-    `{label, id, props}`, and for each of its relationships `{label, id, props, type, target}`."""
-    answer = f"RETURN '{entity.LABEL}' AS label, n.id AS id"
-    nodes = f"{match}{where} {answer}, properties(n) AS props, null AS type, null AS target"
-    links = (
-        f"{match}{_arrow(relationship)}{where} {answer}, properties(r) AS props,"
-        f" '{relationship.type}' AS type, m.id AS target"
-        for relationship in entity.RELATIONSHIPS
+@cache
+def live(entities: tuple[type[Entity], ...]) -> str:
+    """All live nodes of a tenant `{label, id, props}`, and their relationships
+    `{label, id, props, type, target}`: one statement, for on a slow network it is the way there and
+    back that costs."""
+    return _UNION.join(
+        _UNION.join((_nodes(match, cls, where), *_links(match, cls, where)))
+        for cls in entities
+        for match, where in [(f"MATCH (n:{cls.LABEL} {{tenant: $tenant}})", f" WHERE {cls.LIVE}")]
     )
-    return _UNION.join((nodes, *links))
+
+
+@cache
+def nodes_by_id(entity: type[Entity]) -> str:
+    """The nodes with `$ids`, as `live` answers them."""
+    return _nodes(_by_id(entity), entity, "")
+
+
+@cache
+def links_by_id(entity: type[Entity]) -> str:
+    """The relationships of the nodes with `$ids`, as `live` answers them; "" where there are none.
+    Only for nodes that are there: the embedded graph looks for all others, too."""
+    return _UNION.join(_links(_by_id(entity), entity, ""))
+
+
+def _by_id(entity: type[Entity]) -> str:
+    return f"UNWIND $ids AS wanted MATCH (n:{entity.LABEL} {{id: wanted}})"
+
+
+def _nodes(match: str, entity: type[Entity], where: str) -> str:
+    return (
+        f"{match}{where} RETURN '{entity.LABEL}' AS label, n.id AS id, properties(n) AS props,"
+        " null AS type, null AS target"
+    )
+
+
+def _links(match: str, entity: type[Entity], where: str) -> list[str]:
+    return [
+        f"{match}{_arrow(relationship)}{where} RETURN '{entity.LABEL}' AS label, n.id AS id,"
+        f" properties(r) AS props, '{relationship.type}' AS type, m.id AS target"
+        for relationship in entity.RELATIONSHIPS
+    ]
 
 
 def _arrow(relationship: Relationship) -> str:

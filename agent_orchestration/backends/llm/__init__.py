@@ -79,7 +79,8 @@ class ChatModel(Protocol):
 
         Raises `Rejected` (`model_key`, `unknown_model`, `model_refused`, `model_quota`), `Busy`
         (`model_busy`) and `Unavailable` (`model_unavailable`, `model_timeout`, `model_bad_answer`,
-        `model_circuit_open`); the latter two may say `retry_after` in seconds.
+        `model_circuit_open`); the latter two may say `retry_after` in seconds. A request that ended
+        with `Unavailable` may have been billed; `may_be_billed` says where it is otherwise.
         """
         ...
 

@@ -25,7 +25,7 @@ from agent_orchestration.backends.llm.openai_errors import (
     translated,
 )
 from agent_orchestration.config import OpenAI
-from agent_orchestration.core.errors import Busy, PlatformError, Unavailable
+from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
 from agent_orchestration.metrics import MODEL_CALLS
 from agent_orchestration.resilience import (
     BREAKERS,
@@ -149,15 +149,21 @@ class OpenAIChatModel:
         """The answer, and the number of attempts that it took."""
         breaker = self.breaker(call.model)
         failure: PlatformError | None = None
+        broke = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._places:
                     return await breaker.call(lambda: self._attempt(call)), attempt
             except CircuitBreakerError as error:
                 raise failure or Unavailable(
-                    "model_circuit_open", error.reason, **error.details
+                    "model_circuit_open", error.reason, may_be_billed=False, **error.details
                 ) from None
-            except (Busy, Unavailable) as error:
+            except (Rejected, Busy, Unavailable) as error:
+                if broke:
+                    error.details["may_be_billed"] = True
+                if isinstance(error, Rejected):
+                    raise
+                broke = broke or isinstance(error, Unavailable)
                 failure = error
                 failure.details["attempts"] = attempt
                 wait = error.details.get("retry_after", _wait_after(attempt))

@@ -1,6 +1,6 @@
 """Tools about conversations."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from agent_orchestration.core.errors import Forbidden, Rejected
 from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import (
+    BLOB_KEY,
     Cursor,
     Id,
     Key,
@@ -16,6 +17,7 @@ from agent_orchestration.core.types import (
     Text,
     Title,
     json_text,
+    json_value,
 )
 from agent_orchestration.domain.conversations.commands import (
     CloseConversation,
@@ -117,13 +119,16 @@ async def approve_plan(
     task_id: Annotated[Id, Field(max_length=100, description="the task that plan_goal answered")],
     approved: Annotated[bool, Field(description="whether the plan is to be carried out")] = True,
     comment: Annotated[Words | None, Field(description="what the next draft has to mend")] = None,
+    question: Annotated[
+        Number | None, Field(description="the `question` in the progress: that draft and no other")
+    ] = None,
     idempotency_key: Key | None = None,
 ) -> MessageAnswer:
     """Say whether the draft that a goal's task shows in its progress is to be carried out.
 
     Refused with a comment, another draft is made; without one, the goal is given up.
     """
-    number = await _open_question(gateway, task_id)
+    number = await _draft_question(gateway, task_id, question)
     data = {"approved": approved, **({} if comment is None else {"comment": comment})}
     command = SendMessage(
         conversation_id=task_id,
@@ -238,23 +243,37 @@ async def _message_answer(
     )
 
 
-async def _open_question(gateway: Gateway, conversation_id: str) -> int:
-    """The number of the last question that no agent asked. Raises `Rejected` where there is
-    none."""
+async def _draft_question(gateway: Gateway, conversation_id: str, wanted: int | None) -> int:
+    """The number of the last question about a draft. Raises `Rejected` where there is none, where
+    it is not the one that is wanted, or where somebody else has answered it."""
     found = await gateway.ask("conversation", conversation_id=conversation_id)
     after = max(0, found[0]["messages"] - LAST_MESSAGES) if found else 0
     rows = await gateway.ask(
         "messages", conversation_id=conversation_id, after=after, limit=LAST_MESSAGES
     )
-    for row in reversed(rows):
-        if row["kind"] == "question" and row["author_kind"] == "principal":
-            return row["number"]
-    raise Rejected(
-        "nothing_to_approve",
-        f"task_id: no plan of task {conversation_id} waits for approval; wait until its progress"
-        " says so",
-        field="task_id",
-    )
+    spoken = [row for row in rows if row["author_kind"] == "principal"]
+    drafts = [row["number"] for row in spoken if row["kind"] == "question" and _has_draft(row)]
+    if not drafts:
+        problem = "no plan of task {} waits for approval; wait until its progress says so"
+        raise _unapproved(problem.format(conversation_id), "task_id")
+    if wanted not in (None, drafts[-1]):
+        problem = f"{wanted} is not the last draft; look at the one of question {drafts[-1]}"
+        raise _unapproved(problem, "question")
+    for row in spoken:
+        answers = row["kind"] == "answer" and drafts[-1] in row["replies"]
+        if answers and row["author"] != gateway.principal.id:
+            problem = f"the plan of task {conversation_id} was answered by {row['author']} already"
+            raise _unapproved(problem, "task_id")
+    return drafts[-1]
+
+
+def _has_draft(row: dict[str, Any]) -> bool:
+    data = json_value(row["data"])
+    return isinstance(data, dict) and not {"draft", BLOB_KEY}.isdisjoint(cast("Any", data))
+
+
+def _unapproved(problem: str, field: str) -> Rejected:
+    return Rejected("nothing_to_approve", f"{field}: {problem}", field=field)
 
 
 def _speaker(gateway: Gateway, agent_id: str | None) -> str | None:

@@ -73,11 +73,12 @@ RETURN t.id AS id, t.title AS title, t.status AS status, coalesce(t.children, 0)
        coalesce(t.failed_children, 0) AS failed_children, t.created_at AS created_at
 ORDER BY created_at DESC, id LIMIT 50
 
-// open_steps: The open tasks with a label; in the place of a plan's tasks the plan.
+// open_steps: The open tasks with a label, those after an id; in the place of a plan's tasks the plan.
 MATCH (t:Task {tenant: $tenant})
 WHERE t.status IN ['blocked', 'ready', 'assigned', 'running'] AND $label IN t.labels
 OPTIONAL MATCH (t)-[:SUBTASK_OF]->(p:Task)
-RETURN DISTINCT coalesce(p.id, t.id) AS id
+WITH DISTINCT coalesce(p.id, t.id) AS id WHERE id > $after_id
+RETURN id
 ORDER BY id LIMIT $limit
 
 // coordinations: The tasks, by id, whose open steps bear their id in the label `coordination`.

@@ -1,6 +1,7 @@
 """The coordinator: an agent whose tasks consist of other agents' tasks and messages."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, cast
@@ -32,6 +33,10 @@ AT_ONCE = 50
 """Tasks that one process holds at once: all that a coordinator does is wait."""
 MOST_AT_ONCE = 1000
 """And all processes together."""
+LEFT_OVER_SECONDS = 60.0
+"""How often it looks for steps of tasks that have ended."""
+
+logger = logging.getLogger(__name__)
 
 
 class Way(NamedTuple):
@@ -73,7 +78,7 @@ class Coordinator:
         self._ways = ways
 
     async def make_known(self, calls: PatientCalls) -> None:
-        """See `HostedAgent`. Cancels what is left of tasks that ended while nobody coordinated."""
+        """See `HostedAgent`."""
         await register(
             calls,
             self.id,
@@ -82,10 +87,15 @@ class Coordinator:
             max_concurrency=MOST_AT_ONCE,
             heartbeat_seconds=self.heartbeat_seconds,
         )
-        await cancel_left_over(calls)
 
     async def beside(self) -> None:
-        """Nothing: see `HostedAgent`."""
+        """Cancel what is left of tasks that ended while nobody held them, again and again."""
+        while True:
+            try:
+                await cancel_left_over(self._calls)
+            except PlatformError as error:
+                logger.warning("steps that are left over are not cancelled: %s", error)
+            await asyncio.sleep(LEFT_OVER_SECONDS)
 
     async def carry_out(self, task: HeldTask) -> Any:
         """The `Handler` of a `Worker`: the result of the way of working. Where the task ends

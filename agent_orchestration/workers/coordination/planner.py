@@ -131,7 +131,8 @@ class _Drafting:
             kind="question",
             data={"draft": draft},
         )
-        await self._steps.task.progress({"stage": "approval", "draft": draft})
+        asked = {"stage": "approval", "question": question["number"], "draft": draft}
+        await self._steps.task.progress(asked)
         await self._steps.task.flush()
         answer = await self._steps.answer_to(question["number"], _is_verdict)
         return answer["data"]

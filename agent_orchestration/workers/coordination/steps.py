@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from agent_orchestration.core.errors import Conflict, Rejected
+from agent_orchestration.core.errors import Conflict, NotFound, Rejected
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.coordination.ending import LABEL, cancel_steps
 from agent_orchestration.workers.held import HeldTask, TaskError, printable
@@ -221,17 +221,33 @@ class Steps:
         except Rejected as error:
             if error.code != "already_exists":
                 raise
-            steps = f"{LABEL}={self.id}"
-            found = (await self.calls("get_task", task_id=task_id))["task"]
-            # A plan bears no label.
-            if not found["children"] and steps not in found["labels"]:
+            if not await self._is_own(task_id):
                 problem = f"id: task {task_id} is somebody else's; cancel this one, and ask anew"
                 raise TaskError(problem, error_type="id_taken", retryable=False) from error
 
-    async def _messages(self, after: int | None = None) -> dict[tuple[str, str | None], Message]:
-        """What was said by the name of its step and the agent that said it; read once, and those
-        with higher numbers than `after` again."""
-        if self._said is None:
+    async def _is_own(self, task_id: str) -> bool:
+        """Whether a task or plan that is there is one of the steps."""
+        mine = f"{LABEL}={self.id}"
+        found = await self._known(task_id)
+        if not found["children"]:
+            return mine in found["labels"]
+        # A plan bears no label, but its tasks do.
+        return bool(
+            (await self.calls("list_tasks", parent_id=task_id, label=mine, limit=1))["tasks"]
+        )
+
+    async def _known(self, task_id: str) -> dict[str, Any]:
+        """A task that was decided; the graph may not have it yet."""
+        while True:
+            try:
+                return (await self.calls("get_task", task_id=task_id))["task"]
+            except NotFound:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _open(self) -> None:
+        """The conversation is there. One that was closed can be read: only who has more to say in
+        it is refused."""
+        try:
             await self.calls(
                 "open_conversation",
                 id=self.id,
@@ -239,6 +255,16 @@ class Steps:
                 task_id=self.id,
                 team_id=self.team_id,
             )
+        except Rejected as error:
+            found = await self.calls("get_conversation", conversation_id=self.id)
+            if found["conversation"].get("task_id") != self.id:
+                raise error
+
+    async def _messages(self, after: int | None = None) -> dict[tuple[str, str | None], Message]:
+        """What was said by the name of its step and the agent that said it; read once, and those
+        with higher numbers than `after` again."""
+        if self._said is None:
+            await self._open()
             self._said, after = {}, 0
         while after is not None:
             page = await self.calls(

@@ -23,7 +23,7 @@ from tests.e2e.real.installation import Installation, installed
 from tests.integration.corruption import corrupt
 from tests.services import neo4j
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 EVENTS = int(os.environ.get("AO_REBUILD_EVENTS", "3000"))
 ENTITIES = tuple(REGISTRY.entities.values())
 
