@@ -73,6 +73,23 @@ async def test_a_cancelled_step_fails(tmp_path: Path) -> None:
     assert task["error"] == "step away is cancelled (cancelled): not now"
 
 
+async def test_a_step_of_an_agent_that_retires_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_orchestration.workers.coordination.steps.WAIT_SECONDS", 0.1)
+
+    async def run(steps: Steps, _options: Options) -> Any:
+        return await steps.result("try", title="T", agent_id="ann")
+
+    async with company_of(tmp_path, run) as company:
+        await company.call("register_agent", id="ann", name="Ann", kind="human", capabilities=[])
+        async with company.coordinator():
+            await company.until("c.try", lambda one: one["status"] == "ready")
+            await company.call("retire_agent", agent_id="ann")
+            task = await company.until("c", lambda one: one["status"] == "failed")
+    assert task["error"] == "step try is cancelled (cancelled): agent ann has retired"
+
+
 async def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
     async def run(steps: Steps, _options: Options) -> Any:
         soon = {"max_attempts": 2, "initial_seconds": 0}

@@ -112,7 +112,7 @@ class Steps:
             "labels": {LABEL: self.id},
         }
         await self._created("create_task", step_id, asked)
-        view = await self.ended(step_id)
+        view = await self.ended(step_id, agent_id)
         if view["status"] != "completed":
             error = view.get("error") or view.get("reason") or "no reason was given"
             raise StepFailed(name, view["status"], error, view.get("error_type", view["status"]))
@@ -192,14 +192,21 @@ class Steps:
                 problem = f"conversation {self.id} was closed before message {number} was answered"
                 raise TaskError(problem, error_type="conversation_closed", retryable=False)
 
-    async def ended(self, task_id: str) -> dict[str, Any]:
-        """The task once it is finished."""
+    async def ended(self, task_id: str, agent_id: str | None = None) -> dict[str, Any]:
+        """The task once it is finished. One that is meant for an agent that has retired meanwhile
+        is cancelled: nobody else would do it."""
         while True:
             waited = await self.calls("wait_for_tasks", ids=[task_id], seconds=WAIT_SECONDS)
             if waited["finished"]:
                 return (await self.calls("get_task", task_id=task_id))["task"]
             if waited["unknown"]:  # the graph is behind: what is unknown is not waited for
                 await asyncio.sleep(PAUSE_SECONDS)
+            elif agent_id is not None:
+                agent = (await self.calls("get_agent", agent_id=agent_id))["agent"]
+                if agent["status"] == "retired":
+                    with contextlib.suppress(Rejected):  # it has just ended
+                        reason = f"agent {agent_id} has retired"
+                        await self.calls("cancel_task", task_id=task_id, reason=reason)
 
     async def cancel(self, reason: str) -> None:
         """Cancel what is open of the steps."""
