@@ -97,7 +97,7 @@ async def at_once(platform: Platform, count: int) -> dict[str, float]:
         begun += 1
         if begun == count:
             all_begun.set()
-        await asyncio.shield(asyncio.ensure_future(all_begun.wait()))
+        await all_begun.wait()
         return task.attempt
 
     done, attempts = asyncio.Event(), list[int]()

@@ -10,7 +10,6 @@ from agent_orchestration.cli.worker import ModelOptions
 from agent_orchestration.config import Config
 from agent_orchestration.config_types import secrets_of
 from agent_orchestration.core.dispatch import ToolCaller
-from agent_orchestration.core.errors import Rejected
 from agent_orchestration.workers.found import functions_of, servers_of
 from agent_orchestration.workers.hosting import HostedAgent
 from agent_orchestration.workers.llm_tools import Toolbox
@@ -67,9 +66,6 @@ def _prices(config: Config, file: Path | None) -> PriceList:
 
 
 def _recordings(config: Config, record: Path | None, replay: Path | None) -> Recordings:
-    if record is not None and replay is not None:
-        problem = "replay: --record is given, too; record first, replay then"
-        raise Rejected("invalid_argument", problem, field="replay")
     redaction = Redaction(config.recording.redact, secrets_of(config))
     if record is not None:
         return RecordedAnswers(record, redaction)

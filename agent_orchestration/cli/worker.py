@@ -113,14 +113,8 @@ def worker(
     Example: agent-orchestration worker --module my_agents.py
     """
     loaded = settings(config, data)
-    ids = agent or []
-    if module is None and template is None and not ids and not coordinator:
-        problem = "name whom to let work: --module, --template, --agent or --coordinator"
-        raise Rejected("no_agents", problem, field="module")
-    if module is not None and (record or replay) is not None:
-        problem = "module: functions are not recorded; leave out --record and --replay"
-        raise Rejected("invalid_argument", problem, field="module")
-    options = ModelOptions(template, ids, functions, mcp_servers, prices, record, replay)
+    options = ModelOptions(template, agent or [], functions, mcp_servers, prices, record, replay)
+    _check(module, options, coordinator=coordinator)
 
     async def work(dispatcher: "ToolCaller") -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -136,6 +130,19 @@ def worker(
         with_dispatcher(loaded, work, serve=True)
     else:
         run(_over_mcp(mcp, loaded, work), serving=True)
+
+
+def _check(module: str | None, options: ModelOptions, *, coordinator: bool) -> None:
+    """Before anything starts. Raises `Rejected` where options do not go together."""
+    if module is None and options.template is None and not options.ids and not coordinator:
+        problem = "name whom to let work: --module, --template, --agent or --coordinator"
+        raise Rejected("no_agents", problem, field="module")
+    if options.record is not None and options.replay is not None:
+        problem = "replay: --record is given, too; record first, replay then"
+        raise Rejected("invalid_argument", problem, field="replay")
+    if module is not None and (options.record or options.replay) is not None:
+        problem = "module: functions are not recorded; leave out --record and --replay"
+        raise Rejected("invalid_argument", problem, field="module")
 
 
 def _coordinators(dispatcher: "ToolCaller") -> "list[HostedAgent]":

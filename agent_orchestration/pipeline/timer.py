@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import TypeVar
 
 from agent_orchestration.backends.graph import load_statements
 from agent_orchestration.core.dispatch import Caller
@@ -19,6 +20,10 @@ from agent_orchestration.pipeline.due import Due, command_for, due_until, next_d
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS
+
+Position = tuple[int, int]
+"""(epoch, offset) in commands."""
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 TIMER = Principal("timer", Role.ADMIN.value)
@@ -45,8 +50,10 @@ class Timer:
         self._processor = processor
         self._partition = partition
         self._tenants: dict[str, int] = {}
-        self._renewed: dict[tuple[str, str, int], int] = {}
-        self._seen: dict[tuple[str, str], int] = {}
+        #: By attempt, and by agent: the place of the last sign of life in the log, and until when
+        #: it holds, or when it came. What was in doubt is read again, which makes it no newer.
+        self._renewed: dict[tuple[str, str, int], tuple[Position, int]] = {}
+        self._seen: dict[tuple[str, str], tuple[Position, int]] = {}
         self._sent: dict[tuple[str, Due], int] = {}
         self._pauses: list[tuple[int, int]] = []
         self._wake = asyncio.Event()
@@ -92,14 +99,15 @@ class Timer:
         """Signs of life, new deadlines, and what time it is."""
         self._hear(outcome)
         command, at = outcome.asked.command, outcome.asked.timestamp
+        place = outcome.asked.position
         if isinstance(command, Heartbeat | ClaimTask):
-            self._seen[state.tenant, command.agent_id] = at
+            _newer(self._seen, (state.tenant, command.agent_id), (place, at))
         if isinstance(command, Heartbeat):
             for lease in command.leases:
                 task = state.get(Task, lease.task_id)
                 if task and task.held_by(command.agent_id) and task.attempt == lease.attempt:
                     key = (state.tenant, task.id, task.attempt)
-                    self._renewed[key] = at + task.lease_seconds * 1000
+                    _newer(self._renewed, key, (place, at + task.lease_seconds * 1000))
         if outcome.folded is not None:
             due = next_of(state, outcome.folded)
         elif state.tenant not in self._tenants:
@@ -119,6 +127,7 @@ class Timer:
         """The log put its time on a command."""
         if self._heard_from is None or outcome.asked.position[1] < self._heard_from:
             return
+        self._heard_from = outcome.asked.position[1] + 1
         ahead = outcome.asked.timestamp - self._clock()
         jump, self._ahead = abs(ahead - self._ahead), ahead
         self._contact = self._now()
@@ -204,12 +213,12 @@ class Timer:
         if kind == "lease":
             task = state.get(Task, entity_id)
             full = task.lease_seconds * 1000 if task else 0
-            renewed = self._renewed.get((state.tenant, entity_id, attempt), 0)
+            _, renewed = self._renewed.get((state.tenant, entity_id, attempt), (None, 0))
             return max(time, renewed, self._forgiven(full))
         if kind == "silence":
             agent = state.get(Agent, entity_id)
             full = (agent.heartbeat_seconds or 0) * 1000 if agent else 0
-            seen = self._seen.get((state.tenant, entity_id), 0)
+            _, seen = self._seen.get((state.tenant, entity_id), (None, 0))
             return max(time, seen + full if seen else 0, self._forgiven(full))
         return time
 
@@ -218,5 +227,11 @@ class Timer:
         return max((at + full for at, blind in self._pauses if blind > full / 3), default=0)
 
     def _prune(self, now: int) -> None:
-        self._renewed = {key: at for key, at in self._renewed.items() if at > now}
+        self._renewed = {key: one for key, one in self._renewed.items() if one[1] > now}
         self._sent = {key: at for key, at in self._sent.items() if at + SEND_AGAIN_MS > now}
+
+
+def _newer(signs: dict[T, tuple[Position, int]], key: T, sign: tuple[Position, int]) -> None:
+    known = signs.get(key)
+    if known is None or known < sign:
+        signs[key] = sign

@@ -20,8 +20,8 @@ class Claims:
     """Claims tasks for the agent `agent_id`, so many at most at once, until it ends.
 
     `carry_out(claim)` is what becomes of one; the next may take its place when it returns. The keys
-    of its claims begin with `session`, chosen at random where there is none. `refusal` is why the
-    agent may take no more.
+    of its claims begin with `session`, chosen at random where there is none. `stopped`: it ended at
+    once; `refusal` is why the agent may take no more.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Claims:
         session: str | None,
     ) -> None:
         self.ended = False
+        self.stopped = False
         self.refusal: PlatformError | None = None
         self._calls = calls
         self._agent_id = agent_id
@@ -45,7 +46,6 @@ class Claims:
         self._unpaused = asyncio.Event()
         self._unpaused.set()
         self._under_way: set[asyncio.Task[Claim | None]] = set()
-        self._stopped = False
         self._number = 0
         self._more = 0
 
@@ -53,11 +53,11 @@ class Claims:
         """Claim until it ends; what is claimed is carried out in the group. Raises what the calls'
         patience did not cure."""
         while not self.ended:
-            asked = _now()
+            asked = now()
             found = await self._for_next_slot(group, CLAIM_SECONDS)
             if not found and not self.ended:
                 # An answer before its time must not become a busy loop.
-                await asyncio.sleep(max(0.0, asked + LEAST_PAUSE - _now()))
+                await asyncio.sleep(max(0.0, asked + LEAST_PAUSE - now()))
 
     def pause(self) -> None:
         """Claim nothing until `resume`."""
@@ -72,7 +72,7 @@ class Claims:
         """Claim nothing more; what a claim under way has brought by now is carried out, unless it
         is to end at once."""
         self.ended = True
-        self._stopped = self._stopped or at_once
+        self.stopped = self.stopped or at_once
         self._interrupt()
         self.resume()
 
@@ -132,7 +132,7 @@ class Claims:
                 claim.cancel()
             if not claim.cancelled():
                 return claim.result()
-            if self._stopped:
+            if self.stopped:
                 break
         return {}
 
@@ -153,6 +153,6 @@ class Claims:
             return {}
 
 
-def _now() -> float:
+def now() -> float:
     """Seconds of the event loop's clock."""
     return asyncio.get_running_loop().time()

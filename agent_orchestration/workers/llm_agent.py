@@ -14,10 +14,8 @@ from agent_orchestration.workers.llm_tools import CallableTool, ToolFailed, pars
 from agent_orchestration.workers.paying import Bill, Purse, most_micros
 from agent_orchestration.workers.recording import NoRecordings, Recording, Recordings
 from agent_orchestration.workers.recording_file import ModelEntry, ToolEntry
-from agent_orchestration.workers.result_schema import check_schema, misfit
+from agent_orchestration.workers.result_schema import RESULT_SCHEMA, check_schema, misfit
 
-RESULT_SCHEMA = "result_schema"
-"""The member of a task's payload that replaces the template's."""
 STREAM_SECONDS = 0.5
 _PLAIN = "When the task is done, answer with its result and nothing else."
 _JSON = (

@@ -9,6 +9,8 @@ from referencing.exceptions import Unresolvable
 
 from agent_orchestration.core.errors import Rejected
 
+RESULT_SCHEMA = "result_schema"
+"""The member of a task's payload that says which schema its result has to fit."""
 LONGEST_PROBLEM = 500
 #: The library's types are incomplete.
 _Validator = cast("Any", jsonschema.Draft202012Validator)
@@ -21,7 +23,7 @@ def check_schema(schema: Any, where: str) -> None:
     try:
         _Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise Rejected("bad_schema", f"{where}: {error.message}", field="result_schema") from None
+        raise Rejected("bad_schema", f"{where}: {error.message}", field=RESULT_SCHEMA) from None
 
 
 def misfit(value: Any, schema: Any) -> str | None:

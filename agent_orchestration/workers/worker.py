@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
-from agent_orchestration.workers.claiming import Claim, Claims
+from agent_orchestration.workers.claiming import Claim, Claims, now
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
 
 GIVE_BACK_SECONDS = 5.0
@@ -65,7 +65,6 @@ class Worker:
         )
         self._claimed = asyncio.Event()
         self._beaten = 0.0
-        self._stopping = False
         self._bound: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -113,7 +112,6 @@ class Worker:
 
     def stop(self) -> None:
         """Cancel the handlers and give back what is held, to be claimed by others at once."""
-        self._stopping = True
         self._claims.end(at_once=True)
         for task in self.held.values():
             task.end("stopped")
@@ -121,7 +119,7 @@ class Worker:
     def _take(self, claim: Claim) -> HeldTask:
         task = HeldTask(self.calls, self.agent_id, claim, self._lease)
         self.held[task.id, task.attempt] = task
-        if self._stopping:
+        if self._claims.stopped:
             task.end("stopped")
         self._claimed.set()
         self._watch(task, "claimed")
@@ -169,12 +167,12 @@ class Worker:
 
     async def _beat(self) -> None:
         """Send a heartbeat for all that is held, three times a lease."""
-        self._beaten = _now()
+        self._beaten = now()
         while True:
             self._claimed.clear()
             gaps = [task.lease_seconds / 3 for task in self.held.values()]
             gaps += [self._heartbeat_seconds] if self._heartbeat_seconds else []
-            left = self._beaten + min(gaps) - _now() if gaps else None
+            left = self._beaten + min(gaps) - now() if gaps else None
             try:
                 async with asyncio.timeout(left):
                     await self._claimed.wait()
@@ -182,7 +180,7 @@ class Worker:
                 await self._heartbeat()
 
     async def _heartbeat(self) -> None:
-        self._beaten = _now()
+        self._beaten = now()
         leases = [{"task_id": task.id, "attempt": task.attempt} for task in self.held.values()]
         try:
             answer = await self.calls("heartbeat", agent_id=self.agent_id, leases=leases)
@@ -208,11 +206,6 @@ async def _give_back(task: HeldTask) -> Change:
         logger.warning("task %s goes back when its lease runs out: %r", task.id, unsaid)
         return "stopped"
     return "stopped" if outcome == "failed" else outcome
-
-
-def _now() -> float:
-    """Seconds of the event loop's clock."""
-    return asyncio.get_running_loop().time()
 
 
 def _raised(task: asyncio.Task[Any]) -> BaseException | None:

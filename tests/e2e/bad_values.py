@@ -41,7 +41,7 @@ VALID: dict[str, dict[str, Any]] = {
     "release_spend": {"spend_id": "call", "agent_id": "busy"},
     "plan_goal": {"goal": "G"},
     "work_together": {"way": "lead", "goal": "G", "options": {}},
-    "approve_plan": {"task_id": "ready"},
+    "approve_plan": {"task_id": "drafted"},
 }
 
 
@@ -138,7 +138,7 @@ BAD: dict[str, list[Any]] = {
     **{key: ["never", "", 5, True, []] for key in ("approval", "way")},
     "replans": [11, 0.5, *_NUMBER],
     "options": [*("x", 5, True, [], nested(200)), {"a": 2**63}],
-    "reply_to": [2**31 + 1, *_COUNT],
+    **{key: [2**31 + 1, *_COUNT] for key in ("reply_to", "question")},
     "idempotency_key": ["", "a\x00b", "a\nb", "x" * 201, *_OTHER_TYPES],
     **dict.fromkeys(("priority", "attempt", "max_concurrency"), _COUNT),
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),

@@ -38,6 +38,7 @@ CALL = {**HELD, "model": "m", "amount_micros": 100}
 TEMPLATE = VALID["define_template"]
 SAY = VALID["send_message"]
 CONVERSATION = "conversation_id"
+DRAFT: dict[str, Any] = {"text": "?", "kind": "question", "data": {"draft": {}}}
 SKILL = [{"name": "python", "level": 0.5}]
 PREPARATION: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -70,6 +71,8 @@ PREPARATION: list[tuple[str, dict[str, Any]]] = [
     ("open_conversation", {"id": "ours", "topic": "T", "team_id": "crew"}),
     ("open_conversation", {"id": "over", "topic": "T"}),
     ("close_conversation", {"conversation_id": "over"}),
+    ("open_conversation", {"id": "drafted", "topic": "T"}),
+    ("send_message", {"conversation_id": "drafted", **DRAFT}),
 ]
 
 

@@ -130,6 +130,10 @@ async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) 
         if NEEDED[tool.name] >= RESERVED:
             reserve = sample_arguments(REGISTRY.tools["reserve_spend"])
             await call(client, "reserve_spend", **{**reserve, "id": "spend-1"})
+        if tool.name == "approve_plan":
+            await call(client, "open_conversation", id="task-1", topic="T")
+            asked: dict[str, Any] = {"text": "?", "kind": "question", "data": {"draft": {}}}
+            await call(client, "send_message", conversation_id="task-1", **asked)
         if tool.name == "get_artifact":
             await call(client, "add_artifact", **sample_arguments(REGISTRY.tools["add_artifact"]))
         answer = await call(client, tool.name, **sample_arguments(tool))

@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a newer version": ({"seq": 3, "version": 99}, "not known here"),
     "newer rules": ({"seq": 3, "rules": 99}, "this program knows"),
     "older rules": ({"seq": 3, "rules": 1}, "was decided under rules 1"),
-    "an unreadable body": ({"seq": 3, "body": b"{"}, "TaskCreated v2"),
+    "an unreadable body": ({"seq": 3, "body": b"{"}, "event TaskCreated"),
 }
 
 

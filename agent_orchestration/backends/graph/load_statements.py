@@ -12,11 +12,11 @@ def live(entities: tuple[type[Entity], ...]) -> str:
     """All live nodes of a tenant `{label, id, props}`, and their relationships
     `{label, id, props, type, target}`: one statement, for on a slow network it is the way there and
     back that costs."""
-    return _UNION.join(
-        _UNION.join((_nodes(match, cls, where), *_links(match, cls, where)))
-        for cls in entities
-        for match, where in [(f"MATCH (n:{cls.LABEL} {{tenant: $tenant}})", f" WHERE {cls.LIVE}")]
-    )
+    arms: list[str] = []
+    for cls in entities:
+        match, where = f"MATCH (n:{cls.LABEL} {{tenant: $tenant}})", f" WHERE {cls.LIVE}"
+        arms += [_nodes(match, cls, where), *_links(match, cls, where)]
+    return _UNION.join(arms)
 
 
 @cache

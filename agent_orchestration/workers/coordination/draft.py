@@ -15,8 +15,8 @@ from agent_orchestration.domain.plans.planning import planned_tasks
 from agent_orchestration.domain.tasks.arguments import RequirementArgument, requirement_specs
 from agent_orchestration.domain.tasks.model import DependencySpec
 from agent_orchestration.workers.coordination.ending import LABEL
-from agent_orchestration.workers.coordination.steps import RESULT_SCHEMA, RETRY, Steps
-from agent_orchestration.workers.result_schema import check_schema
+from agent_orchestration.workers.coordination.steps import RETRY, Steps
+from agent_orchestration.workers.result_schema import RESULT_SCHEMA, check_schema
 
 MOST_TASKS = 100
 MOST_PROBLEMS = 20

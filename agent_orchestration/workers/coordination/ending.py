@@ -5,6 +5,7 @@ from typing import Any
 
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.domain.tasks.model import OPEN
 from agent_orchestration.workers.calls import PatientCalls
 
 LABEL = "coordination"
@@ -35,7 +36,7 @@ async def cancel_left_over(calls: PatientCalls) -> None:
         # Others may use the label for something else.
         ids = [row["name"] for row in rows if re.fullmatch(ID_PATTERN, row["name"])]
         for task in (await calls("wait_for_tasks", ids=ids, seconds=0))["tasks"] if ids else ():
-            if task["status"] in ("completed", "failed", "cancelled"):
+            if task["status"] not in OPEN:
                 await cancel_steps(calls, task["id"], f"task {task['id']} is {task['status']}")
 
 

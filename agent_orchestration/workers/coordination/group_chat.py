@@ -11,6 +11,7 @@ from agent_orchestration.workers.coordination.options import (
     final,
     instructed,
     once,
+    result_or,
 )
 from agent_orchestration.workers.coordination.steps import Steps
 
@@ -71,14 +72,12 @@ async def _moderated(
     steps: Steps, moderator: Participant, options: GroupChatOptions, said: list[dict[str, str]]
 ) -> Any:
     names = [member.name for member in options.members]
-    properties = {"next": {"type": "string", "enum": names}, "result": {}}
-    choices = [{"required": ["next"]}, {"required": ["result"]}]
     return await steps.result(
         f"moderate-{len(said) + 1}",
         title=f"Moderate, turn {len(said) + 1}",
         description=instructed(MODERATE, options.goal),
         payload={"goal": options.goal, "members": names, "said": said},
-        result_schema={"type": "object", "properties": properties, "oneOf": choices},
+        result_schema=result_or(next={"type": "string", "enum": names}),
         **moderator.who,
     )
 

@@ -10,6 +10,7 @@ from agent_orchestration.workers.coordination.options import (
     final,
     instructed,
     once,
+    result_or,
 )
 from agent_orchestration.workers.coordination.steps import Steps
 
@@ -59,10 +60,5 @@ async def handoff(steps: Steps, options: HandoffOptions) -> Any:
 
 
 def _answer_schema(names: list[str]) -> dict[str, Any]:
-    properties = {
-        "result": {},
-        "handoff_to": {"type": "string", "enum": names},
-        "reason": {"type": "string", "minLength": 1, "maxLength": 8000},
-    }
-    choices = [{"required": ["result"]}, {"required": ["handoff_to", "reason"]}]
-    return {"type": "object", "properties": properties, "oneOf": choices}
+    reason = {"type": "string", "minLength": 1, "maxLength": 8000}
+    return result_or(handoff_to={"type": "string", "enum": names}, reason=reason)

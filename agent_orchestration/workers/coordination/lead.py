@@ -12,6 +12,7 @@ from agent_orchestration.workers.coordination.options import (
     final,
     instructed,
     once,
+    result_or,
 )
 from agent_orchestration.workers.coordination.steps import StepFailed, Steps
 
@@ -89,8 +90,4 @@ def _answer_schema(names: list[str]) -> dict[str, Any]:
         },
     }
     several = {"type": "array", "items": delegation, "minItems": 1, "maxItems": MOST_AT_ONCE}
-    return {
-        "type": "object",
-        "properties": {"result": {}, "delegations": several},
-        "oneOf": [{"required": ["result"]}, {"required": ["delegations"]}],
-    }
+    return result_or(delegations=several)

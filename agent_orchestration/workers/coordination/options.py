@@ -1,5 +1,6 @@
 """What a way of working is asked for: its options, and who takes part."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import pydantic
@@ -74,6 +75,13 @@ def once(members: list[Participant]) -> list[Participant]:
 def instructed(rules: str, goal: str, more: str = "") -> str:
     """The description of a step: what it is, what is asked for beyond that, and the goal."""
     return "\n\n".join(filter(None, [rules, more, f"Goal: {goal}"]))
+
+
+def result_or(**others: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an answer that ends the work with its `result`, or has these members
+    instead, all of them."""
+    choices = [{"required": ["result"]}, {"required": [*others]}]
+    return {"type": "object", "properties": {"result": {}, **others}, "oneOf": choices}
 
 
 def final(error_type: str, message: str) -> TaskError:

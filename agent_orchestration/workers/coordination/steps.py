@@ -16,12 +16,11 @@ from agent_orchestration.core.errors import Conflict, NotFound, Rejected
 from agent_orchestration.workers.calls import PatientCalls
 from agent_orchestration.workers.coordination.ending import LABEL, cancel_steps
 from agent_orchestration.workers.held import HeldTask, TaskError, printable
-from agent_orchestration.workers.result_schema import misfit
+from agent_orchestration.workers.result_schema import RESULT_SCHEMA, misfit
 
 LONGEST_ID = 60
 """Characters of a coordinating task's id: those of its steps, plans and conversation begin with
 it."""
-RESULT_SCHEMA = "result_schema"
 STEP = "step"
 """The member of a message's data that names the step."""
 WAIT_SECONDS = 30.0
