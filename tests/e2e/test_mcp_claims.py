@@ -31,6 +31,17 @@ async def outcome(client: Client[Any], tool: str, **arguments: Any) -> dict[str,
         return refused
 
 
+async def claimed_by(client: Client[Any], agent_id: str) -> dict[str, Any]:
+    """A claim's answer. On a slow machine a server may be too busy for so many at once."""
+    while True:
+        answer = await outcome(client, "claim_task", agent_id=agent_id)
+        if not isinstance(answer, Refused):
+            return answer
+        if answer.data["code"] != "busy":
+            raise answer
+        await asyncio.sleep(answer.data["retry_after"])
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_two_callers_with_one_key_get_one_outcome(server: Server, era: str) -> None:
     async with server.mcp(era) as one, server.mcp("auto") as other:
@@ -111,7 +122,7 @@ async def test_a_thousand_claims_at_once_give_each_task_to_one_agent(
         began = time.perf_counter()
         answers = await asyncio.gather(
             *(
-                call(clients[number % SESSIONS], "claim_task", agent_id=f"agent-{number % AGENTS}")
+                claimed_by(clients[number % SESSIONS], f"agent-{number % AGENTS}")
                 for number in range(CLAIMS)
             )
         )
