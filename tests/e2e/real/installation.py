@@ -10,7 +10,7 @@ import urllib.request
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 from neo4j import GraphDatabase
 
@@ -23,6 +23,11 @@ TOKEN = "only-for-tests-0123456789"
 HOST = "agents.example"
 #: A machine with much to do must not take processes for dead that are slow.
 SESSION_MS = 6000
+#: What may hold hundreds of thousands of nodes is emptied in parts: one transaction has no room.
+EMPTY: tuple[LiteralString, ...] = (
+    "MATCH ()-[n]->() CALL (n) { DELETE n } IN TRANSACTIONS OF 20000 ROWS",
+    "MATCH (n) CALL (n) { DELETE n } IN TRANSACTIONS OF 20000 ROWS",
+)
 
 
 class Process:
@@ -169,8 +174,12 @@ class Installation:
     def prepare(self) -> None:
         """An empty graph with its schema, and the topics."""
         auth = (self.database.username, self.database.password)
-        with GraphDatabase.driver(self.database.uri, auth=auth) as driver:  # pyright: ignore[reportUnknownMemberType]
-            driver.execute_query("MATCH (n) DETACH DELETE n", database_="neo4j")
+        with (
+            GraphDatabase.driver(self.database.uri, auth=auth) as driver,  # pyright: ignore[reportUnknownMemberType]
+            driver.session() as session,  # pyright: ignore[reportUnknownMemberType]
+        ):
+            for statement in EMPTY:
+                session.run(statement).consume()
         self.program("topics", "create")
         self.program("schema", "migrate")
 

@@ -19,7 +19,7 @@ from agent_orchestration.core.operations import Backup, Fill, Operation, Rebuild
 from agent_orchestration.pipeline.partitions import partition_of
 from bench.company import TENANT
 from bench.fold import append_history
-from tests.e2e.real.installation import Installation, installed
+from tests.e2e.real.installation import EMPTY, Installation, installed
 from tests.integration.corruption import corrupt
 from tests.services import neo4j
 
@@ -71,8 +71,8 @@ async def execute(config: Config) -> AsyncIterator[Execute]:
 
 
 async def emptied(execute: Execute) -> None:
-    for what in ("MATCH ()-[n]->()", "MATCH (n)"):
-        await execute(f"{what} CALL (n) {{ DELETE n }} IN TRANSACTIONS OF 20000 ROWS", {})
+    for statement in EMPTY:
+        await execute(statement, {})
 
 
 async def filled(config: Config) -> int:
