@@ -79,6 +79,7 @@ async def _register(call: PatientCalls, plan: Plan, agent: PlannedAgent) -> None
         name=agent.name,
         kind="function",
         capabilities=[{"name": name, "level": 1.0} for name in agent.capabilities],
+        dedicated=True,
         labels={"run": plan.run_id},
         max_concurrency=1,
         idempotency_key=f"{agent.id}:register",

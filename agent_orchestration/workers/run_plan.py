@@ -157,6 +157,7 @@ class PlanRun:
             ],
             "max_concurrency": agent.concurrency,
             "heartbeat_seconds": HEARTBEAT_SECONDS,
+            "dedicated": True,
         }
         try:
             await self._call(

@@ -1,7 +1,6 @@
 """Many processes on one data folder: one owner, all answered, nothing lost when it is killed."""
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -36,13 +35,8 @@ async def stdio_clients(folder: Path) -> AsyncGenerator[list[Client[Any]]]:
         yield list(await asyncio.gather(*made))
 
 
-NOBODY = [{"capability": "nobody"}]
-UNDOABLE = f"requires={json.dumps(NOBODY)}"
-
-
 class Creator:
-    """Creates tasks one after the other, which nobody can do, and keeps the ids of those that were
-    acknowledged."""
+    """Creates tasks one after the other and keeps the ids of those that were acknowledged."""
 
     def __init__(self, client: Client[Any], name: str) -> None:
         self._client = client
@@ -52,9 +46,7 @@ class Creator:
     async def until(self, enough: Callable[[], bool]) -> None:
         while not enough():
             task_id = f"{self._name}-{len(self.acknowledged)}"
-            made = await call(
-                self._client, "create_task", id=task_id, title=task_id, requires=NOBODY
-            )
+            made = await call(self._client, "create_task", id=task_id, title=task_id)
             assert made["task"]["id"] == task_id
             self.acknowledged.append(task_id)
 
@@ -81,7 +73,7 @@ async def test_all_at_once_they_have_one_owner_and_are_all_answered(tmp_path: Pa
             creators = [Creator(client, f"c{n}") for n, client in enumerate(clients)]
             verbs = [
                 verb(tmp_path, "run", SAMPLE, "--speed", "16"),
-                verb(tmp_path, "call", "create_task", "id=by-call", "title=T", UNDOABLE),
+                verb(tmp_path, "call", "create_task", "id=by-call", "title=T"),
                 verb(tmp_path, "query", "MATCH (n) RETURN count(n) AS nodes"),
                 verb(tmp_path, "query", "--name", "tasks_by_status"),
                 verb(tmp_path, "agents", "list"),
@@ -122,7 +114,7 @@ async def test_when_the_owner_is_killed_another_takes_over_and_nothing_is_lost(
 
             await asyncio.gather(
                 *(one.until(lambda n=n: enough(n)) for n, one in enumerate(creators)),
-                verb(tmp_path, "call", "create_task", "id=by-call", "title=T", UNDOABLE),
+                verb(tmp_path, "call", "create_task", "id=by-call", "title=T"),
                 verb(tmp_path, "query", "MATCH (n) RETURN count(n) AS nodes"),
             )
             killed.cancel()

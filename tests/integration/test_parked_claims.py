@@ -294,7 +294,7 @@ async def nobody_waits_in_vain(world: World, waiting: list[tuple[str, asyncio.Ta
         await world.settled()
         state = await world.in_graph()
         agents = [state.get(Agent, name) for name, claim in waiting if not claim.done()]
-        free = [a.levels for a in agents if a is not None and a.active < a.max_concurrency]
+        free = [a.abilities for a in agents if a is not None and a.active < a.max_concurrency]
         return all(state.index(ReadyTasks).best(levels) is None for levels in free)
 
     await until_async(none_in_vain, "nobody waits beside ready work")

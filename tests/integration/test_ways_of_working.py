@@ -262,6 +262,14 @@ async def test_a_member_that_does_not_speak_ends_it(tmp_path: Path, answer: Any)
     assert (task["error_type"], said) == ("step_failed", [])
 
 
+async def test_what_anybody_can_do_is_left_to_others(tmp_path: Path) -> None:
+    async with Company(tmp_path) as company:
+        await company.call("create_task", id="plain", title="P", priority=1)
+        await play(company, False, "pipeline", {})
+        plain = (await company.call("get_task", task_id="plain"))["task"]
+    assert (plain["status"], plain["attempt"]) == ("ready", 0)
+
+
 # ── options
 
 

@@ -66,6 +66,7 @@ def _register(_state: TenantState, move: Move, _now: int) -> Command:
         labels=some_labels(move),
         max_concurrency=move.number % 3 + 1,
         heartbeat_seconds=move.lasting or None,
+        dedicated=move.number % 7 == 0,
     )
 
 
@@ -78,6 +79,7 @@ def _update(_state: TenantState, move: Move, _now: int) -> Command:
         labels=some_labels(move) if move.number % 5 else None,
         max_concurrency=move.number % 4 or None,
         heartbeat_seconds=move.lasting or None,
+        dedicated=(True, False)[move.number % 2] if move.number % 3 == 0 else None,
     )
 
 

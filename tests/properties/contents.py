@@ -87,6 +87,8 @@ def best_ready(
     levels: Mapping[str, int],
     teams: Iterable[str] = (),
     agent_id: str | None = None,
+    *,
+    dedicated: bool | None = None,
 ) -> str | None:
     """The task to claim next for somebody with these levels who is in these teams and is that
     agent."""
@@ -94,7 +96,8 @@ def best_ready(
 
     def able(task: Task) -> bool:
         meant = task.team_id in allowed and task.meant_for in (None, agent_id)
-        return meant and all(
+        asks = task.requires or task.team_id or task.meant_for
+        return bool(meant and (asks or not dedicated)) and all(
             need.capability in levels and levels[need.capability] >= need.level
             for need in task.requires
         )

@@ -14,7 +14,7 @@ from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.messages import Command, CommandContext, Principal, canonical
 from agent_orchestration.core.state import TenantState, Touched
 from agent_orchestration.domain.agents.index import AgentsByCapability
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.agents.model import ANYBODY, Agent
 from agent_orchestration.domain.budgets.index import OpenSpends
 from agent_orchestration.domain.tasks.index import Children, Dependents, ReadyTasks, TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
@@ -139,13 +139,15 @@ def test_indexes_answer_what_looking_at_everything_would(
     history = History().play(made)
     state = history.state
     for some in levels:
-        assert state.index(ReadyTasks).best(some) == best_ready(state, some)
+        assert state.index(ReadyTasks).best(some) == best_ready(state, some, dedicated=True)
+        anybody = {**some, ANYBODY: 0}
+        assert state.index(ReadyTasks).best(anybody) == best_ready(state, some)
         assert state.index(AgentsByCapability).unstaffed(some.items()) == unstaffed(
             state, some.items()
         )
     for agent in state.all(Agent):
         teams = [one.team_id for one in agent.memberships]
-        best = best_ready(state, agent.levels, teams, agent.id)
+        best = best_ready(state, agent.levels, teams, agent.id, dedicated=agent.dedicated)
         assert state.index(ReadyTasks).best(agent.abilities) == best
         assert state.index(TasksByAgent).of(agent.id) == held_by(state, agent.id)
     for task in state.all(Task):

@@ -94,7 +94,7 @@ def test_an_agent_registered_before_there_were_labels_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("AgentRegistered", 3), ("TaskReleased", 2), ("TaskReleased", 10**9), ("AgentDreamed", 1)],
+    [("AgentRegistered", 4), ("TaskReleased", 2), ("TaskReleased", 10**9), ("AgentDreamed", 1)],
 )
 def test_an_unknown_event_stops_the_reader(name: str, version: int) -> None:
     with pytest.raises(Corrupt, match=f"{name} v{version} is not known") as caught:

@@ -18,7 +18,7 @@ from agent_orchestration.core.state import (
 from agent_orchestration.core.storable import check_row
 from agent_orchestration.domain.agents.commands import ExpireAgent, RetireAgent
 from agent_orchestration.domain.agents.index import AgentsByCapability
-from agent_orchestration.domain.agents.model import Agent, Skill
+from agent_orchestration.domain.agents.model import ANYBODY, Agent, Skill
 from agent_orchestration.domain.tasks.commands import ExpireLease, ReleaseTask
 from agent_orchestration.domain.tasks.index import Dependents, ReadyTasks, TasksByAgent
 from agent_orchestration.domain.tasks.model import Task
@@ -110,9 +110,9 @@ def test_indexes_follow_changes_only_when_the_event_is_over() -> None:
     state.load(Task(id="a", title="a", status="ready", created_seq=1))
     ready = state.index(ReadyTasks)
     state.change(Task, "a").status = "running"
-    assert ready.best({}) == "a"
+    assert ready.best({ANYBODY: 0}) == "a"
     state.settle()
-    assert ready.best({}) is None
+    assert ready.best({ANYBODY: 0}) is None
 
 
 def test_the_first_ready_task_does_not_depend_on_the_order_of_loading() -> None:
@@ -127,7 +127,7 @@ def test_the_first_ready_task_does_not_depend_on_the_order_of_loading() -> None:
         for one in tasks:
             state.load(one)
         found: list[str] = []
-        while (best := state.index(ReadyTasks).best({})) is not None:
+        while (best := state.index(ReadyTasks).best({ANYBODY: 0})) is not None:
             found.append(best)
             state.change(Task, best).status = "running"
             state.settle()
@@ -138,7 +138,7 @@ def test_nobody_waits_and_nobody_holds_in_an_empty_state() -> None:
     state = new_state()
     assert state.index(Dependents).of("parse") == ()
     assert state.index(TasksByAgent).of("ann") == frozenset()
-    assert state.index(ReadyTasks).best({"python": 1000}) is None
+    assert state.index(ReadyTasks).best({"python": 1000, ANYBODY: 0}) is None
     assert next_due(state) is None
     assert due_until(state, START) == []
 

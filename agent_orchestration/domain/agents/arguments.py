@@ -17,6 +17,14 @@ Heartbeats = Annotated[
     Field(ge=1, le=86_400, description="silent for longer, it counts as offline (default: never)"),
 ]
 
+Dedicated = Annotated[
+    bool,
+    Field(
+        description="true: it claims only tasks that require a capability, are its team's or meant"
+        " for it, none that anybody can do"
+    ),
+]
+
 
 class SkillArgument(Arguments):
     """A capability and how well the agent does it."""

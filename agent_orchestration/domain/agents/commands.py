@@ -49,6 +49,7 @@ class RegisterAgent(Command, frozen=True, kw_only=True):
     labels: LabelMap = msgspec.field(default_factory=dict[str, str])
     max_concurrency: Concurrency = 1
     heartbeat_seconds: HeartbeatSeconds | None = None
+    dedicated: bool = False
 
     def needs(self) -> Needs:
         """The agent, in case the id is taken."""
@@ -63,6 +64,7 @@ class UpdateAgent(AgentCommand, frozen=True, kw_only=True):
     labels: LabelMap | None = None
     max_concurrency: Concurrency | None = None
     heartbeat_seconds: HeartbeatSeconds | None = None
+    dedicated: bool | None = None
 
 
 class DrainAgent(AgentCommand, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ def register_agent(
 ) -> AgentRegistered:
     """A new agent; its id must be free."""
     agent_id = command.agent_id or context.new_id("agent")
+    _refuse_unknown(state, command.dedicated)
     refuse_taken(state, Agent, agent_id, "choose another id or use update_agent")
     return AgentRegistered(
         agent_id=agent_id,
@@ -42,6 +43,7 @@ def register_agent(
         labels=command.labels,
         max_concurrency=command.max_concurrency,
         heartbeat_seconds=command.heartbeat_seconds,
+        dedicated=command.dedicated or None,
     )
 
 
@@ -50,6 +52,7 @@ def update_agent(
 ) -> AgentUpdated | Nothing:
     """Only what differs is recorded."""
     agent = _present(state, command.agent_id)
+    _refuse_unknown(state, command.dedicated)
     skills = None if command.skills is None else skills_of(command.skills)
     changes = {
         name: value
@@ -59,6 +62,10 @@ def update_agent(
             ("labels", command.labels),
             ("max_concurrency", command.max_concurrency),
             ("heartbeat_seconds", command.heartbeat_seconds),
+            (
+                "dedicated",
+                None if command.dedicated == bool(agent.dedicated) else command.dedicated,
+            ),
         )
         if value is not None and value != getattr(agent, name)
     }
@@ -150,6 +157,17 @@ def _present(state: TenantState, agent_id: str) -> Agent:
             agent_id=agent_id,
         )
     return agent
+
+
+def _refuse_unknown(state: TenantState, dedicated: bool | None) -> None:
+    """Rules 1 knew no dedicated agents."""
+    if dedicated and state.rules < 2:
+        raise Rejected(
+            "older_rules",
+            "dedicated: came with rules 2, and rules 1 are in force; leave it out, or have an"
+            " administrator call raise_rules",
+            field="dedicated",
+        )
 
 
 def _verdict(task: Task | None, task_id: str, attempt: int, agent_id: str) -> Body:

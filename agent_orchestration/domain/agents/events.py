@@ -11,12 +11,24 @@ def _add_labels(body: Body) -> Body:
     return {**body, "labels": {}}
 
 
+def _add_dedicated(body: Body) -> Body:
+    """The version before knew no dedicated agents."""
+    return {**body, "dedicated": None}
+
+
+def _drop_dedicated(body: Body) -> Body:
+    """Back to the version before: under its rules no agent is dedicated."""
+    return {name: value for name, value in body.items() if name != "dedicated"}
+
+
 class AgentRegistered(Event, frozen=True, kw_only=True):
-    """An agent is known from now on. Version 2 added `labels`."""
+    """An agent is known from now on. Version 2 added `labels`, version 3 `dedicated`."""
 
     ABOUT = "agent_id"
-    VERSION = 2
-    UPCASTERS = {1: _add_labels}
+    VERSION = 3
+    UPCASTERS = {1: _add_labels, 2: _add_dedicated}
+    SINCE_RULES = {3: 2}
+    DOWNCASTERS = {2: _drop_dedicated}
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -26,12 +38,17 @@ class AgentRegistered(Event, frozen=True, kw_only=True):
     labels: dict[str, str]
     max_concurrency: int
     heartbeat_seconds: int | None = None
+    dedicated: bool | None = None
 
 
 class AgentUpdated(Event, frozen=True, kw_only=True):
-    """What is known of an agent changed; None means unchanged."""
+    """What is known of an agent changed; None means unchanged. Version 2 added `dedicated`."""
 
     ABOUT = "agent_id"
+    VERSION = 2
+    UPCASTERS = {1: _add_dedicated}
+    SINCE_RULES = {2: 2}
+    DOWNCASTERS = {1: _drop_dedicated}
     REPLY = ("agent_id",)
 
     agent_id: str
@@ -40,6 +57,7 @@ class AgentUpdated(Event, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
     max_concurrency: int | None = None
     heartbeat_seconds: int | None = None
+    dedicated: bool | None = None
 
 
 class AgentDrained(Event, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from agent_orchestration.domain.budgets.model import unconfirm
 from agent_orchestration.domain.capabilities.model import ensure_capability
 from agent_orchestration.domain.tasks.model import Task
 
+_CHANGEABLE = ("name", "skills", "labels", "max_concurrency", "heartbeat_seconds", "dedicated")
+
 
 def agent_registered(state: TenantState, event: AgentRegistered, context: EventContext) -> None:
     """The agent exists, and so do the capabilities it names."""
@@ -32,6 +34,7 @@ def agent_registered(state: TenantState, event: AgentRegistered, context: EventC
             labels=event.labels,
             max_concurrency=event.max_concurrency,
             heartbeat_seconds=event.heartbeat_seconds,
+            dedicated=event.dedicated,
             registered_at=context.at,
             seen_at=context.at,
         )
@@ -43,7 +46,7 @@ def agent_updated(state: TenantState, event: AgentUpdated, context: EventContext
     agent = state.change(Agent, event.agent_id)
     for skill in event.skills or ():
         ensure_capability(state, skill.capability)
-    for field in ("name", "skills", "labels", "max_concurrency", "heartbeat_seconds"):
+    for field in _CHANGEABLE:
         value = getattr(event, field)
         if value is not None:
             setattr(agent, field, value)

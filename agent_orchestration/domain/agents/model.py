@@ -48,6 +48,11 @@ def skills_of(claims: SkillClaims) -> tuple[Skill, ...]:
     return skills
 
 
+ANYBODY = "*"
+"""What a task that requires nothing needs of its holder, in the place of a capability; no
+capability's name has a *."""
+
+
 def membership(team_id: str) -> str:
     """Membership of a team in the place of a capability; no capability's name has an @."""
     return f"@{team_id}"
@@ -83,7 +88,8 @@ class Agent(Entity, kw_only=True):
     """Somebody or something that carries out tasks.
 
     `active` counts the tasks it holds; `heartbeat_seconds` is how long it may be silent before it
-    counts as offline (None: for ever). `circuit_breaker_state` is that of the service that it
+    counts as offline (None: for ever). A `dedicated` one is not among those that take what anybody
+    can do (None: it is). `circuit_breaker_state` is that of the service that it
     calls, `circuit_breaker_service`, as its process last said; None is closed.
     """
 
@@ -108,6 +114,7 @@ class Agent(Entity, kw_only=True):
     labels: Labels = msgspec.field(default_factory=dict[str, str])
     max_concurrency: int = 1
     heartbeat_seconds: int | None = None
+    dedicated: bool | None = None
     active: int = 0
     draining: bool = False
     registered_at: Time = 0
@@ -145,10 +152,12 @@ class Agent(Entity, kw_only=True):
 
     @property
     def abilities(self) -> dict[str, int]:
-        """What decides which tasks it may hold: its levels, and who it is and its memberships at
-        level 0."""
+        """What decides which tasks it may claim: its levels; at level 0 who it is, its memberships,
+        and being anybody."""
         levels = self.levels
         levels[identity(self.id)] = 0
+        if not self.dedicated:
+            levels[ANYBODY] = 0
         for one in self.memberships:
             levels[membership(one.team_id)] = 0
         return levels

@@ -3,6 +3,7 @@ MATCH (a:Agent {id: $agent_id})
 WHERE a.tenant = $tenant
 RETURN a.id AS id, a.name AS name, a.kind AS kind, a.status AS status, a.labels AS labels,
        a.max_concurrency AS max_concurrency, a.active AS active, a.heartbeat_seconds AS heartbeat_seconds,
+       coalesce(a.dedicated, false) AS dedicated,
        a.template_id AS template_name, a.version AS version, [(a)-[:MEMBER_OF]->(m:Team) | m.id] AS team_ids,
        a.registered_at AS registered_at, a.seen_at AS seen_at, coalesce(a.circuit_breaker_state, 'closed') AS circuit_breaker_state,
        [(a)-[h:HAS_CAPABILITY]->(c:Capability) | {name: c.name, level: h.level}] AS capabilities,
@@ -14,6 +15,7 @@ WHERE a.id > $after_id AND ($status IS NULL OR a.status = $status) AND ($kind IS
   AND ($label IS NULL OR $label IN a.labels)
 RETURN a.id AS id, a.name AS name, a.kind AS kind, a.status AS status, a.labels AS labels,
        a.max_concurrency AS max_concurrency, a.active AS active, a.heartbeat_seconds AS heartbeat_seconds,
+       coalesce(a.dedicated, false) AS dedicated,
        a.template_id AS template_name, a.version AS version, [(a)-[:MEMBER_OF]->(m:Team) | m.id] AS team_ids,
        a.registered_at AS registered_at, a.seen_at AS seen_at, coalesce(a.circuit_breaker_state, 'closed') AS circuit_breaker_state,
        [(a)-[h:HAS_CAPABILITY]->(c:Capability) | {name: c.name, level: h.level}] AS capabilities,
@@ -27,6 +29,7 @@ WITH a, collect({name: c.name, level: h.level}) AS found, sum(h.level) AS total
 WHERE all(name IN $names WHERE any(f IN found WHERE f.name = name AND f.level >= $levels[name]))
 RETURN a.id AS id, a.name AS name, a.kind AS kind, a.status AS status, a.labels AS labels,
        a.max_concurrency AS max_concurrency, a.active AS active, a.heartbeat_seconds AS heartbeat_seconds,
+       coalesce(a.dedicated, false) AS dedicated,
        a.template_id AS template_name, a.version AS version, [(a)-[:MEMBER_OF]->(m:Team) | m.id] AS team_ids,
        a.registered_at AS registered_at, a.seen_at AS seen_at, coalesce(a.circuit_breaker_state, 'closed') AS circuit_breaker_state, total AS total,
        [(a)-[h:HAS_CAPABILITY]->(c:Capability) | {name: c.name, level: h.level}] AS capabilities,

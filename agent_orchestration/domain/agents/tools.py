@@ -9,6 +9,7 @@ from agent_orchestration.core.types import Cursor, Filter, Id, Key, LabelMap, Li
 from agent_orchestration.domain.agents.arguments import (
     AgentId,
     Concurrency,
+    Dedicated,
     Heartbeats,
     LeaseArgument,
     SkillArgument,
@@ -49,6 +50,7 @@ async def register_agent(
     labels: LabelMap | None = None,
     max_concurrency: Concurrency = 1,
     heartbeat_seconds: Heartbeats = None,
+    dedicated: Dedicated = False,
     idempotency_key: Key | None = None,
 ) -> AgentAnswer:
     """Make an agent known, with what it can do and how many tasks it may hold at once.
@@ -63,6 +65,7 @@ async def register_agent(
         labels=labels or {},
         max_concurrency=max_concurrency,
         heartbeat_seconds=heartbeat_seconds,
+        dedicated=dedicated,
     )
     result = await gateway.submit(command, key=idempotency_key)
     return AgentAnswer(**await agent_answer(gateway, result.data["agent_id"], result.seq))
@@ -77,6 +80,7 @@ async def update_agent(
     labels: Annotated[LabelMap | None, Field(description="replaces all of them")] = None,
     max_concurrency: Concurrency | None = None,
     heartbeat_seconds: Heartbeats = None,
+    dedicated: Dedicated | None = None,
     idempotency_key: Key | None = None,
 ) -> AgentAnswer:
     """Change what is known of an agent. What you leave out stays as it is."""
@@ -87,6 +91,7 @@ async def update_agent(
         labels=labels,
         max_concurrency=max_concurrency,
         heartbeat_seconds=heartbeat_seconds,
+        dedicated=dedicated,
     )
     result = await gateway.submit(command, key=idempotency_key)
     return AgentAnswer(**await agent_answer(gateway, agent_id, result.seq))

@@ -31,6 +31,7 @@ class AgentView(BaseModel):
     active: int = Field(description="tasks it holds now")
     task_ids: list[str] = Field(description="the tasks it holds now")
     heartbeat_seconds: int | None = None
+    dedicated: bool = Field(description="whether it leaves alone what anybody can do")
     team_ids: list[str] = Field(description="the teams it is a member of")
     template_name: str | None = Field(default=None, description="what it was made from")
     version: int | None = Field(default=None, description="of the template")

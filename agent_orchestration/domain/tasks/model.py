@@ -19,7 +19,7 @@ from agent_orchestration.core.entities import (
 )
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.types import Id, Line
-from agent_orchestration.domain.agents.model import identity, membership
+from agent_orchestration.domain.agents.model import ANYBODY, identity, membership
 
 TaskStatus = Literal["blocked", "ready", "assigned", "running", "completed", "failed", "cancelled"]
 EdgePolicy = Literal["block", "cancel", "continue"]
@@ -36,6 +36,9 @@ class Requirement(msgspec.Struct, frozen=True, order=True, gc=False):
 
     capability: str
     level: Level
+
+
+_FOR_ANYBODY = (Requirement(ANYBODY, 0),)
 
 
 class RequirementSpec(msgspec.Struct, frozen=True, gc=False):
@@ -166,14 +169,14 @@ class Task(Entity, kw_only=True):
 
     @property
     def needs(self) -> tuple[Requirement, ...]:
-        """What a holder must be able to do, membership of the task's team and being the agent
-        that it is meant for included."""
+        """What who claims it must be able to do, membership of the task's team and being the agent
+        that it is meant for included; being anybody, where that is all."""
         needs = self.requires
         if self.team_id is not None:
             needs = (Requirement(membership(self.team_id), 0), *needs)
         if self.meant_for is not None:
             needs = (Requirement(identity(self.meant_for), 0), *needs)
-        return needs
+        return needs or _FOR_ANYBODY
 
     def is_live(self) -> bool:
         """Finished tasks never change again."""

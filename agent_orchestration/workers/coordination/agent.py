@@ -86,6 +86,7 @@ class Coordinator:
             capabilities=[{"name": CAPABILITY}],
             max_concurrency=MOST_AT_ONCE,
             heartbeat_seconds=self.heartbeat_seconds,
+            dedicated=True,
         )
 
     async def beside(self) -> None:
