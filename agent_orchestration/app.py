@@ -34,7 +34,10 @@ from agent_orchestration.domain import (
     teams,
     templates,
     tenants,
+    users,
 )
+from agent_orchestration.passwords import Passwords
+from agent_orchestration.pipeline.accounts import LocalAccounts
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.as_of import AsOf
 from agent_orchestration.pipeline.command_bus import CommandBus
@@ -63,6 +66,7 @@ REGISTRY = Registry(
         conversations.MODULE,
         budgets.MODULE,
         tenants.MODULE,
+        users.MODULE,
         insight.MODULE,
     ]
 )
@@ -102,7 +106,8 @@ class Platform:
 
     `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `process` is this
     process's name where others share log and graph; there, one that does not `decides` submits and
-    answers only. `bus` is for callers that build commands themselves.
+    answers only. `secret` seals the passwords of local accounts; without it there are none. `bus`
+    is for callers that build commands themselves, `accounts` for those who log in.
     """
 
     registry = REGISTRY
@@ -115,11 +120,12 @@ class Platform:
         process: str | None = None,
         *,
         decides: bool = True,
+        secret: str | None = None,
     ) -> None:
         self._backends = backends
+        self._passwords = Passwords(secret)
         self._log = backends.log
         self._graph = backends.graph
-        self._blobs = backends.blobs
         self._progress = Progress()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
@@ -127,7 +133,7 @@ class Platform:
         self._standstill = Standstill(self._log, self._graph)
         self.bus = CommandBus(
             self._log,
-            self._blobs,
+            backends.blobs,
             REGISTRY,
             answers,
             hints,
@@ -154,6 +160,7 @@ class Platform:
         self._operations = Operations(services, backends, self._owned)
         self._cypher = ReadOnlyRunner()
         self._as_of = AsOf(services, backends.other_graphs)
+        self.accounts = LocalAccounts(services, self._passwords, self._caught_up)
 
     async def start(self) -> None:
         """Open the backends and begin work."""
@@ -229,7 +236,7 @@ class Platform:
             caller,
             bus=self.bus,
             graph=self._graph,
-            blobs=self._blobs,
+            passwords=self._passwords,
             registry=REGISTRY,
             progress=self._progress,
             read_cypher=self._read_cypher,

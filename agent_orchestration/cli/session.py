@@ -34,7 +34,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for pr
 ToolsOption = Annotated[
     str,
     typer.Option(
-        "--tools", help="Toolsets to list: orchestrate, worker, converse, inspect, admin, or all."
+        "--tools",
+        help="Toolsets to list: orchestrate, worker, converse, inspect, admin, accounts, or all.",
     ),
 ]
 

@@ -12,6 +12,7 @@ _SAMPLES = {
     "query": "MATCH (t:Task) RETURN t.id AS id LIMIT 5",
     "capability": "python",
     "error": "the disk is full",
+    "password": "correct horse battery",
 }
 #: The first of several choices need not be the one that works by itself.
 _CHOSEN = frozenset({"tasks_by_status"})

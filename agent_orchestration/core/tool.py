@@ -40,7 +40,7 @@ INHERITED: dict[Role, frozenset[Role]] = {
 
 #: Marks, in an argument's JSON Schema, that it takes the name of a named question.
 NAMED_QUERY = "x-named-query"
-TOOLSETS = ("orchestrate", "worker", "converse", "inspect", "admin")
+TOOLSETS = ("orchestrate", "worker", "converse", "inspect", "admin", "accounts")
 
 
 class Rows(list[dict[str, Any]]):
@@ -99,6 +99,10 @@ class Gateway(Protocol):
 
     async def read_blob(self, digest: str) -> bytes:
         """A field that was too large for the log; `NotFound` where there is none."""
+        ...
+
+    async def hash_password(self, user_id: str, password: str, key: str | None) -> str:
+        """What is kept of a password; `Rejected` where there are no local accounts."""
         ...
 
     async def common_rules(self) -> int:

@@ -134,6 +134,10 @@ class CommandBus:
         """See `core.tool.Gateway`."""
         return canonical(BlobReference(await self._blobs.put(data), len(data))).decode()
 
+    async def read_blob(self, digest: str) -> bytes:
+        """See `core.tool.Gateway`."""
+        return await self._blobs.get(digest)
+
     def reading(self, tenant: str) -> AbstractContextManager[None]:
         """Meanwhile a caller waits to read what it wrote: that counts as its command does."""
         return self._admissions[self._partition(tenant)].under_way()

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import msgspec
 
-from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.graph.read_errors import TooSlow
 from agent_orchestration.core.dispatch import Caller
@@ -16,6 +15,7 @@ from agent_orchestration.core.errors import Rejected, Unavailable
 from agent_orchestration.core.messages import Command, CommandResult
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.tool import Rows
+from agent_orchestration.passwords import Passwords
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.resilience import BREAKERS
@@ -38,7 +38,7 @@ class CallerGateway:
         *,
         bus: CommandBus,
         graph: Graph,
-        blobs: BlobStore,
+        passwords: Passwords,
         registry: Registry,
         progress: Progress,
         read_cypher: ReadCypher,
@@ -51,7 +51,7 @@ class CallerGateway:
         self._caller = caller
         self._bus = bus
         self._graph = graph
-        self._blobs = blobs
+        self._passwords = passwords
         self._registry = registry
         self._progress = progress
         self._read_cypher = read_cypher
@@ -145,7 +145,11 @@ class CallerGateway:
 
     async def read_blob(self, digest: str) -> bytes:
         """See `core.tool.Gateway`."""
-        return await self._blobs.get(digest)
+        return await self._bus.read_blob(digest)
+
+    async def hash_password(self, user_id: str, password: str, key: str | None) -> str:
+        """See `core.tool.Gateway`."""
+        return await self._passwords.hashed(self.tenant, user_id, password, key)
 
     async def common_rules(self) -> int:
         """See `core.tool.Gateway`."""

@@ -9,7 +9,14 @@ import pytest
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.tool import TOOLSETS, Role, Tool
 
-LARGEST = {"orchestrate": 15, "worker": 12, "converse": 15, "inspect": 15, "admin": 15}
+LARGEST = {
+    "orchestrate": 15,
+    "worker": 12,
+    "converse": 15,
+    "inspect": 15,
+    "admin": 15,
+    "accounts": 5,
+}
 TOOLS = sorted(REGISTRY.tools.values(), key=lambda tool: tool.name)
 
 every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)

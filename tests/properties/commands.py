@@ -53,6 +53,7 @@ from tests.properties.move import (
     some_task,
     some_team,
 )
+from tests.properties.user_moves import USERS
 
 BREAKER_STATES: tuple[BreakerState, ...] = get_args(BreakerState)
 
@@ -227,6 +228,7 @@ MAKE: dict[str, Make] = {
     **COMPANY,
     **BUDGETS,
     **ARTIFACTS,
+    **USERS,
 }
 """Kind of move -> what makes its command."""
 OFTEN = ("create", "claim", "complete") * 5 + (

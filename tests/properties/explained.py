@@ -36,7 +36,7 @@ def gateway_of(graph: Graph, tenant: str) -> CallerGateway:
         # Whoever reads what was written counts as a caller of the bus.
         bus=cast("Any", SimpleNamespace(reading=reading)),
         graph=graph,
-        blobs=nobody,
+        passwords=nobody,
         registry=REGISTRY,
         progress=Progress(),
         read_cypher=nobody,

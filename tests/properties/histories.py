@@ -68,6 +68,8 @@ OPENING = [
     Move("plan", task=1, number=12),
     Move("template", number=7),
     Move("open", agent=1, number=9),
+    Move("add user", agent=1, number=4),
+    Move("begin session", agent=1, number=1),
 ]
 """What every history begins with, so that there is something to do."""
 

@@ -10,6 +10,7 @@ from msgspec import inspect
 from agent_orchestration.core.types import BLOB_PATTERN, ID_PATTERN
 from agent_orchestration.domain.artifacts.model import MEDIA_PATTERN
 from agent_orchestration.domain.templates.commands import NAME_PATTERN
+from agent_orchestration.domain.users.model import DIGEST_PATTERN, HASH_PATTERN
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,9}", fullmatch=True)
@@ -38,8 +39,9 @@ def _values(declared: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.UnionType():
             return st.one_of([_values(one) for one in declared.types])
         case inspect.VarTupleType():
-            most = min(declared.max_length or 3, 3)
-            return st.lists(_values(declared.item_type), max_size=most).map(tuple)
+            least, most = declared.min_length or 0, min(declared.max_length or 3, 3)
+            items = _values(declared.item_type)
+            return st.lists(items, min_size=least, max_size=most).map(tuple)
         case inspect.DictType():
             key, value = _values(declared.key_type), _values(declared.value_type)
             return st.dictionaries(key, value, max_size=3)
@@ -73,7 +75,7 @@ def _text(declared: inspect.StrType) -> st.SearchStrategy[str]:
         return IDS
     if pattern == NAME_PATTERN:
         return NAMES
-    if pattern in (BLOB_PATTERN, MEDIA_PATTERN):
+    if pattern in (BLOB_PATTERN, MEDIA_PATTERN, DIGEST_PATTERN, HASH_PATTERN):
         return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
     if pattern is None:
         return TEXT

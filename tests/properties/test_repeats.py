@@ -115,7 +115,8 @@ def different(fields: dict[str, object]) -> dict[str, object]:
     """One of the ids, another one; the rules have none."""
     if "rules" in fields:
         return {"rules": 1000}
-    name = next(n for n in ("task_id", "agent_id", "team_id", "plan_id", "name") if n in fields)
+    ids = ("task_id", "agent_id", "team_id", "plan_id", "session_id", "user_id", "name")
+    name = next(name for name in ids if name in fields)
     return {name: "another"}
 
 
