@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 
+from agent_orchestration.config_auth import Auth
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
+from agent_orchestration.config_server import Server
 from agent_orchestration.config_types import (
     Count,
     Days,
@@ -22,7 +24,6 @@ from agent_orchestration.config_types import (
     Milliseconds,
     NotEmpty,
     Pattern,
-    Port,
     Seconds,
     Section,
     without_user,
@@ -56,6 +57,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
+    "JWT_SECRET_KEY": ("auth", "jwt_secret"),
 }
 #: Backend -> what it cannot do without and what has no default.
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -96,14 +98,6 @@ def _neo4j_uri(value: str) -> str:
     return without_user(value)
 
 
-def _words(value: object) -> object:
-    return (
-        [word for part in value.split(",") if (word := part.strip())]
-        if isinstance(value, str)
-        else value
-    )
-
-
 def _folder(value: object) -> object:
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
@@ -113,22 +107,6 @@ def _place(value: object) -> object:
     if isinstance(value, str) and "://" not in value:
         return str(_folder(value))
     return value
-
-
-class Server(Section):
-    """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
-    clients the verbs of this machine are. `allowed_hosts` are the names by which requests may call
-    it (a list, or text with commas); without them only those that arrive at loopback are checked.
-    `token`: whoever sends it names the caller that they act for. `timeout`: seconds after which a
-    client gives up on an answer."""
-
-    port: Port = 8000
-    host: NotEmpty = "127.0.0.1"
-    url: HttpUrl | None = None
-    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
-    token: Annotated[SecretStr, Field(min_length=16)] | None = None
-    workers: Count = 1
-    timeout: Seconds = 60
 
 
 class Database(Section):
@@ -192,6 +170,7 @@ class Config(Section):
     blobs: Annotated[Path, BeforeValidator(_folder)] | None = None
     environment: Annotated[Environment, BeforeValidator(_lower)] = "development"
     server: Server = Server()
+    auth: Auth = Auth()
     database: Database = Database()
     kafka: Kafka = Kafka()
     archive: Archive = Archive()

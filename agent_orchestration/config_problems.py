@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 #: Never shown: a URI may carry a password too.
-SECRETS = frozenset({"password", "api_key", "token", "uri", "base_url"})
+SECRETS = frozenset({"password", "api_key", "token", "uri", "base_url", "jwt_secret", "public_key"})
 _WHOLE = "is not a whole number"
 _NUMBER = "is not a number"
 _PROBLEMS: dict[str, Callable[[Any], str]] = {
@@ -53,7 +53,8 @@ def _line(
     file: Path | None,
 ) -> str:
     location: tuple[Any, ...] = found["loc"]
-    name = sources.get(location, f"{'.'.join(str(part) for part in location)} in {file}")
+    setting = ".".join(str(part) for part in location)
+    name = sources.get(location, f"{setting} in {file}" if file is not None else setting)
     section = _section(model, location[:-1])
     if found["type"] == "extra_forbidden":
         return f"{name}: is unknown{_suggestion(str(location[-1]), section)}"

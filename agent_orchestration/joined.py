@@ -54,7 +54,12 @@ class FolderDispatcher(RepeatingDispatcher):
         self._fixed = address is not None
         self._token = new_token()
         self._listener = Listener(
-            self, address or ("127.0.0.1", 0), toolsets, self._token, config.server.allowed_hosts
+            self,
+            address or ("127.0.0.1", 0),
+            toolsets,
+            self._token,
+            auth=config.auth,
+            allowed_hosts=config.server.allowed_hosts,
         )
         self._platform: Platform | None = None
         self._remotes: dict[Owner, RemoteDispatcher] = {}

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from agent_orchestration.config_auth import Auth
 from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.server.toolsets import Toolsets
 
@@ -11,8 +12,8 @@ logger = logging.getLogger(__name__)
 
 class Listener:
     """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened, to requests
-    that call it by one of `allowed_hosts`, where some are named. Without a `token` all callers are
-    who the server takes them for.
+    that call it by one of `allowed_hosts`, where some are named. `token` is the server's own;
+    without it, and where `auth` asks for no other, callers are who the server takes them for.
 
     Not reusable: after `close` it stays closed.
     """
@@ -23,12 +24,15 @@ class Listener:
         address: tuple[str, int],
         toolsets: Toolsets,
         token: str | None,
+        *,
+        auth: Auth,
         allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._dispatcher = dispatcher
         self._address = address
         self._toolsets: Toolsets = toolsets
         self._token = token
+        self._auth = auth
         self._allowed_hosts = allowed_hosts
         self._serving: asyncio.Task[None] | None = None
         self.url: str | None = None
@@ -37,6 +41,7 @@ class Listener:
         """Start to serve; returns when requests are accepted. Raises `Rejected` where the address
         cannot be used."""
         # The MCP framework takes most of a second to import; short verbs never get here.
+        from agent_orchestration.server.access import AccessTokens  # noqa: PLC0415
         from agent_orchestration.server.http import create_app  # noqa: PLC0415
         from agent_orchestration.server.serve import serve_http  # noqa: PLC0415
 
@@ -44,6 +49,7 @@ class Listener:
             self._dispatcher,
             toolsets=self._toolsets,
             token=self._token,
+            tokens=AccessTokens(self._auth) if self._auth.enabled else None,
             allowed_hosts=self._allowed_hosts or None,
         )
         started = asyncio.Event()

@@ -6,7 +6,7 @@ from typing import Any
 from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
-from agent_orchestration.core.errors import Forbidden, Unavailable
+from agent_orchestration.core.errors import Forbidden, Unauthenticated, Unavailable
 from agent_orchestration.core.operations import Operation
 from agent_orchestration.listener import Listener
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
@@ -38,7 +38,14 @@ class SharedDispatcher(SessionDispatcher):
         self._listener = (
             None
             if address is None
-            else Listener(self, address, toolsets, _token(config), config.server.allowed_hosts)
+            else Listener(
+                self,
+                address,
+                toolsets,
+                _token(config),
+                auth=config.auth,
+                allowed_hosts=config.server.allowed_hosts,
+            )
         )
 
     @property
@@ -112,5 +119,5 @@ class ServerDispatcher(RepeatingDispatcher):
     def _is_gone(self, _target: Dispatcher, gone: OwnerGone) -> None:
         """The next attempt may meet another replica, or the one that takes its place. They all have
         the same token."""
-        if isinstance(gone.__cause__, Forbidden):
+        if isinstance(gone.__cause__, Forbidden | Unauthenticated):
             raise gone.__cause__

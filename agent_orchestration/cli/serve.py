@@ -99,7 +99,7 @@ def processor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
 def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, decides: bool) -> None:
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
 
-    _require_loopback(loaded.server.host, insecure)
+    _require_loopback(loaded.server.host, insecure or loaded.auth.enabled)
     toolsets = parse_toolsets(tools)
 
     async def work(dispatcher: "SessionDispatcher") -> None:
@@ -150,8 +150,9 @@ def mcp(
     with_dispatcher(loaded, work, serve=True, toolsets=toolsets)
 
 
-def _require_loopback(host: str, insecure: bool) -> None:
-    if host == "localhost" or insecure:
+def _require_loopback(host: str, guarded: bool) -> None:
+    """Raises where other machines could call and nobody asks who they are, unless that is meant."""
+    if host == "localhost" or guarded:
         return
     try:
         loopback = ip_address(host).is_loopback
@@ -160,7 +161,7 @@ def _require_loopback(host: str, insecure: bool) -> None:
     if not loopback:
         raise typer.BadParameter(
             f"{host} can be reached from other machines and nobody has to log in; use 127.0.0.1,"
-            " or --insecure if you mean it",
+            " or the section auth of the settings, or --insecure if you mean it",
             param_hint="--host",
         )
 

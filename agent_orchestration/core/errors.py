@@ -1,13 +1,14 @@
 """Every error a caller can meet, divided by what the caller should do about it.
 
 PlatformError
-├── Rejected      the rules say no: change the request (code, reason, field, ids)
-├── Conflict      the same idempotency key came with another body: use a new key
-├── NotFound      nothing with that id: check the id
-├── Forbidden     the caller's role does not allow it: ask somebody who may
-├── Busy          retryable: wait `retry_after` seconds
-├── Unavailable   log, graph or service unreachable, or the outcome unknown: repeat the request
-└── Corrupt       a stored fact is unreadable: stop loudly, never skip
+├── Rejected         the rules say no: change the request (code, reason, field, ids)
+├── Conflict         the same idempotency key came with another body: use a new key
+├── NotFound         nothing with that id: check the id
+├── Unauthenticated  nobody knows who is asking: get a token, or a new one
+├── Forbidden        the caller's role does not allow it: ask somebody who may
+├── Busy             retryable: wait `retry_after` seconds
+├── Unavailable      log, graph or service unreachable, or the outcome unknown: repeat the request
+└── Corrupt          a stored fact is unreadable: stop loudly, never skip
 """
 
 from typing import Any, ClassVar
@@ -56,6 +57,14 @@ class NotFound(PlatformError):
     exit_code = 5
 
 
+class Unauthenticated(PlatformError):
+    """The request has no token, or one that is not accepted."""
+
+    kind = "unauthenticated"
+    http_status = 401
+    exit_code = 10
+
+
 class Forbidden(PlatformError):
     """The principal's role does not allow the tool."""
 
@@ -92,7 +101,17 @@ class Corrupt(PlatformError):
 
 
 ERRORS: dict[str, type[PlatformError]] = {
-    cls.kind: cls for cls in (Rejected, Conflict, NotFound, Forbidden, Busy, Unavailable, Corrupt)
+    cls.kind: cls
+    for cls in (
+        Rejected,
+        Conflict,
+        NotFound,
+        Unauthenticated,
+        Forbidden,
+        Busy,
+        Unavailable,
+        Corrupt,
+    )
 }
 
 

@@ -38,6 +38,9 @@ INHERITED: dict[Role, frozenset[Role]] = {
     Role.AGENT: frozenset({Role.AGENT, Role.VIEWER}),
 }
 
+#: The most powerful first: who has several is the first of them.
+LADDER = (Role.ADMIN, Role.OPERATOR, Role.AGENT, Role.ANALYST, Role.VIEWER)
+
 #: Marks, in an argument's JSON Schema, that it takes the name of a named question.
 NAMED_QUERY = "x-named-query"
 TOOLSETS = ("orchestrate", "worker", "converse", "inspect", "admin", "accounts")
@@ -77,8 +80,7 @@ class Gateway(Protocol):
         ...
 
     async def ask_named(self, name: str, parameters: Mapping[str, Any]) -> Rows:
-        """Like `ask` for a caller's choice of name: `Rejected` names unknown ones and missing or
-        unknown parameters."""
+        """Like `ask` for a caller's choice of name: `Rejected` says what is unknown or missing."""
         ...
 
     async def changed(self, after: int, seconds: float) -> float:
@@ -110,8 +112,7 @@ class Gateway(Protocol):
         ...
 
     def circuit_breakers(self) -> list[dict[str, Any]]:
-        """The circuit breakers of this process: `name`, `state`, `failures`, `since`,
-        `tries_again`."""
+        """This process's circuit breakers: `name`, `state`, `failures`, `since`, `tries_again`."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -61,7 +61,10 @@ class Api:
     async def page(self, request: Request) -> Response:
         """The status page."""
         url = str(request.base_url).rstrip("/")
-        return HTMLResponse(await status_page(self._dispatcher, url), headers=_NO_STORE)
+        # Where nobody has to say who they are, the page asks nobody.
+        caller = request.scope.get(CALLER) or Caller()
+        page = await status_page(self._dispatcher, url, caller)
+        return HTMLResponse(page, headers=_NO_STORE)
 
     async def health(self, request: Request) -> Response:
         """The process is alive; says nothing about what it depends on."""

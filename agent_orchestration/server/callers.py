@@ -1,8 +1,8 @@
 """Who is calling over HTTP: from headers to a `Caller`, and back for a process that forwards one.
 
-Without authentication every caller is the local operator. The server's token lets another process
-name the caller it acts for: that of the data folder, which only its owner can read, or the one in
-the settings that replicas share.
+Without authentication every caller is the local operator; with it, who the token says. The server's
+own token lets another process name the caller it acts for: that of the data folder, which only its
+owner can read, or the one in the settings that replicas share.
 """
 
 import hmac
@@ -48,21 +48,34 @@ def caller_from_headers(headers: Mapping[str, str], token: str | None) -> Caller
             f"{PRINCIPAL} and {TENANT} need the server's token (the data folder's, or "
             "server.token) in Authorization: Bearer; leave them out to act as the local operator",
         )
-    traceparent = headers.get("traceparent", "")
     return Caller(
         principal=_principal(headers.get(PRINCIPAL)),
         tenant=_visible(headers, TENANT) or DEFAULT_TENANT,
-        correlation=_visible(headers, CORRELATION),
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        **conversation(headers),
     )
 
 
 def has_token(headers: Mapping[str, str], token: str | None) -> bool:
     """Whether the request has the token that is for those who are trusted."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if token is None or scheme.lower() != "bearer":
+    given = bearer_token(headers)
+    if token is None or given is None:
         return False
-    return hmac.compare_digest(given.strip().encode(), token.encode())
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The bearer token of a request, None where it has none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
+
+
+def conversation(headers: Mapping[str, str]) -> dict[str, str | None]:
+    """What a request belongs to, whoever sends it."""
+    traceparent = headers.get("traceparent", "")
+    return {
+        "correlation": _visible(headers, CORRELATION),
+        "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    }
 
 
 def headers_for(caller: Caller, token: str | None) -> dict[str, str]:

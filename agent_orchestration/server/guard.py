@@ -8,9 +8,16 @@ from fastmcp.server.http import HostOriginGuardMiddleware
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent_orchestration.core.errors import PlatformError, Rejected, Unavailable
+from agent_orchestration.core.errors import (
+    PlatformError,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+)
+from agent_orchestration.server.access import AccessTokens, authenticated
 from agent_orchestration.server.callers import caller_from_headers
 from agent_orchestration.server.errors import error_response
+from agent_orchestration.server.protected_resource import METADATA, challenge
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, parse_toolsets
 
 CALLER = "agent_orchestration.caller"
@@ -32,6 +39,8 @@ _SECURITY_HEADERS = [
 _ADMITTED = 100
 """Different addresses of requests that are remembered."""
 _IDENTIFIED = ("/mcp", "/api/")
+_OPEN = frozenset({"/health", "/ready", *METADATA})
+"""What needs no token where everything else does."""
 _PATIENCE = 1.0
 """Seconds after which a request is long enough to look whether its client is still there."""
 
@@ -88,23 +97,34 @@ def _addressed(scope: Scope) -> tuple[object, ...]:
 
 
 class Identity:
-    """Reads a request's headers into a `Caller`, kept in its scope; refuses what it cannot read."""
+    """Finds out whose request it is and keeps the `Caller` in its scope; refuses what it cannot
+    read. With `tokens` every request but those to `_OPEN` has to have one, or the server's own."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, tokens: AccessTokens | None) -> None:
         self._app = app
         self._token = token
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"].startswith(_IDENTIFIED):
+        if scope["type"] == "http" and self._is_asked(scope["path"]):
             headers = Headers(scope=scope)
             try:
-                scope[CALLER] = caller_from_headers(headers, self._token)
+                if self._tokens is None:
+                    scope[CALLER] = caller_from_headers(headers, self._token)
+                else:
+                    scope[CALLER] = await authenticated(headers, self._token, self._tokens)
                 parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
             except PlatformError as error:
-                await error_response(error)(scope, receive, send)
+                response = error_response(error)
+                if isinstance(error, Unauthenticated):
+                    response.headers["WWW-Authenticate"] = challenge(scope)
+                await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_asked(self, path: str) -> bool:
+        return path.startswith(_IDENTIFIED) if self._tokens is None else path not in _OPEN
 
 
 class _BodyTooLarge(BaseException):

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.server.access import AccessTokens
 from agent_orchestration.server.api import Api
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.guard import (
@@ -26,6 +27,7 @@ from agent_orchestration.server.guard import (
     SecurityHeaders,
 )
 from agent_orchestration.server.mcp import create_mcp
+from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
 from agent_orchestration.server.tool_calls import ToolCalls
 from agent_orchestration.server.toolsets import Toolsets
 
@@ -39,18 +41,24 @@ def create_app(
     *,
     toolsets: Toolsets,
     token: str | None,
+    tokens: AccessTokens | None = None,
     allowed_hosts: Sequence[str] | None = None,
     max_body: int = MAX_BODY,
 ) -> Starlette:
     """The application of a dispatcher.
 
     `toolsets` are listed by default (None: all). `token` is the server's secret: with it a
-    request may rebuild, and name the caller it speaks for. `allowed_hosts` are names under which
-    the server may be addressed beside loopback; None checks only what arrives at loopback.
+    request may rebuild, and name the caller it speaks for. With `tokens` whoever has not that one
+    needs one of those. `allowed_hosts` are names under which the server may be addressed beside
+    loopback; None checks only what arrives at loopback.
     """
     server = create_mcp(dispatcher, toolsets=toolsets, caller=_caller_of_request)
     for method, path, handler in Api(dispatcher, token).routes():
         server.custom_route(path, methods=[method])(handler)
+    if tokens is not None:
+        resource = ProtectedResource(tokens.settings)
+        for path in METADATA:
+            server.custom_route(path, methods=["GET"])(resource.describe)
     app = server.http_app(
         path=MCP_PATH,
         stateless_http=True,
@@ -62,7 +70,7 @@ def create_app(
             Middleware(SecurityHeaders),
             Middleware(HostGuard, allowed_hosts=allowed_hosts),
             Middleware(BodyLimit, limit=max_body),
-            Middleware(Identity, token=token),
+            Middleware(Identity, token=token, tokens=tokens),
             Middleware(ToolCalls, dispatcher=dispatcher, path=MCP_PATH),
         ],
     )

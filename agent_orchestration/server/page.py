@@ -16,8 +16,8 @@ _PAGE = Template(
 )
 
 
-async def status_page(dispatcher: Dispatcher, url: str) -> str:
-    """The page as HTML without scripts; `url` is the address under which the reader came."""
+async def status_page(dispatcher: Dispatcher, url: str, caller: Caller) -> str:
+    """The page as HTML without scripts; `url` is the address under which the `caller` came."""
     status = await dispatcher.status()
     ready = bool(status["ready"])
     config = {"mcpServers": {"agent-orchestration": {"type": "http", "url": f"{url}/mcp"}}}
@@ -27,7 +27,7 @@ async def status_page(dispatcher: Dispatcher, url: str) -> str:
         state_text="Ready" if ready else "Not ready",
         role=escape(str(status.get("role", ""))),
         checks=_checks(status.get("checks", {})),
-        overview=await _overview(dispatcher),
+        overview=await _overview(dispatcher, caller),
         url=escape(url),
         config=escape(json.dumps(config, indent=2)),
     )
@@ -41,10 +41,10 @@ def _checks(checks: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-async def _overview(dispatcher: Dispatcher) -> str:
+async def _overview(dispatcher: Dispatcher, caller: Caller) -> str:
     """The counts of `get_overview`: numbers as tiles, groups of numbers as tables."""
     try:
-        overview = await dispatcher.call("get_overview", {}, Caller())
+        overview = await dispatcher.call("get_overview", {}, caller)
     except PlatformError as error:
         return f'<p class="note">{escape(error.code)}: {escape(error.reason)}</p>'
     numbers = {name: value for name, value in overview.items() if _is_number(value)}

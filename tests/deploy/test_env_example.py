@@ -8,7 +8,13 @@ import pytest
 from agent_orchestration.config import CONFIG_VARIABLE, VARIABLES, Config, load_config
 from tests.deploy.files import EXAMPLE, ROOT, example, named_variables
 
-SECRETS = {"NEO4J_PASSWORD", "OPENAI_API_KEY", "KAFKA_PASSWORD", "AGENT_ORCHESTRATION_TOKEN"}
+SECRETS = {
+    "NEO4J_PASSWORD",
+    "OPENAI_API_KEY",
+    "KAFKA_PASSWORD",
+    "AGENT_ORCHESTRATION_TOKEN",
+    "JWT_SECRET_KEY",
+}
 
 
 def test_it_has_every_variable_and_no_other() -> None:

@@ -4,17 +4,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from agent_orchestration.core.tool import Gateway, Role, tool
+from agent_orchestration.core.tool import LADDER, Gateway, Role, tool
 from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit
 from agent_orchestration.domain.users.commands import AddUser, UpdateUser
 from agent_orchestration.domain.users.model import UserRole
 from agent_orchestration.domain.users.views import UserAnswer, Users, UserView, user_answer
 
-LADDER: tuple[UserRole, ...] = ("admin", "operator", "analyst", "viewer")
-
 
 def _in_order(roles: list[UserRole]) -> list[UserRole]:
-    return [role for role in LADDER if role in roles]
+    return sorted(set(roles), key=LADDER.index)
 
 
 UserId = Annotated[Id, Field(description="the user name")]
