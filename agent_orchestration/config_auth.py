@@ -59,6 +59,11 @@ class Auth(Section):
     agent_claim: NotEmpty = "agent_id"
 
     @property
+    def secret(self) -> str | None:
+        """`jwt_secret` in clear."""
+        return None if self.jwt_secret is None else self.jwt_secret.get_secret_value()
+
+    @property
     def enabled(self) -> bool:
         """Whether callers have to say who they are."""
         return bool(self._sources())

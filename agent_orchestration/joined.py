@@ -14,6 +14,7 @@ from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.core.errors import PlatformError, Unavailable
 from agent_orchestration.data_folder import DataFolder, Owner, new_token
 from agent_orchestration.listener import Listener
+from agent_orchestration.pipeline.accounts import LocalAccounts
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from agent_orchestration.repeating import (
     FIRST_PAUSE,
@@ -59,6 +60,7 @@ class FolderDispatcher(RepeatingDispatcher):
             toolsets,
             self._token,
             auth=config.auth,
+            accounts=self._accounts,
             allowed_hosts=config.server.allowed_hosts,
         )
         self._platform: Platform | None = None
@@ -130,6 +132,14 @@ class FolderDispatcher(RepeatingDispatcher):
                     pause = min(pause * 2, LONGEST_PAUSE)
             return self._target
 
+    def _accounts(self) -> LocalAccounts:
+        """Those of the platform. Raises `Unavailable` where another process has it."""
+        if self._platform is not None:
+            return self._platform.accounts
+        owner = self.folder.owner()
+        at = f" at {owner.url}" if owner else ""
+        raise Unavailable("not_the_owner", f"log in with the process that owns the data{at}")
+
     def _join(self, owner: Owner) -> RemoteDispatcher:
         if owner not in self._remotes:
             self._remotes[owner] = RemoteDispatcher(
@@ -139,7 +149,7 @@ class FolderDispatcher(RepeatingDispatcher):
 
     async def _own(self) -> None:
         """Run the platform here; the lock is held. Given back where it does not start."""
-        platform = Platform(open_backends(self._config))
+        platform = Platform(open_backends(self._config), secret=self._config.auth.secret)
         try:
             await platform.start()
         except BaseException:

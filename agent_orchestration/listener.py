@@ -2,10 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent_orchestration.config_auth import Auth
 from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.server.toolsets import Toolsets
+
+if TYPE_CHECKING:
+    from agent_orchestration.server.token import Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -14,6 +19,7 @@ class Listener:
     """Serves a dispatcher at `address` (host, port; port 0: a free one) once opened, to requests
     that call it by one of `allowed_hosts`, where some are named. `token` is the server's own;
     without it, and where `auth` asks for no other, callers are who the server takes them for.
+    Users of `accounts` may log in.
 
     Not reusable: after `close` it stays closed.
     """
@@ -26,6 +32,7 @@ class Listener:
         token: str | None,
         *,
         auth: Auth,
+        accounts: "Callable[[], Accounts]",
         allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._dispatcher = dispatcher
@@ -33,6 +40,7 @@ class Listener:
         self._toolsets: Toolsets = toolsets
         self._token = token
         self._auth = auth
+        self._accounts = accounts
         self._allowed_hosts = allowed_hosts
         self._serving: asyncio.Task[None] | None = None
         self.url: str | None = None
@@ -50,6 +58,7 @@ class Listener:
             toolsets=self._toolsets,
             token=self._token,
             tokens=AccessTokens(self._auth) if self._auth.enabled else None,
+            accounts=self._accounts,
             allowed_hosts=self._allowed_hosts or None,
         )
         started = asyncio.Event()

@@ -34,7 +34,12 @@ class SharedDispatcher(SessionDispatcher):
         address: tuple[str, int] | None = None,
         toolsets: Toolsets = DEFAULT_TOOLSETS,
     ) -> None:
-        self._platform = Platform(open_backends(config), process=process_name(), decides=decides)
+        self._platform = Platform(
+            open_backends(config),
+            process=process_name(),
+            decides=decides,
+            secret=config.auth.secret,
+        )
         self._listener = (
             None
             if address is None
@@ -44,6 +49,7 @@ class SharedDispatcher(SessionDispatcher):
                 toolsets,
                 _token(config),
                 auth=config.auth,
+                accounts=lambda: self._platform.accounts,
                 allowed_hosts=config.server.allowed_hosts,
             )
         )

@@ -44,18 +44,18 @@ class Api:
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Each route's method, path and handler."""
         return [
-            ("GET", "/", _typed(self.page)),
+            ("GET", "/", typed(self.page)),
             ("GET", "/status.css", _static("status.css", "text/css")),
             ("GET", "/icon.svg", _static("icon.svg", "image/svg+xml")),
-            ("GET", "/health", _typed(self.health)),
-            ("GET", "/ready", _typed(self.ready)),
-            ("GET", "/metrics", _typed(self.metrics)),
-            ("GET", "/api/v1/tools", _typed(self.tools)),
-            ("POST", "/api/v1/tools/{name}", _typed(self.call)),
-            ("GET", "/api/v1/blobs/{digest}", _typed(self.blob)),
-            ("GET", "/api/v1/tasks/{task_id}/artifacts/{name:path}", _typed(self.artifact)),
-            ("POST", "/api/v1/operations", _typed(self.operate)),
-            ("GET", "/api/v1/circuit-breakers/status", _typed(self.circuit_breakers)),
+            ("GET", "/health", typed(self.health)),
+            ("GET", "/ready", typed(self.ready)),
+            ("GET", "/metrics", typed(self.metrics)),
+            ("GET", "/api/v1/tools", typed(self.tools)),
+            ("POST", "/api/v1/tools/{name}", typed(self.call)),
+            ("GET", "/api/v1/blobs/{digest}", typed(self.blob)),
+            ("GET", "/api/v1/tasks/{task_id}/artifacts/{name:path}", typed(self.artifact)),
+            ("POST", "/api/v1/operations", typed(self.operate)),
+            ("GET", "/api/v1/circuit-breakers/status", typed(self.circuit_breakers)),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -174,7 +174,7 @@ def parse_arguments(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", arguments)
 
 
-def _typed(handler: Handler) -> Handler:
+def typed(handler: Handler) -> Handler:
     """The handler with its errors as JSON: typed ones as they are, unexpected ones masked."""
 
     async def answer(request: Request) -> Response:

@@ -18,6 +18,7 @@ from agent_orchestration.server.access import AccessTokens, authenticated
 from agent_orchestration.server.callers import caller_from_headers
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.protected_resource import METADATA, challenge
+from agent_orchestration.server.token import TOKEN_PATHS
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, parse_toolsets
 
 CALLER = "agent_orchestration.caller"
@@ -39,7 +40,7 @@ _SECURITY_HEADERS = [
 _ADMITTED = 100
 """Different addresses of requests that are remembered."""
 _IDENTIFIED = ("/mcp", "/api/")
-_OPEN = frozenset({"/health", "/ready", *METADATA})
+_OPEN = frozenset({"/health", "/ready", *METADATA, *TOKEN_PATHS})
 """What needs no token where everything else does."""
 _PATIENCE = 1.0
 """Seconds after which a request is long enough to look whether its client is still there."""

@@ -1,6 +1,6 @@
 """The HTTP application: MCP at `/mcp`, the plain HTTP API, health and status pages."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastmcp.server.dependencies import get_http_request
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.server.access import AccessTokens
-from agent_orchestration.server.api import Api
+from agent_orchestration.server.api import Api, typed
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.guard import (
     CALLER,
@@ -28,6 +28,7 @@ from agent_orchestration.server.guard import (
 )
 from agent_orchestration.server.mcp import create_mcp
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
+from agent_orchestration.server.token import TOKEN_PATHS, Accounts, TokenEndpoint
 from agent_orchestration.server.tool_calls import ToolCalls
 from agent_orchestration.server.toolsets import Toolsets
 
@@ -42,6 +43,7 @@ def create_app(
     toolsets: Toolsets,
     token: str | None,
     tokens: AccessTokens | None = None,
+    accounts: Callable[[], Accounts] | None = None,
     allowed_hosts: Sequence[str] | None = None,
     max_body: int = MAX_BODY,
 ) -> Starlette:
@@ -49,8 +51,9 @@ def create_app(
 
     `toolsets` are listed by default (None: all). `token` is the server's secret: with it a
     request may rebuild, and name the caller it speaks for. With `tokens` whoever has not that one
-    needs one of those. `allowed_hosts` are names under which the server may be addressed beside
-    loopback; None checks only what arrives at loopback.
+    needs one of those, and where a secret signs them, users of `accounts` get them here.
+    `allowed_hosts` are names under which the server may be addressed beside loopback; None checks
+    only what arrives at loopback.
     """
     server = create_mcp(dispatcher, toolsets=toolsets, caller=_caller_of_request)
     for method, path, handler in Api(dispatcher, token).routes():
@@ -59,6 +62,10 @@ def create_app(
         resource = ProtectedResource(tokens.settings)
         for path in METADATA:
             server.custom_route(path, methods=["GET"])(resource.describe)
+        if accounts is not None and tokens.settings.secret is not None:
+            endpoint = TokenEndpoint(accounts, tokens.settings)
+            for path, handler in zip(TOKEN_PATHS, (endpoint.token, endpoint.revoke), strict=True):
+                server.custom_route(path, methods=["POST"])(typed(handler))
     app = server.http_app(
         path=MCP_PATH,
         stateless_http=True,

@@ -42,6 +42,8 @@ VALID: dict[str, dict[str, Any]] = {
     "plan_goal": {"goal": "G"},
     "work_together": {"way": "lead", "goal": "G", "options": {}},
     "approve_plan": {"task_id": "drafted"},
+    "add_user": {"id": "new", "password": "correct horse", "roles": ["viewer"]},
+    "update_user": {"user_id": "ada", "name": "other"},
 }
 
 
@@ -115,7 +117,9 @@ _VERSION: list[Any] = [1_000_001, *_COUNT]
 
 
 BAD: dict[str, list[Any]] = {
-    **dict.fromkeys(("id", "agent_id", "task_id", "team_id", "spend_id"), _IDS),
+    **dict.fromkeys(("id", "agent_id", "task_id", "team_id", "spend_id", "user_id"), _IDS),
+    "password": ["", "too short", "x" * 257, "a\x00" * 9, "horse\n" * 9, *_OTHER_TYPES],
+    "roles": [*_ITEMS, [], ["agent"], ["admin", ""], ["admin"] * 5],
     **{key: ["absent", *_IDS] for key in ("conversation_id", "to")},
     **dict.fromkeys(("name", "title", "category", "reason", "error_type"), _LINE),
     **dict.fromkeys(("goal", "topic", "model", "service"), _LINE),
@@ -143,7 +147,7 @@ BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("priority", "attempt", "max_concurrency"), _COUNT),
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
-    **dict.fromkeys(("start", "force", "draining", "retryable", "approved"), _FLAG),
+    **dict.fromkeys(("start", "force", "draining", "retryable", "approved", "disabled"), _FLAG),
     **dict.fromkeys(("limit_micros", "amount_micros", "cost_micros", "milliseconds"), _AMOUNT),
     **dict.fromkeys(("prompt_tokens", "completion_tokens"), _AMOUNT),
     "cached_tokens": [1, *_AMOUNT],

@@ -41,7 +41,7 @@ async def test_generated_calls_are_answered_or_refused_with_a_typed_error(
 ) -> None:
     chance = random.Random(seed)
     tools = sorted(REGISTRY.tools.values(), key=lambda tool: tool.name)
-    platform = Platform(open_backends(Config(data=tmp_path)))
+    platform = Platform(open_backends(Config(data=tmp_path)), secret="x" * 32)
     refused = accepted = 0
     try:
         await platform.start()

@@ -29,7 +29,7 @@ from tests.e2e.server_process import (
     running,
 )
 
-CAPS = {"orchestrate": 15, "worker": 12, "inspect": 15, "admin": 15}
+CAPS = {"orchestrate": 15, "worker": 12, "inspect": 15, "admin": 15, "accounts": 5}
 TOOLS = sorted(REGISTRY.tools.values(), key=lambda tool: tool.name)
 every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 
@@ -104,7 +104,7 @@ NEEDED = Counter(
 
 @asynccontextmanager
 async def client_in_memory(folder: Path) -> AsyncGenerator[Client[Any]]:
-    platform = Platform(open_backends(Config(data=folder)))
+    platform = Platform(open_backends(Config(data=folder)), secret="x" * 32)
     try:
         await platform.start()
         async with Client(create_mcp(platform, toolsets=None, caller=Caller)) as client:
@@ -136,6 +136,9 @@ async def test_the_example_call_of_every_tool_works(tool: Tool, tmp_path: Path) 
             await call(client, "send_message", conversation_id="task-1", **asked)
         if tool.name == "get_artifact":
             await call(client, "add_artifact", **sample_arguments(REGISTRY.tools["add_artifact"]))
+        if tool.name == "update_user":
+            ada = sample_arguments(REGISTRY.tools["add_user"])
+            await call(client, "add_user", **{**ada, "id": "user-1"})
         answer = await call(client, tool.name, **sample_arguments(tool))
         check_against(tool.output_schema, answer)
 

@@ -26,7 +26,13 @@ async def behind_door(
     platform: Platform, tokens: AccessTokens
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of the platform; who calls has to have a token of `tokens`, or the server's."""
-    app = create_app(platform, toolsets=None, token=SERVER_TOKEN, tokens=tokens)
+    app = create_app(
+        platform,
+        toolsets=None,
+        token=SERVER_TOKEN,
+        tokens=tokens,
+        accounts=lambda: platform.accounts,
+    )
     transport = httpx2.ASGITransport(app)
     started, ending = asyncio.Event(), asyncio.Event()
 

@@ -311,5 +311,7 @@ async def test_an_unknown_toolset_is_refused_by_name(web: httpx2.AsyncClient) ->
     assert response.status_code == 422
     assert response.json()["code"] == "unknown_toolset"
     assert "'everything'" in response.json()["reason"]
-    with pytest.raises(Rejected, match="orchestrate, worker, converse, inspect, admin, all"):
+    with pytest.raises(
+        Rejected, match="orchestrate, worker, converse, inspect, admin, accounts, all"
+    ):
         parse_toolsets("everything")

@@ -34,7 +34,7 @@ RoleList = Annotated[
 @tool(title="Add a user", role=Role.ADMIN, toolsets=("accounts",))
 async def add_user(
     gateway: Gateway,
-    user_id: UserId,
+    id: UserId,
     password: Password,
     roles: RoleList,
     name: Annotated[Line | None, Field(description="for people")] = None,
@@ -42,13 +42,13 @@ async def add_user(
 ) -> UserAnswer:
     """Let somebody log in at `/token` with a user name and a password."""
     command = AddUser(
-        user_id=user_id,
+        user_id=id,
         name=name,
         roles=tuple(roles),
-        password_hash=await gateway.hash_password(user_id, password, idempotency_key),
+        password_hash=await gateway.hash_password(id, password, idempotency_key),
     )
     result = await gateway.submit(command, key=idempotency_key)
-    return UserAnswer(**await user_answer(gateway, user_id, result.seq))
+    return UserAnswer(**await user_answer(gateway, id, result.seq))
 
 
 @tool(title="Update a user", role=Role.ADMIN, toolsets=("accounts",))
