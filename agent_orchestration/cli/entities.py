@@ -15,6 +15,7 @@ from agent_orchestration.cli.session import (
 from agent_orchestration.cli.text import print_answer, print_json, print_rows
 
 if TYPE_CHECKING:
+    from agent_orchestration.core.dispatch import Caller
     from agent_orchestration.repeating import SessionDispatcher
 
 #: What one call of a list tool answers at most.
@@ -59,11 +60,11 @@ def list_agents(
     filters = {"status": status, "kind": kind, "label": label}
     rows = with_dispatcher(
         settings(config, data),
-        lambda dispatcher: _pages(dispatcher, "list_agents", "agents", filters, limit),
+        lambda dispatcher: pages(dispatcher, "list_agents", "agents", filters, limit),
     )
     for row in rows if not as_json else ():
         row["capabilities"] = [f"{one['name']} {one['level']:g}" for one in row["capabilities"]]
-    _print(rows, AGENT_COLUMNS, as_json)
+    print_list(rows, AGENT_COLUMNS, as_json)
 
 
 @agents.command("get")
@@ -103,9 +104,9 @@ def list_tasks(
     filters = {"status": status, "agent_id": agent, "capability": capability, "label": label}
     rows = with_dispatcher(
         settings(config, data),
-        lambda dispatcher: _pages(dispatcher, "list_tasks", "tasks", filters, limit),
+        lambda dispatcher: pages(dispatcher, "list_tasks", "tasks", filters, limit),
     )
-    _print(rows, TASK_COLUMNS, as_json)
+    print_list(rows, TASK_COLUMNS, as_json)
 
 
 @tasks.command("get")
@@ -123,17 +124,23 @@ def get_task(
     (print_json if as_json else print_answer)(answer["task"])
 
 
-async def _pages(
-    dispatcher: "SessionDispatcher", tool: str, field: str, filters: dict[str, Any], limit: int
+async def pages(
+    dispatcher: "SessionDispatcher",
+    tool: str,
+    field: str,
+    filters: dict[str, Any],
+    limit: int,
+    caller: "Caller | None" = None,
 ) -> list[dict[str, Any]]:
-    """Up to `limit` entries, page by page."""
+    """Up to `limit` entries, page by page, for the local operator or another caller."""
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
 
+    asking = caller or Caller()
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     while len(rows) < limit:
         page = {"limit": min(PAGE, limit - len(rows)), "cursor": cursor}
-        answer = await dispatcher.call(tool, {**filters, **page}, Caller())
+        answer = await dispatcher.call(tool, {**filters, **page}, asking)
         rows += answer[field]
         cursor = answer.get("next_cursor")
         if cursor is None:
@@ -141,7 +148,8 @@ async def _pages(
     return rows
 
 
-def _print(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
+def print_list(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -> None:
+    """A table for people, a list for programs."""
     if as_json:
         print_json(rows)
     elif rows:

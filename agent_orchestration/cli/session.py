@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
+    from agent_orchestration.core.dispatch import Caller
     from agent_orchestration.repeating import SessionDispatcher
 
 T = TypeVar("T")
@@ -121,8 +122,11 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def ask(config: "Config", tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """One tool's answer, for the local operator."""
+def ask(
+    config: "Config", tool: str, arguments: dict[str, Any], *, caller: "Caller | None" = None
+) -> dict[str, Any]:
+    """One tool's answer, for the local operator or another caller."""
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
 
-    return with_dispatcher(config, lambda dispatcher: dispatcher.call(tool, arguments, Caller()))
+    asking = caller or Caller()
+    return with_dispatcher(config, lambda dispatcher: dispatcher.call(tool, arguments, asking))
