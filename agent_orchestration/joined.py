@@ -10,11 +10,11 @@ import logging
 
 from agent_orchestration.app import Platform, open_backends
 from agent_orchestration.config import Config
+from agent_orchestration.core.accounts import Accounts
 from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.core.errors import PlatformError, Unavailable
 from agent_orchestration.data_folder import DataFolder, Owner, new_token
 from agent_orchestration.listener import Listener
-from agent_orchestration.pipeline.accounts import LocalAccounts
 from agent_orchestration.remote import OwnerGone, RemoteDispatcher
 from agent_orchestration.repeating import (
     FIRST_PAUSE,
@@ -132,13 +132,14 @@ class FolderDispatcher(RepeatingDispatcher):
                     pause = min(pause * 2, LONGEST_PAUSE)
             return self._target
 
-    def _accounts(self) -> LocalAccounts:
-        """Those of the platform. Raises `Unavailable` where another process has it."""
+    def _accounts(self) -> Accounts:
+        """Those of the platform, wherever it runs."""
         if self._platform is not None:
             return self._platform.accounts
         owner = self.folder.owner()
-        at = f" at {owner.url}" if owner else ""
-        raise Unavailable("not_the_owner", f"log in with the process that owns the data{at}")
+        if owner is None:
+            raise Unavailable("no_owner", "nobody owns the data at the moment; repeat the request")
+        return self._join(owner)
 
     def _join(self, owner: Owner) -> RemoteDispatcher:
         if owner not in self._remotes:

@@ -3,14 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from agent_orchestration.config_auth import Auth
+from agent_orchestration.core.accounts import Accounts
 from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.server.toolsets import Toolsets
-
-if TYPE_CHECKING:
-    from agent_orchestration.server.token import Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ class Listener:
         token: str | None,
         *,
         auth: Auth,
-        accounts: "Callable[[], Accounts]",
+        accounts: Callable[[], Accounts],
         allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._dispatcher = dispatcher

@@ -7,6 +7,14 @@ from typing import Any, cast
 import httpx2
 import msgspec
 
+from agent_orchestration.core.accounts import (
+    ACCOUNTS_PATH,
+    AccountCall,
+    Granted,
+    LogIn,
+    Refresh,
+    Revoke,
+)
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import (
     ERRORS,
@@ -95,6 +103,25 @@ class RemoteDispatcher:
             raise _gone(f"the server ended in the middle: {error}; repeat it") from error
         finally:
             await response.aclose()
+
+    async def log_in(self, tenant: str, user_id: str, password: str) -> Granted:
+        """See `core.accounts.Accounts`."""
+        return await self._granted(LogIn(tenant, user_id, password))
+
+    async def refresh(self, token: str) -> Granted:
+        """See `core.accounts.Accounts`."""
+        return await self._granted(Refresh(token))
+
+    async def revoke(self, token: str) -> None:
+        """See `core.accounts.Accounts`."""
+        await self._account(Revoke(token))
+
+    async def _granted(self, call: LogIn | Refresh) -> Granted:
+        return msgspec.convert(await self._account(call), Granted)
+
+    async def _account(self, call: AccountCall) -> Any:
+        request = self._request("POST", ACCOUNTS_PATH, Caller(), msgspec.json.encode(call))
+        return _answer(await self._sent(lambda: self._client.send(request)))["granted"]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -4,8 +4,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
+from agent_orchestration.core.accounts import Granted
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import Principal
@@ -22,17 +21,8 @@ _PROOF = 32
 """Characters that prove that a token was given out here."""
 
 
-class Granted(msgspec.Struct, frozen=True):
-    """Who may do what, and the refresh token that is good once, for thirty days."""
-
-    tenant: str
-    user_id: str
-    roles: tuple[str, ...]
-    refresh_token: str
-
-
 class LocalAccounts:
-    """Begins, goes on with, and ends sessions.
+    """The accounts of the platform in this process: see `core.accounts.Accounts`.
 
     A refresh token names its tenant and session, proves that they were given out here, and ends
     with 32 random bytes. Only its keyed digest is kept. The proof keeps those who can read ids of
@@ -52,8 +42,7 @@ class LocalAccounts:
         self._caught_up = caught_up
 
     async def log_in(self, tenant: str, user_id: str, password: str) -> Granted:
-        """A new session. Raises `Rejected` (`invalid_grant`) alike for an unknown or disabled user
-        and a wrong password, after the same work."""
+        """See `core.accounts.Accounts`."""
         user = await self._user(tenant, user_id)
         kept = None if user is None or user.disabled_at is not None else user.password_hash
         right = await self._passwords.right(tenant, user_id, password, kept)
@@ -71,8 +60,7 @@ class LocalAccounts:
         return Granted(tenant, user_id, tuple(result.data["roles"]), token)
 
     async def refresh(self, token: str) -> Granted:
-        """The next refresh token of the session. Raises `Rejected` (`invalid_grant`) for one that
-        is not good, and ends the session where it was spent before."""
+        """See `core.accounts.Accounts`."""
         tenant, session_id = self._parts(token)
         following = self._new_token(tenant, session_id)
         command = RotateSession(
@@ -86,8 +74,7 @@ class LocalAccounts:
         return Granted(tenant, result.data["user_id"], tuple(result.data["roles"]), following)
 
     async def revoke(self, token: str) -> None:
-        """End the session of a refresh token, whether or not that is still good; what was never
-        given out here changes nothing."""
+        """See `core.accounts.Accounts`."""
         try:
             tenant, session_id = self._parts(token)
         except Rejected:

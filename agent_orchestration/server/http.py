@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent_orchestration.core.accounts import ACCOUNTS_PATH, Accounts
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.server.access import AccessTokens
+from agent_orchestration.server.account_calls import AccountCalls
 from agent_orchestration.server.api import Api, typed
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.guard import (
@@ -28,7 +30,7 @@ from agent_orchestration.server.guard import (
 )
 from agent_orchestration.server.mcp import create_mcp
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
-from agent_orchestration.server.token import TOKEN_PATHS, Accounts, TokenEndpoint
+from agent_orchestration.server.token import TOKEN_PATHS, TokenEndpoint
 from agent_orchestration.server.tool_calls import ToolCalls
 from agent_orchestration.server.toolsets import Toolsets
 
@@ -63,6 +65,8 @@ def create_app(
         for path in METADATA:
             server.custom_route(path, methods=["GET"])(resource.describe)
         if accounts is not None and tokens.settings.secret is not None:
+            calls = AccountCalls(accounts, token)
+            server.custom_route(ACCOUNTS_PATH, methods=["POST"])(typed(calls.answer))
             endpoint = TokenEndpoint(accounts, tokens.settings)
             for path, handler in zip(TOKEN_PATHS, (endpoint.token, endpoint.revoke), strict=True):
                 server.custom_route(path, methods=["POST"])(typed(handler))

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from math import ceil
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 import jwt
@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent_orchestration.config_auth import Auth
+from agent_orchestration.core.accounts import Accounts, Granted
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
-from agent_orchestration.pipeline.accounts import Granted
 from agent_orchestration.server.login_limits import LoginLimits
 
 ACCESS_SECONDS = 15 * 60
@@ -27,22 +27,6 @@ TOKEN_PATHS = ("/token", "/token/revoke")
 _FORM_BYTES = 16 * 1024
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-
-
-class Accounts(Protocol):
-    """Who may log in; see `pipeline.accounts.LocalAccounts`."""
-
-    async def log_in(self, tenant: str, user_id: str, password: str) -> Granted:
-        """A new session. Raises `Rejected` where user name or password are wrong."""
-        ...
-
-    async def refresh(self, token: str) -> Granted:
-        """The next refresh token. Raises `Rejected` for one that is not good."""
-        ...
-
-    async def revoke(self, token: str) -> None:
-        """End the session of a refresh token."""
-        ...
 
 
 class _Refused(Exception):

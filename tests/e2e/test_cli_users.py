@@ -54,6 +54,27 @@ def test_the_first_administrator_is_made_before_there_is_a_server(home: Path) ->
         assert log_in(web, "ada", "another password") == 200
 
 
+def test_who_joined_the_owner_lets_users_log_in(home: Path) -> None:
+    users(home, "add", "ada", "viewer", stdin=PASSWORD)
+    with (
+        server(home, more=SETTINGS) as (_, owner),
+        server(home, more=SETTINGS) as (_, joined),
+        httpx2.Client(base_url=joined["url"], timeout=PATIENCE, trust_env=False) as web,
+    ):
+        assert joined["url"] != owner["url"]
+        assert log_in(web, "ada", "wrong password") == 401
+        form = {"grant_type": "password", "username": "ada", "password": PASSWORD}
+        first = web.post("/token", data=form).json()["refresh_token"]
+        again = {"grant_type": "refresh_token", "refresh_token": first}
+        second = web.post(f"{owner['url']}/token", data=again).json()
+        allowed = {"Authorization": f"Bearer {second['access_token']}"}
+        assert web.post("/api/v1/tools/list_users", json={}, headers=allowed).status_code == 200
+        last = second["refresh_token"]
+        assert web.post("/token/revoke", data={"token": last}).status_code == 200
+        spent = web.post("/token", data={**again, "refresh_token": last})
+        assert (spent.status_code, spent.json()["error"]) == (400, "invalid_grant")
+
+
 def test_people_read_what_was_done(home: Path) -> None:
     words = ("--data", str(home / "data"))
     done = run(home, "users", "add", "ada", "admin", *words, stdin=PASSWORD, more=SETTINGS)

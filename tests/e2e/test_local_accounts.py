@@ -13,6 +13,7 @@ import pytest_asyncio
 from agent_orchestration.app import Platform, open_backends, wall_clock
 from agent_orchestration.backends import Backends
 from agent_orchestration.config import Config
+from agent_orchestration.core.accounts import ACCOUNTS_PATH
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Conflict, Forbidden, NotFound, Rejected
 from agent_orchestration.core.messages import Principal
@@ -21,7 +22,7 @@ from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, SYSTEM_EVENT
 from agent_orchestration.server.access import AccessTokens
 from agent_orchestration.server.token import ACCESS_SECONDS, USER_ATTEMPTS
 from tests.running import running
-from tests.security.door import behind_door
+from tests.security.door import SERVER_TOKEN, behind_door
 from tests.tokens import AUDIENCE, ISSUER, SECRET, bearer, claims, settings, signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -356,6 +357,28 @@ async def test_without_a_secret_there_are_no_accounts(tmp_path: Path) -> None:
         with pytest.raises(Rejected) as refused:
             await add(platform, "ada")
     assert refused.value.code == "no_local_accounts"
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "expected"),
+    [
+        (SERVER_TOKEN, {"type": "Revoke", "token": "x"}, (200, None)),
+        (SERVER_TOKEN, {"type": "LogIn", "password": PASSWORD}, (422, "invalid_argument")),
+        (SERVER_TOKEN, {"type": "Other"}, (422, "invalid_argument")),
+        (
+            signed(claims(roles=["admin"])),
+            {"type": "Revoke", "token": "x"},
+            (403, "token_required"),
+        ),
+    ],
+    ids=["server", "incomplete", "unknown", "admin"],
+)
+async def test_other_processes_ask_with_the_servers_own_token(
+    web: httpx2.AsyncClient, token: str, body: dict[str, Any], expected: tuple[int, str | None]
+) -> None:
+    answer = await web.post(ACCOUNTS_PATH, json=body, headers=bearer(token))
+    assert (answer.status_code, answer.json().get("code")) == expected
+    assert PASSWORD not in answer.text
 
 
 # ── secrets
