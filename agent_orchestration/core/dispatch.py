@@ -63,9 +63,8 @@ def authorise(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> None:
         raise Forbidden(
             "role", f"{tool.name} needs the role {tool.role.value}; you have {principal.role}"
         )
-    if principal.role == Role.AGENT and arguments.get("agent_id", principal.agent_id) != (
-        principal.agent_id
-    ):
+    named = arguments.get("agent_id")
+    if principal.role == Role.AGENT and named is not None and named != principal.agent_id:
         raise Forbidden(
             "not_your_agent",
             f"agent_id: you act for agent {principal.agent_id} only",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
-from agent_orchestration.core.errors import PlatformError, Rejected
+from agent_orchestration.core.errors import Forbidden, NotFound, PlatformError, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
 from agent_orchestration.workers.calls import PatientCalls
@@ -44,9 +44,15 @@ class HostedAgent(Protocol):
 
 async def register(calls: PatientCalls, agent_id: str, **said: Any) -> None:
     """Register an agent that is carried out by code, or bring what is known of it up to date; the
-    arguments are those of `register_agent`."""
+    arguments are those of `register_agent`. Where only others may do that, one of them must have:
+    what they said of it holds. Raises `Forbidden` where nobody has."""
     try:
         await calls("register_agent", id=agent_id, kind="function", **said)
+    except Forbidden as forbidden:
+        try:
+            await calls("get_agent", agent_id=agent_id)
+        except NotFound:
+            raise forbidden from None
     except Rejected as error:
         if error.code != "already_exists":
             raise

@@ -8,8 +8,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from agent_orchestration.app import Platform
+from agent_orchestration.app import REGISTRY, Platform
 from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.tool import Role
 from agent_orchestration.server.access import AccessTokens
 from agent_orchestration.server.jwks import KeySet
 from agent_orchestration.server.protected_resource import METADATA
@@ -181,33 +182,41 @@ async def test_while_keys_cannot_be_fetched_nobody_new_is_let_in(
     assert int(response.headers["Retry-After"]) >= 1
 
 
-OWN = {"roles": ["agent"], "agent_id": "ann"}
-
-
-@pytest.mark.parametrize(
-    ("tool", "more"),
-    [
-        ("claim_task", {}),
-        ("heartbeat", {}),
-        ("start_task", {"task_id": "task", "attempt": 1}),
-        ("complete_task", {"task_id": "task", "attempt": 1}),
-        ("open_conversation", {"subject": "s"}),
-        ("get_agent", {}),
-    ],
+OF_AGENTS = sorted(
+    name
+    for name, tool in REGISTRY.tools.items()
+    if "agent_id" in tool.arguments.model_fields and tool.allows("agent")
 )
-async def test_the_token_of_an_agent_acts_for_no_other(
-    web: httpx2.AsyncClient, tool: str, more: dict[str, Any]
-) -> None:
-    headers = bearer(rs256(claims(**OWN)))
+
+
+@pytest.mark.parametrize("tool", OF_AGENTS)
+async def test_the_token_of_an_agent_acts_for_no_other(web: httpx2.AsyncClient, tool: str) -> None:
+    headers = bearer(rs256(claims(roles=["agent"], agent_id="ann")))
     path = f"/api/v1/tools/{tool}"
-    response = await web.post(path, json={"agent_id": "bob", **more}, headers=headers)
+    response = await web.post(path, json={"agent_id": "bob"}, headers=headers)
     assert (response.status_code, response.json()["code"]) == (403, "not_your_agent")
-    call = tool_call(tool, {"agent_id": "bob", **more})
+    call = tool_call(tool, {"agent_id": "bob"})
     over_mcp = (await web.post("/mcp", json=call, headers=MCP_HEADERS | headers)).json()["result"]
-    assert over_mcp["isError"]
-    assert "not_your_agent" in over_mcp["content"][0]["text"]
-    own = await web.post(path, json={"agent_id": "ann", **more}, headers=headers)
-    assert own.json().get("code") != "not_your_agent"
+    assert over_mcp["content"][0]["text"].startswith("not_your_agent: ")
+    for said in ({"agent_id": "ann"}, {"agent_id": None}, {}):
+        own = await web.post(path, json=said, headers=headers)
+        assert own.json().get("code") != "not_your_agent"
+
+
+async def test_what_agents_do_says_which_agent_does_it() -> None:
+    tools = REGISTRY.tools.items()
+    assert {name for name, tool in tools if tool.role is Role.AGENT} <= set(OF_AGENTS)
+
+
+async def test_what_an_agent_says_it_says_itself(web: httpx2.AsyncClient) -> None:
+    headers = bearer(rs256(claims(roles=["agent"], agent_id="ann", sub="bob")))
+    said = {"topic": "t", "text": "hello", "agent_id": None}
+    opened = await web.post("/api/v1/tools/open_conversation", json=said, headers=headers)
+    conversation = opened.json()["result"]["conversation"]["id"]
+    asked = {"conversation_id": conversation}
+    heard = await web.post("/api/v1/tools/list_messages", json=asked, headers=headers)
+    [message] = heard.json()["result"]["messages"]
+    assert (message["author"], message["author_kind"]) == ("ann", "agent")
 
 
 async def test_operations_are_for_the_server_s_own_token(web: httpx2.AsyncClient) -> None:

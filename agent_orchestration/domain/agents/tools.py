@@ -40,7 +40,7 @@ from agent_orchestration.domain.agents.views import (
 )
 
 
-@tool(title="Register an agent", role=Role.OPERATOR, toolsets=("orchestrate", "worker"))
+@tool(title="Register an agent", role=Role.ADMIN, toolsets=("orchestrate", "worker"))
 async def register_agent(
     gateway: Gateway,
     name: Annotated[Line, Field(description="for people")],

@@ -103,7 +103,7 @@ async def define_template(
     return DefinedTemplate(**result.data, seq=result.seq)
 
 
-@tool(title="Make an agent from a template", role=Role.OPERATOR, toolsets=("admin",))
+@tool(title="Make an agent from a template", role=Role.ADMIN, toolsets=("admin",))
 async def instantiate_agent(
     gateway: Gateway,
     template: TemplateName,
