@@ -57,6 +57,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_SERVER": ("server", "url"),
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
+    "AGENT_ORCHESTRATION_ACCESS_TOKEN": ("server", "access_token"),
     "JWT_SECRET_KEY": ("auth", "jwt_secret"),
 }
 #: Backend -> what it cannot do without and what has no default.

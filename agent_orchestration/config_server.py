@@ -19,13 +19,15 @@ class Server(Section):
     """Where MCP and HTTP are served; port 0 takes any free one. `url` is that of a server whose
     clients the verbs of this machine are. `allowed_hosts` are the names by which requests may call
     it (a list, or text with commas); without them only those that arrive at loopback are checked.
-    `token`: whoever sends it names the caller that they act for. `timeout`: seconds after which a
-    client gives up on an answer."""
+    `token`: whoever sends it names the caller that they act for. `access_token` says who calls:
+    clients of a server send it, and `mcp` takes its identity from it. `timeout`: seconds after
+    which a client gives up on an answer."""
 
     port: Port = 8000
     host: NotEmpty = "127.0.0.1"
     url: HttpUrl | None = None
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    access_token: SecretStr | None = None
     workers: Count = 1
     timeout: Seconds = 60

@@ -37,18 +37,27 @@ class OwnerGone(Unavailable):
 
 
 class RemoteDispatcher:
-    """A `Dispatcher` that passes every call to the server at `url`. Without a `token` the server
-    decides who is calling.
+    """A `Dispatcher` that passes every call to the server at `url`. `token` is that server's own;
+    an `access_token` says who calls, whatever caller is named. Without any the server decides.
 
     Raises what the tools raise, and `OwnerGone` when the server ended before it answered. The call
     may have been carried out then: only a repetition with the same idempotency key is safe.
     """
 
-    def __init__(self, url: str, token: str | None, registry: Registry, seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        registry: Registry,
+        seconds: float,
+        *,
+        access_token: str | None = None,
+    ) -> None:
         self.url = url
         self.registry = registry
         self._seconds = seconds
         self._token = token
+        self._access_token = access_token
         # A proxy named in the environment is not for a server on this machine.
         self._client = httpx2.AsyncClient(
             base_url=url,
@@ -130,7 +139,7 @@ class RemoteDispatcher:
     def _request(
         self, method: str, path: str, caller: Caller, body: bytes | None = None
     ) -> httpx2.Request:
-        headers = headers_for(caller, self._token)
+        headers = headers_for(caller, self._token, self._access_token)
         if body is not None:
             headers["Content-Type"] = "application/json"
         return self._client.build_request(method, path, content=body, headers=headers)

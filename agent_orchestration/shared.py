@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
 from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
@@ -14,9 +16,8 @@ from agent_orchestration.repeating import RepeatingDispatcher, SessionDispatcher
 from agent_orchestration.server.toolsets import DEFAULT_TOOLSETS, Toolsets
 
 
-def _token(config: Config) -> str | None:
-    token = config.server.token
-    return None if token is None else token.get_secret_value()
+def _value(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 class SharedDispatcher(SessionDispatcher):
@@ -47,7 +48,7 @@ class SharedDispatcher(SessionDispatcher):
                 self,
                 address,
                 toolsets,
-                _token(config),
+                _value(config.server.token),
                 auth=config.auth,
                 accounts=lambda: self._platform.accounts,
                 allowed_hosts=config.server.allowed_hosts,
@@ -102,9 +103,10 @@ class ServerDispatcher(RepeatingDispatcher):
         assert config.server.url is not None
         self._remote = RemoteDispatcher(
             config.server.url.rstrip("/"),
-            _token(config),
+            _value(config.server.token),
             self.registry,
             config.server.timeout,
+            access_token=_value(config.server.access_token),
         )
 
     async def start(self) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_orchestration.cli.failure import INTERRUPTED, TERMINATED
+from agent_orchestration.cli.failure import INTERRUPTED, TERMINATED, report
 from agent_orchestration.cli.session import (
     SIGTERM,
     ConfigOption,
@@ -18,10 +19,11 @@ from agent_orchestration.cli.session import (
     with_dispatcher,
 )
 from agent_orchestration.cli.text import print_json
-from agent_orchestration.core.errors import Rejected
+from agent_orchestration.core.errors import Rejected, Unauthenticated
 
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
+    from agent_orchestration.core.dispatch import Caller
     from agent_orchestration.repeating import SessionDispatcher
 
 
@@ -125,12 +127,12 @@ def mcp(
 ) -> None:
     """Serve one MCP client, such as Claude Desktop, over standard input and output.
 
-    Joins the process that owns the data folder, or owns it; takes over when the owner ends.
+    Joins the process that owns the data folder, or owns it; takes over when the owner ends. Whose
+    client it is says AGENT_ORCHESTRATION_ACCESS_TOKEN; without that it is the local operator's.
 
     Example: agent-orchestration mcp --data ~/.agent-orchestration
     """
-    from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
-    from agent_orchestration.server.mcp import create_mcp  # noqa: PLC0415
+    from agent_orchestration.server.mcp import create_mcp  # noqa: PLC0415 (start-up time)
     from agent_orchestration.server.serve import serve_stdio  # noqa: PLC0415
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
 
@@ -138,16 +140,48 @@ def mcp(
     toolsets = parse_toolsets(tools)
 
     async def work(dispatcher: "SessionDispatcher") -> None:
-        server = create_mcp(dispatcher, toolsets=toolsets, caller=Caller)
+        caller, seconds = await _identity(loaded)
+        server = create_mcp(dispatcher, toolsets=toolsets, caller=lambda: caller)
         serving = asyncio.create_task(serve_stdio(server))
         try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError as cancelled:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(serving)
+        except (asyncio.CancelledError, TimeoutError) as ended:
             # A thread waits for standard input and cannot be woken: close all else, then end.
             await dispatcher.stop()
-            os._exit(TERMINATED if cancelled.args == (SIGTERM,) else INTERRUPTED)
+            if isinstance(ended, TimeoutError):
+                os._exit(report(_expired(), as_json=False))
+            os._exit(TERMINATED if ended.args == (SIGTERM,) else INTERRUPTED)
 
     with_dispatcher(loaded, work, serve=True, toolsets=toolsets)
+
+
+async def _identity(config: "Config") -> "tuple[Caller, float | None]":
+    """On whose behalf a client over standard input and output runs, and for how many seconds at
+    most: who its token says, or the local operator. Raises what `AccessTokens.access` raises."""
+    from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
+
+    token = config.server.access_token
+    if token is None or config.server.url is not None:
+        return Caller(), None  # the server there is told, and decides
+    if not config.auth.enabled:
+        raise Rejected(
+            "unchecked_token",
+            "server.access_token: nobody can check it; set auth as the server has it, or"
+            " server.url, or leave the token out to act as the local operator",
+            field="server.access_token",
+        )
+    from agent_orchestration.server.access import LEEWAY_SECONDS, AccessTokens  # noqa: PLC0415
+
+    access = await AccessTokens(config.auth).access(token.get_secret_value())
+    seconds = access.expires_at + LEEWAY_SECONDS - time.time()
+    return Caller(principal=access.principal, tenant=access.tenant), max(seconds, 0.0)
+
+
+def _expired() -> Unauthenticated:
+    return Unauthenticated(
+        "invalid_token", "server.access_token: the token has expired; get a new one, start again"
+    )
 
 
 def _require_loopback(host: str, guarded: bool) -> None:

@@ -208,7 +208,7 @@ async def _over_mcp(
 
     from agent_orchestration.workers.over_mcp import McpCalls  # noqa: PLC0415
 
-    token = config.server.token
+    token = config.server.access_token or config.server.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     calls = McpCalls(lambda: StreamableHttpTransport(url, headers=headers))
     try:
