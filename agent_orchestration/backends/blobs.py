@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Corrupt, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -29,16 +30,31 @@ class BlobStore(Protocol):
         kept is not what was put, `Unavailable` where it cannot be read."""
         ...
 
+    def of(self, tenant: str) -> "BlobStore":
+        """The store of what belongs to a tenant: to know a digest is no right to read."""
+        ...
+
 
 class FolderBlobs:
     """A `BlobStore` in a folder: one file per blob, in subfolders of its first two digits.
 
-    With `fsync`, a blob survives the death of the machine once `put` has returned.
+    With `fsync`, a blob survives the death of the machine once `put` has returned. What is not the
+    default tenant's is in folders below, which are named by a digest too: a tenant's name is not
+    one of a file. `above`: folders that are made together with this one.
     """
 
-    def __init__(self, path: Path, *, fsync: bool = False) -> None:
+    def __init__(self, path: Path, *, fsync: bool = False, above: tuple[Path, ...] = ()) -> None:
         self._path = path
         self._fsync = fsync
+        self._above = above
+
+    def of(self, tenant: str) -> "FolderBlobs":
+        """The store of what belongs to a tenant."""
+        if tenant == DEFAULT_TENANT:
+            return self
+        tenants = self._path / "tenants"
+        folder = tenants / hashlib.sha256(tenant.encode()).hexdigest()
+        return FolderBlobs(folder, fsync=self._fsync, above=(tenants, self._path))
 
     async def put(self, data: bytes) -> str:
         """Write the bytes under a temporary name and rename: nobody sees half a blob."""
@@ -91,7 +107,7 @@ class FolderBlobs:
             temporary.unlink(missing_ok=True)
             raise
         if self._fsync:
-            for folder in (file.parent, self._path):
+            for folder in (file.parent, self._path, *self._above):
                 sync_folder(folder)
 
     def _get(self, digest: str) -> bytes:

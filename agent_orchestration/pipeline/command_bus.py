@@ -130,13 +130,14 @@ class CommandBus:
         envelope = await self._envelope(command, caller, None, command_id)
         await self._log.append(COMMANDS, self._partition(envelope.tenant), [envelope.to_record()])
 
-    async def keep_blob(self, data: bytes) -> str:
+    async def keep_blob(self, data: bytes, tenant: str) -> str:
         """See `core.tool.Gateway`."""
-        return canonical(BlobReference(await self._blobs.put(data), len(data))).decode()
+        digest = await self._blobs.of(tenant).put(data)
+        return canonical(BlobReference(digest, len(data))).decode()
 
-    async def read_blob(self, digest: str) -> bytes:
+    async def read_blob(self, digest: str, tenant: str) -> bytes:
         """See `core.tool.Gateway`."""
-        return await self._blobs.get(digest)
+        return await self._blobs.of(tenant).get(digest)
 
     def reading(self, tenant: str) -> AbstractContextManager[None]:
         """Meanwhile a caller waits to read what it wrote: that counts as its command does."""
@@ -183,7 +184,9 @@ class CommandBus:
         rest = msgspec.structs.replace(command, **dict.fromkeys(large, "null"))
         body = self._checked(name, command_body(rest))
         if large:
-            references = {field: await self.keep_blob(data) for field, data in large.items()}
+            references = {
+                field: await self.keep_blob(data, caller.tenant) for field, data in large.items()
+            }
             body = command_body(msgspec.structs.replace(command, **references))
         return CommandEnvelope(
             id=command_id or self._new_id(),

@@ -141,11 +141,11 @@ class CallerGateway:
 
     async def keep_blob(self, data: bytes) -> str:
         """See `core.tool.Gateway`."""
-        return await self._bus.keep_blob(data)
+        return await self._bus.keep_blob(data, self.tenant)
 
     async def read_blob(self, digest: str) -> bytes:
         """See `core.tool.Gateway`."""
-        return await self._bus.read_blob(digest)
+        return await self._bus.read_blob(digest, self.tenant)
 
     async def hash_password(self, user_id: str, password: str, key: str | None) -> str:
         """See `core.tool.Gateway`."""

@@ -169,7 +169,7 @@ class _Copy:
         """Blobs first: no record ever names one that is not there."""
         by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         for record in records:
-            await self._blobs.copy_named(record.value)
+            await self._blobs.copy_named(record)
             number = partition_of(record.key.decode(), self._count)
             copied = Record(record.key, record.value, dict(record.headers))
             by_partition[number].append(copied)
@@ -221,19 +221,23 @@ class _Blobs:
     def __init__(self, source: BlobStore, target: BlobStore) -> None:
         self._source = source
         self._target = target
-        self.copied: set[str] = set()
+        #: The tenants and digests of those that were copied.
+        self.copied: set[tuple[str, str]] = set()
         self.missing: set[str] = set()
 
-    async def copy_named(self, value: bytes) -> None:
+    async def copy_named(self, record: StoredRecord) -> None:
         """Copy the blobs that a command or event names. One that the source lacks is noted: nobody
         could read it there either, and it may be a text of somebody's that only looks like one."""
-        for digest in {found.decode() for found in _REFERENCE.findall(value)} - self.copied:
+        tenant = record.key.decode()
+        source, target = self._source.of(tenant), self._target.of(tenant)
+        named = {(tenant, found.decode()) for found in _REFERENCE.findall(record.value)}
+        for one in named - self.copied:
             try:
-                await self._target.put(await self._source.get(digest))
+                await target.put(await source.get(one[1]))
             except NotFound:
-                self.missing.add(digest)
+                self.missing.add(one[1])
             else:
-                self.copied.add(digest)
+                self.copied.add(one)
 
 
 def _name(record: StoredRecord) -> CommandId:

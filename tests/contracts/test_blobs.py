@@ -49,6 +49,19 @@ async def test_putting_the_same_bytes_again_changes_nothing(store: BlobStore, fo
     assert file_of(folder, SMALL).stat().st_mtime_ns == before
 
 
+async def test_a_tenant_reads_only_what_it_put(store: BlobStore) -> None:
+    digest = await store.of("acme").put(SMALL)
+    assert await store.of("acme").get(digest) == SMALL
+    for other in ("default", "globex", "Acme", "../acme", ".."):
+        with pytest.raises(NotFound):
+            await store.of(other).get(digest)
+    assert await store.of("..").put(SMALL) == digest
+    assert await store.of("..").get(digest) == SMALL
+    with pytest.raises(NotFound):
+        await store.get(digest)
+    assert await store.of("default").put(LARGE) == await store.put(LARGE)
+
+
 async def test_many_puts_at_once_leave_one_file_each(store: BlobStore, folder: Path) -> None:
     blobs = [LARGE, LARGE + b"1", LARGE, SMALL, SMALL] * 4
     digests = await asyncio.gather(*(store.put(data) for data in blobs))

@@ -151,7 +151,7 @@ async def test_there_and_back_every_event_stays_as_it_was(tmp_path: Path) -> Non
     for found in (first, second):
         assert (found.tenants, found.events) == (len(TENANTS), events)
         assert (found.commands, found.found, found.repeated, found.unreadable) == (0, 0, 0, 0)
-        assert (found.blobs, found.missing_blobs) == (1, [])
+        assert (found.blobs, found.missing_blobs) == (len(TENANTS), [])
     assert here.raw.epoch < there.raw.epoch < back.raw.epoch
     assert await fingerprint_of(tmp_path / "c") == await fingerprint_of(tmp_path / "a")
     async with World(tmp_path / "c", CLOCK) as world:
@@ -180,17 +180,19 @@ async def test_blobs_come_along(tmp_path: Path) -> None:
     payload = {"text": "y" * 300_000}
     async with World(tmp_path / "a") as world:
         shown = (await world.task("t", payload=payload))["task"]["payload"]
+        await world.task("t", "acme", payload=payload)
         # The longest description there is makes a value that the log keeps as a blob of its own.
         plan = [{"id": f"k{n}", "title": "t", "description": "d" * 10_000} for n in range(20)]
         await world.call("submit_plan", id="p", title="p", tasks=plan)
         histories = await world.events()
         assert max(len(event.body) for event in histories) > 100_000
     found = await copied(Side(tmp_path / "a"), Side(tmp_path / "b"))
-    assert found.blobs == 1
+    assert found.blobs == 2
     async with World(tmp_path / "b") as world:
         assert [e.digest for e in await world.events()] == [e.digest for e in histories]
-        data = await world.platform.read_blob(shown["$blob"], Caller())
-        assert data == canonical(payload)
+        for tenant in ("default", "acme"):
+            data = await world.platform.read_blob(shown["$blob"], Caller(tenant=tenant))
+            assert data == canonical(payload)
 
 
 async def test_a_text_that_looks_like_a_blob_is_left_a_text(tmp_path: Path) -> None:

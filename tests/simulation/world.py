@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from agent_orchestration.app import REGISTRY, Platform
 from agent_orchestration.backends.graph.kglite import KgliteGraph
@@ -35,6 +35,9 @@ class MemoryBlobs:
         digest = uuid.uuid5(uuid.NAMESPACE_OID, data.hex()).hex
         self._blobs[digest] = data
         return digest
+
+    def of(self, tenant: str) -> Self:
+        return self
 
     async def get(self, digest: str) -> bytes:
         if digest not in self._blobs:
