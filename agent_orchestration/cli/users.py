@@ -21,6 +21,7 @@ from agent_orchestration.cli.text import cell, print_json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent_orchestration.config import Config
     from agent_orchestration.core.dispatch import Caller
 
 COLUMNS = ["id", "name", "roles", "sessions", "added_at", "disabled_at"]
@@ -32,10 +33,10 @@ users = typer.Typer(
 )
 
 
-def _check_tenant(tenant: str) -> str:
+def _check_tenant(tenant: str | None) -> str | None:
     from agent_orchestration.core.types import ID_PATTERN  # noqa: PLC0415 (start-up time)
 
-    if re.search(ID_PATTERN, tenant) is None:
+    if tenant is not None and re.search(ID_PATTERN, tenant) is None:
         raise typer.BadParameter("must be 1 to 128 letters, digits or . _ : -")
     return tenant
 
@@ -45,7 +46,10 @@ RolesArgument = Annotated[
     list[str], typer.Argument(metavar="ROLE…", help="admin, operator, analyst or viewer.")
 ]
 TenantOption = Annotated[
-    str, typer.Option("--tenant", metavar="ID", help="Whose users.", callback=_check_tenant)
+    str | None,
+    typer.Option(
+        "--tenant", metavar="ID", help="Whose users (default: default).", callback=_check_tenant
+    ),
 ]
 
 
@@ -59,7 +63,7 @@ def add(
     user: UserArgument,
     roles: RolesArgument,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="For people.")] = None,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -74,7 +78,7 @@ def add(
 
 @users.command("list")
 def list_users(
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
     data: DataOption = None,
@@ -84,9 +88,10 @@ def list_users(
 
     Example: agent-orchestration users list --json
     """
+    loaded = settings(config, data)
+    caller = _caller(loaded, tenant)
     rows = with_dispatcher(
-        settings(config, data),
-        lambda dispatcher: pages(dispatcher, "list_users", "users", {}, limit, _caller(tenant)),
+        loaded, lambda dispatcher: pages(dispatcher, "list_users", "users", {}, limit, caller)
     )
     print_list(rows, COLUMNS, as_json)
 
@@ -95,7 +100,7 @@ def list_users(
 def set_roles(
     user: UserArgument,
     roles: RolesArgument,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -110,7 +115,7 @@ def set_roles(
 @users.command("password")
 def password(
     user: UserArgument,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -126,7 +131,7 @@ def password(
 @users.command("disable")
 def disable(
     user: UserArgument,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -142,7 +147,7 @@ def disable(
 @users.command("enable")
 def enable(
     user: UserArgument,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -158,23 +163,32 @@ def enable(
 def _change(
     tool: str,
     given: dict[str, Any],
-    tenant: str,
+    tenant: str | None,
     config: "Path | None",
     data: "Path | None",
     *,
     as_json: bool,
 ) -> None:
-    user = ask(settings(config, data), tool, given, caller=_caller(tenant))["user"]
+    loaded = settings(config, data)
+    user = ask(loaded, tool, given, caller=_caller(loaded, tenant))["user"]
     if as_json:
         print_json(user)
-        return
-    state = "disabled" if user.get("disabled_at") else ", ".join(user["roles"])
-    print(f"{cell(user['id'])} of tenant {cell(tenant)}: {state}")
+    else:
+        state = "disabled" if user.get("disabled_at") else cell(user["roles"])
+        print(f"{cell(user['id'])}: {state}")
 
 
-def _caller(tenant: str) -> "Caller":
+def _caller(config: "Config", tenant: str | None) -> "Caller":
     from agent_orchestration.core.dispatch import Caller  # noqa: PLC0415 (start-up time)
 
+    server = config.server
+    if tenant is None:
+        return Caller()
+    if server.url is not None and (server.token is None or server.access_token is not None):
+        raise typer.BadParameter(
+            "needs the server's own token (server.token); an access token says itself whose users",
+            param_hint="--tenant",
+        )
     return Caller(tenant=tenant)
 
 

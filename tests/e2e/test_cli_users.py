@@ -78,9 +78,9 @@ def test_who_joined_the_owner_lets_users_log_in(home: Path) -> None:
 def test_people_read_what_was_done(home: Path) -> None:
     words = ("--data", str(home / "data"))
     done = run(home, "users", "add", "ada", "admin", *words, stdin=PASSWORD, more=SETTINGS)
-    assert (done.returncode, done.stdout) == (0, "ada of tenant default: admin\n")
+    assert (done.returncode, done.stdout) == (0, "ada: admin\n")
     done = run(home, "users", "disable", "ada", *words, more=SETTINGS)
-    assert done.stdout == "ada of tenant default: disabled\n"
+    assert done.stdout == "ada: disabled\n"
     done = run(home, "users", "list", *words, more=SETTINGS)
     assert "ada" in done.stdout
 
@@ -94,12 +94,14 @@ def test_people_read_what_was_done(home: Path) -> None:
         (("add", "a b", "admin"), PASSWORD, "id: must be 1 to 128"),
         (("password", "ada"), PASSWORD, "there is no user ada"),
         (("list", "--tenant", "a/b"), "", "must be 1 to 128"),
+        (("list", "--tenant", "acme"), "", "an access token says itself whose users"),
     ],
-    ids=["no password", "short", "role", "name", "unknown", "tenant"],
+    ids=["no password", "short", "role", "name", "unknown", "tenant", "token"],
 )
 def test_what_is_wrong_is_said(home: Path, words: tuple[str, ...], stdin: str, says: str) -> None:
     data = str(home / "data")
-    done = run(home, "users", *words, "--data", data, stdin=stdin, more=SETTINGS)
+    remote = {"AGENT_ORCHESTRATION_SERVER": "http://127.0.0.1:9"} if "acme" in words else {}
+    done = run(home, "users", *words, "--data", data, stdin=stdin, more=SETTINGS | remote)
     assert done.returncode not in (0, 1)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
