@@ -77,9 +77,7 @@ class Auth(Section):
         if sources and needed:
             raise ValueError(f"{sources[0]} needs {' and '.join(needed)}: set what tokens must say")
         if not sources and len(needed) < 2:
-            raise ValueError(
-                "needs the key of tokens: jwt_secret (JWT_SECRET_KEY), public_key or jwks_uri"
-            )
+            raise ValueError("needs a key: jwt_secret (JWT_SECRET_KEY), public_key or jwks_uri")
         return self
 
     def _sources(self) -> list[str]:

@@ -280,7 +280,7 @@ async def test_a_short_rsa_key_is_not_believed() -> None:
         ({"jwks_uri": JWKS_URI, "jwt_secret": SECRET}, "jwt_secret and jwks_uri exclude"),
         ({"issuer": None}, "jwt_secret needs issuer:"),
         ({"issuer": None, "audience": None}, "jwt_secret needs issuer and audience"),
-        ({"jwt_secret": None}, "needs the key of tokens: jwt_secret"),
+        ({"jwt_secret": None}, "needs a key: jwt_secret"),
         ({"jwks_uri": "file:///keys"}, "must begin with http:// or https://"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),

@@ -160,6 +160,15 @@ def test_an_empty_file_an_empty_section_and_an_empty_variable_mean_the_defaults(
             ),
         ),
         (
+            "auth: {audience: a}",
+            "auth in {file}: needs a key: jwt_secret (JWT_SECRET_KEY), public_key or jwks_uri",
+        ),
+        ("auth: {jwt_secret: secret}", "auth.jwt_secret in {file}: must have at least 32 bytes"),
+        (
+            "auth: {public_key: secret}",
+            "auth.public_key in {file}: is no public key in PEM (BEGIN PUBLIC KEY)",
+        ),
+        (
             "kafka: {prefix: a b}",
             (
                 "kafka.prefix in {file}: 'a b' may have letters, digits, dots, hyphens and"
@@ -253,6 +262,20 @@ def test_secrets_are_masked_wherever_settings_are_printed() -> None:
     config = load_config(environ={"OPENAI_API_KEY": "canary1", "NEO4J_PASSWORD": "canary2"})
     for shown in (repr(config), str(config), config.model_dump_json(), repr(config.database)):
         assert "canary" not in shown
+
+
+def test_a_secret_of_tokens_needs_to_know_whose_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={"JWT_SECRET_KEY": "canary " * 5})
+    assert caught.value.problems == [
+        "auth: jwt_secret needs issuer and audience: set what tokens must say"
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={"JWT_SECRET_KEY": "canary"})
+    assert caught.value.problems == ["JWT_SECRET_KEY: must have at least 32 bytes"]
 
 
 def test_settings_cannot_be_changed() -> None:
