@@ -153,7 +153,7 @@ def test_a_token_that_is_refused_serves_nobody_over_stdio(tmp_path: Path) -> Non
 
 def test_a_token_that_expires_ends_the_session(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(SETTINGS)
-    nearly = ASKS | told(exp=int(time.time()) - 25)
+    nearly = ASKS | told(exp=int(time.time()) - 15)
     words = ["mcp", "--data", "data"]
     with started(tmp_path, *words, more=nearly, stdin=-1, stderr=-1) as process:
         assert process.wait(PATIENCE) == 10

@@ -77,7 +77,7 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, str]], int]] = {
     "password": (lambda: {"Authorization": "Basic YWRhOmFkYQ=="}, 401),
     "guessed": (lambda: bearer("sesame"), 401),
     "expired": (lambda: bearer(rs256(claims(exp=NOW - 60))), 401),
-    "not yet valid": (lambda: bearer(rs256(claims(nbf=NOW + 900))), 401),
+    "not yet valid": (lambda: bearer(rs256(claims(nbf=NOW + 86_400))), 401),
     "issued tomorrow": (lambda: bearer(rs256(claims(iat=NOW + 86_400))), 401),
     "audience": (lambda: bearer(rs256(claims(aud=AUDIENCE + "2"))), 401),
     "issuer": (lambda: bearer(rs256(claims(iss=ISSUER + "/"))), 401),

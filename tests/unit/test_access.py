@@ -19,7 +19,6 @@ from tests.tokens import (
     Provider,
     claims,
     ec_key,
-    private_pem,
     public_pem,
     published,
     rsa_key,
@@ -73,9 +72,10 @@ async def test_a_token_with_a_wrong_claim_is_refused(changes: dict[str, Any], pr
     assert token not in refused.value.reason
 
 
-@pytest.mark.parametrize("late", [{"exp": NOW - 20}, {"nbf": NOW + 20}, {"iat": NOW + 20}], ids=str)
-async def test_clocks_may_differ_by_half_a_minute(late: dict[str, Any]) -> None:
-    assert (await AccessTokens(settings()).access(signed(claims(**late)))).tenant == "acme"
+@pytest.mark.parametrize(("claim", "seconds"), [("exp", -20), ("nbf", 20), ("iat", 20)])
+async def test_clocks_may_differ_by_half_a_minute(claim: str, seconds: int) -> None:
+    token = signed(claims(**{claim: int(time.time()) + seconds}))
+    assert (await AccessTokens(settings()).access(token)).tenant == "acme"
 
 
 @pytest.mark.parametrize(
@@ -268,24 +268,3 @@ async def test_a_short_rsa_key_is_not_believed() -> None:
         token = signed(claims(), rsa_key(9, 1024), "RS256", kid="one")
     with pytest.raises(Unauthenticated, match="malformed"):
         await tokens.access(token)
-
-
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ({"jwt_secret": "x" * 31}, "must have at least 32 bytes"),
-        ({"public_key": "key"}, "is no public key in PEM"),
-        ({"public_key": private_pem(rsa_key(0))}, "is no public key in PEM"),
-        ({"public_key": public_pem(rsa_key(9, 1024))}, "at least 2048 bits"),
-        ({"jwks_uri": JWKS_URI, "jwt_secret": SECRET}, "jwt_secret and jwks_uri exclude"),
-        ({"issuer": None}, "jwt_secret needs issuer:"),
-        ({"issuer": None, "audience": None}, "jwt_secret needs issuer and audience"),
-        ({"jwt_secret": None}, "needs a key: jwt_secret"),
-        ({"jwks_uri": "file:///keys"}, "must begin with http:// or https://"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "-".join(value),
-)
-def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem) as refused:
-        settings(**given)
-    assert SECRET not in str(refused.value)
