@@ -76,7 +76,8 @@ async def running(platform: Platform) -> AsyncGenerator[Platform]:
 @asynccontextmanager
 async def filled(name: str, folder: Path) -> AsyncGenerator[Platform]:
     with graph_named(name):
-        platform = Platform(open_backends(Config(data=folder), lambda: NOW), lambda: NOW)
+        backends = open_backends(Config(data=folder), lambda: NOW)
+        platform = Platform(backends, lambda: NOW, secret="x" * 32)
         async with running(platform):
             await fill(platform)
             yield platform
@@ -133,11 +134,16 @@ async def fill(platform: Platform) -> None:
         ("report_circuit_breaker", {"agent_id": "ada", "service": "m-1", "state": "closed"}),
         ("add_artifact", {**FIRST, "name": "one/a.txt", "content": "a"}),
         ("add_artifact", {**BINARY, "name": "b.bin", "content": "AP8="}),
+        ("add_user", {"id": "ann", "password": "correct horse", "roles": ["viewer", "admin"]}),
+        ("add_user", {"id": "ben", "password": "correct horse", "roles": ["analyst"]}),
+        ("update_user", {"user_id": "ben", "disabled": True}),
         # The last one waits for the graph.
         ("set_budget", {"limit_micros": 300, "agent_id": "ada"}),
     )
     for tool, given in calls:
         await platform.call(tool, given, CALLER)
+        if tool == "add_user" and given["id"] == "ann":
+            await platform.accounts.log_in(CALLER.tenant, "ann", given["password"])
 
 
 async def asked(platform: Platform, name: str) -> dict[str, Any]:
@@ -250,6 +256,11 @@ async def test_a_named_question_runs(platform: Platform, name: str) -> None:
         ("usage_by_model", {**EVER, "since": "2023-11-14T22:13:20.001Z"}, "calls", []),
         ("usage_by_model", {**EVER, "until": "2023-11-14T22:13:20.001Z"}, "calls", [2, 1]),
         ("usage_by_model", {**EVER, "until": "2023-11-14T22:13:20Z"}, "calls", []),
+        ("users", {}, "id", ["ann", "ben"]),
+        ("users", {}, "sessions", [1, 0]),
+        ("users", {"after_id": "ann"}, "roles", [["analyst"]]),
+        ("users", {"user_id": "ann", "limit": 1}, "roles", [["admin", "viewer"]]),
+        ("users", {"user_id": "absent"}, "id", []),
         ("first_event_since", {"since": "2023-11-14T22:13:20Z"}, "seq", [1]),
         ("first_event_since", {"since": "2023-11-14T22:13:20.001Z"}, "seq", []),
     ],
