@@ -25,9 +25,9 @@ ROLES = [role.value for role in Role]
 
 def promised() -> dict[str, tuple[set[str], set[str]]]:
     """The table: by role, the roles that it includes and the tools of its own."""
-    page = (ROOT / "docs" / "security.md").read_text("utf-8").partition("## Roles")[2]
-    page = page.partition("\n## ")[0]
-    rows = [found for line in page.splitlines() if (found := ROW.fullmatch(line))]
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    section = page.partition("## Roles")[2].partition("\n## ")[0]
+    rows = [found for line in section.splitlines() if (found := ROW.fullmatch(line))]
     table: dict[str, tuple[set[str], set[str]]] = {}
     for row in rows:
         role, included, tools = row.groups()

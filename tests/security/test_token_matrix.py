@@ -141,8 +141,12 @@ async def asked(web: httpx2.AsyncClient, door: str, headers: dict[str, str]) -> 
 
 @pytest.mark.parametrize("door", [*WORKING, BLOB])
 async def test_a_good_token_opens_every_door(web: httpx2.AsyncClient, door: str) -> None:
-    for token in (rs256(claims()), signed(claims(), ec_key(), "ES256", kid="curve"), SERVER_TOKEN):
-        response = await asked(web, door, bearer(token))
+    for headers in (
+        bearer(rs256(claims())),
+        bearer(signed(claims(), ec_key(), "ES256", kid="curve")),
+        bearer(SERVER_TOKEN) | {"X-Tenant": "acme"},
+    ):
+        response = await asked(web, door, headers)
         assert response.status_code == 200, response.text
         if door.startswith("mcp"):
             assert not response.json()["result"].get("isError")
