@@ -16,14 +16,17 @@ from agent_orchestration.config_auth import Auth
 from agent_orchestration.core.accounts import Accounts, Granted
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
-from agent_orchestration.server.login_limits import LoginLimits
+from agent_orchestration.server.login_limits import Limit, LoginLimits
 
 ACCESS_SECONDS = 15 * 60
 """For how long an access token is good."""
 USER_ATTEMPTS = 10
 ADDRESS_ATTEMPTS = 50
-"""How many attempts to log in may fail within five minutes: as one user, and from one address."""
+"""How many attempts may fail within five minutes: as one user or with the tokens of one session,
+and to log in from one address."""
 TOKEN_PATHS = ("/token", "/token/revoke")
+_ID, _SESSION = 128, 200
+"""Characters of a user name or tenant, and of what all tokens of a session begin with, at most."""
 _FORM_BYTES = 16 * 1024
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -82,19 +85,15 @@ class TokenEndpoint:
     async def _log_in(self, form: dict[str, str], address: str) -> Granted:
         user, password = _needed(form, "username"), _needed(form, "password")
         tenant = form.get("tenant") or DEFAULT_TENANT
+        # No user has a longer name, and what is remembered must not be any length.
         limits = [
-            (f"user {tenant} {user}", USER_ATTEMPTS),
+            (f"user {tenant[:_ID]} {user[:_ID]}", USER_ATTEMPTS),
             (f"address {address}", ADDRESS_ATTEMPTS),
         ]
-        if wait := self._limits.attempt(limits):
-            raise _Refused(
-                "too_many_attempts",
-                f"too many attempts to log in failed; wait {ceil(wait)} seconds",
-                429,
-                Retry_After=str(ceil(wait)),
-            )
         try:
-            granted = await self._accounts().log_in(tenant, user, password)
+            return await self._limited(
+                limits, lambda: self._accounts().log_in(tenant, user, password)
+            )
         except Rejected:
             raise _Refused(
                 "invalid_grant",
@@ -102,18 +101,32 @@ class TokenEndpoint:
                 401,
                 WWW_Authenticate="Bearer",
             ) from None
+
+    async def _refresh(self, token: str) -> Granted:
+        limits = [(f"session {token.rpartition('~')[0][:_SESSION]}", USER_ATTEMPTS)]
+        try:
+            return await self._limited(limits, lambda: self._accounts().refresh(token))
+        except Rejected as error:
+            raise _Refused("invalid_grant", f"refresh_token: {error.reason}") from None
+
+    async def _limited(self, limits: list[Limit], ask: Callable[[], Awaitable[Granted]]) -> Granted:
+        """What is granted, unless too many attempts failed; to be `Rejected` is to fail."""
+        if wait := self._limits.attempt(limits):
+            raise _Refused(
+                "too_many_attempts",
+                f"too many attempts failed; wait {ceil(wait)} seconds",
+                429,
+                Retry_After=str(ceil(wait)),
+            )
+        try:
+            granted = await ask()
+        except Rejected:
+            raise
         except PlatformError:
-            # Nobody has said that the password is wrong.
             self._limits.succeeded(limits)
             raise
         self._limits.succeeded(limits)
         return granted
-
-    async def _refresh(self, token: str) -> Granted:
-        try:
-            return await self._accounts().refresh(token)
-        except Rejected as error:
-            raise _Refused("invalid_grant", f"refresh_token: {error.reason}") from None
 
     async def _revoke(self, request: Request) -> Response:
         form = _form(request, await request.body())

@@ -9,20 +9,22 @@ import httpx2
 import jwt
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from agent_orchestration.app import Platform, open_backends, wall_clock
 from agent_orchestration.backends import Backends
 from agent_orchestration.config import Config
-from agent_orchestration.core.accounts import ACCOUNTS_PATH
+from agent_orchestration.core.accounts import ACCOUNTS_PATH, Accounts
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import Conflict, Forbidden, NotFound, Rejected
+from agent_orchestration.core.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.domain.users.model import SESSION_MS
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, SYSTEM_EVENTS
 from agent_orchestration.server.access import AccessTokens
-from agent_orchestration.server.token import ACCESS_SECONDS, USER_ATTEMPTS
+from agent_orchestration.server.token import ACCESS_SECONDS, USER_ATTEMPTS, TokenEndpoint
 from tests.running import running
-from tests.security.door import SERVER_TOKEN, behind_door
+from tests.security.door import SERVER_TOKEN, URL, behind_door
 from tests.tokens import AUDIENCE, ISSUER, SECRET, bearer, claims, settings, signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -271,6 +273,33 @@ async def test_a_refresh_token_of_another_session_or_secret_is_refused(
     assert is_refused(await refresh(web, "~".join(("acme", *one.split("~")[1:]))))
     for token in (one, other):
         assert (await refresh(web, token)).status_code == 200
+
+
+async def test_a_token_that_is_no_good_may_be_sent_so_many_times(
+    platform: Platform, web: httpx2.AsyncClient
+) -> None:
+    await add(platform, "nina")
+    token, other = [(await session(web, "nina"))["refresh_token"] for _ in range(2)]
+    await revoke(web, token)
+    answers = [await refresh(web, token) for _ in range(USER_ATTEMPTS)]
+    assert all(is_refused(answer) for answer in answers)
+    answer = await refresh(web, token)
+    assert (answer.status_code, answer.json()["error"]) == (429, "too_many_attempts")
+    assert (await refresh(web, other)).status_code == 200
+
+
+async def test_that_nobody_answers_is_no_failed_attempt() -> None:
+    def gone() -> Accounts:
+        raise Unavailable("no_owner", "nobody owns the data")
+
+    app = Starlette(
+        routes=[Route("/token", TokenEndpoint(gone, settings()).token, methods=["POST"])]
+    )
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=URL) as alone:
+        answers = [await log_in(alone, "ada") for _ in range(USER_ATTEMPTS + 1)]
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[-1].json()["error"] == "temporarily_unavailable"
+    assert int(answers[-1].headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("spent", [False, True])
