@@ -206,11 +206,11 @@ async def _over_mcp(
 ) -> None:
     from fastmcp.client.transports import StreamableHttpTransport  # noqa: PLC0415 (start-up time)
 
-    from agent_orchestration.workers.over_mcp import McpCalls  # noqa: PLC0415
+    from agent_orchestration.workers.over_mcp import McpCalls, TokenAuth  # noqa: PLC0415
 
     token = config.server.access_token or config.server.token
-    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-    calls = McpCalls(lambda: StreamableHttpTransport(url, headers=headers))
+    auth = TokenAuth(None if token is None else token.get_secret_value())
+    calls = McpCalls(lambda: StreamableHttpTransport(url, auth=auth), auth)
     try:
         await work(calls)
     finally:

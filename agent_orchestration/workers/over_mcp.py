@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar, cast
 
+import httpx2
 import mcp_types
 import msgspec
 from fastmcp import Client
@@ -14,7 +15,13 @@ from fastmcp.client.transports import ClientTransport
 from mcp import MCPError
 
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import PlatformError, Unavailable, error_from_dict
+from agent_orchestration.core.errors import (
+    Forbidden,
+    PlatformError,
+    Unauthenticated,
+    Unavailable,
+    error_from_dict,
+)
 
 ANSWER_SECONDS = 90.0
 """How long to wait for an answer: more than the longest wait that a tool offers."""
@@ -23,14 +30,39 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class TokenAuth(httpx2.Auth):
+    """Sends a bearer token, or none, and keeps why the server refused it, if it did so last: of the
+    framework one only hears that something is wrong."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+        self.refusal: PlatformError | None = None
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """See `httpx2.Auth`."""
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        response = yield request
+        self.refusal = None
+        if response.status_code in {401, 403}:
+            found = _error((await response.aread()).decode("utf-8", "replace"))
+            self.refusal = found if isinstance(found, Unauthenticated | Forbidden) else None
+
+
 class McpCalls:
     """A `ToolCaller` on an MCP connection that is made when it is needed, and anew when it broke.
 
     On whose behalf tools run is a matter of the connection: the caller of a call is not sent.
+    `auth` is that of the connection, where it has one.
     """
 
-    def __init__(self, transport: Callable[[], ClientTransport]) -> None:
+    def __init__(
+        self, transport: Callable[[], ClientTransport], auth: TokenAuth | None = None
+    ) -> None:
         self._transport = transport
+        self._auth = auth
         self._connecting = asyncio.Lock()
         self._client: Client[Any] | None = None
         self._connection = AsyncExitStack()
@@ -72,6 +104,8 @@ class McpCalls:
             # Whatever it is, the connection is not to be trusted any more.
             logger.info("the MCP connection broke: %r", error)
             await self._left(client)
+            if self._auth is not None and self._auth.refusal is not None:
+                raise self._auth.refusal from error
             raise Unavailable("no_answer", f"no answer over MCP: {error}; repeat it") from error
 
     async def _connected(self) -> Client[Any]:

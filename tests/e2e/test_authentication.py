@@ -96,6 +96,9 @@ def test_a_worker_acts_for_its_agent(tmp_path: Path, way: str) -> None:
         words = ["--server", url, *words] if way == "http" else [*words, "--mcp", f"{url}/mcp"]
         unknown = run(tmp_path, *words, more=own)
         assert (unknown.returncode, "needs the role admin" in unknown.stderr) == (6, True)
+        old = told(roles=["agent"], agent_id="greeter", exp=int(time.time()) - 60)
+        late = run(tmp_path, *words, more=old)
+        assert (late.returncode, "it has expired" in late.stderr) == (10, True)
         web = httpx2.Client(base_url=f"{url}/api/v1/tools/", headers=bearer(token(roles=["admin"])))
         skills = [{"name": "greeting"}]
         agent = {"id": "greeter", "name": "g", "kind": "function", "capabilities": skills}
