@@ -5,10 +5,7 @@ Whoever connects to the port of a proxy talks to its upstream, as far as its tox
 """
 
 import json
-import os
-import shutil
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
@@ -16,45 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.services.jars import NotHere, cache_folder, made_once
+from tests.services.go import go_program
 from tests.services.kafka import free_port
 from tests.services.run import needed
 
-VERSION = "v2.5.0"
-PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server"
-BUILD_SECONDS = 600
 START_SECONDS = 30
 ANSWER_SECONDS = 30
 
 #: To the server, and what it says.
 Stream = Literal["upstream", "downstream"]
 BOTH: tuple[Stream, Stream] = ("upstream", "downstream")
-
-
-def program() -> Path:
-    """The server, built when it is not there; Go checks that it is what was published. Raises
-    `NotHere`."""
-    return made_once(cache_folder() / "toxiproxy" / VERSION, _build) / "server"
-
-
-def _build(folder: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise NotHere("Go (go) is not installed")
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        found = Path(work) / "found"
-        answer = subprocess.run(
-            [go, "install", f"{PACKAGE}@{VERSION}"],
-            cwd=work,
-            env={**os.environ, "GOBIN": str(found)},
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-            check=False,
-        )
-        if answer.returncode:
-            raise NotHere(f"Go could not build toxiproxy: {answer.stderr[-500:].strip()}")
-        found.rename(folder)
 
 
 class Proxy:
@@ -96,7 +64,7 @@ class Toxiproxy:
         home.mkdir(parents=True)
         with self._output.open("wb") as file:
             self._process = subprocess.Popen(
-                [program(), "-host", "127.0.0.1", "-port", str(port)],
+                [go_program("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -146,8 +114,3 @@ def own_server(home: Path) -> Generator[Toxiproxy]:
         yield server
     finally:
         server.kill()
-
-
-if __name__ == "__main__":
-    # Before the tests, whose time is limited.
-    program()
