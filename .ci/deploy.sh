@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Check the files of a deployment with the tools of those who read them: the compose file with the
-# parser of Docker Compose, the Dockerfile with hadolint, and its build stage by running it. No
-# container engine is needed. Needs Go and Python's package index.
+# parser of Docker Compose, the Dockerfile with hadolint, and its build stage by running it; the chart
+# with Helm, the schemas of Kubernetes' API and kube-score. No container engine and no cluster is
+# needed. Needs Go and Python's package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,3 +32,24 @@ echo "hadolint: dockerfiles/Dockerfile"
 
 echo "build stage: dockerfiles/Dockerfile"
 "$BIN/python" -m tests.deploy.build_stage
+
+echo "chart: helm/agent-orchestration"
+KUBERNETES=v1.36.3
+schemas=$CACHE/schemas-$KUBERNETES
+if [ ! -d "$schemas" ]; then
+  sources=$(cd "$work" && go mod download -json "k8s.io/kubernetes@$KUBERNETES" |
+    "$BIN/python" -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+  "$BIN/python" .ci/api_schemas.py "$sources/api/openapi-spec/swagger.json" "$work/schemas"
+  mv "$work/schemas" "$schemas"
+fi
+mkdir "$work/chart"
+"$BIN/python" -m tests.deploy.render_chart "$work/chart"
+# Kinds of KEDA are not in Kubernetes' API.
+"$("$BIN/python" -m tests.services.go kubeconform)" -strict -summary \
+  -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" \
+  -skip ScaledObject,TriggerAuthentication "$work"/chart/*.yaml
+for rendered in "$work"/chart/*.yaml; do
+  echo "kube-score: $(basename "$rendered")"
+  "$("$BIN/python" -m tests.services.go kube-score)" score --kubernetes-version "${KUBERNETES%.*}" \
+    --output-format ci "$rendered" >"$work/score" || { grep -F '[CRITICAL]' "$work/score"; exit 1; }
+done

@@ -113,6 +113,16 @@ def test_processors_scale_from_3_to_5_by_commands_that_wait() -> None:
     assert trigger["metadata"]["topic"] == "commands"
 
 
+def test_who_scales_processors_logs_in_as_they_do() -> None:
+    chart = rendered(PRODUCTION, {"coreServices.autoscaling.enabled": "true"})
+    login = chart.named("TriggerAuthentication", "core-services-kafka")["spec"]
+    names = {one["parameter"]: (one["name"], one["key"]) for one in login["secretTargetRef"]}
+    assert names["username"] == ("kafka-credentials", "username")
+    assert names["password"] == ("kafka-credentials", "password")
+    how = decoded(chart.named("Secret", "core-services-kafka"))
+    assert how == {"sasl": "scram_sha512", "tls": "enable"}
+
+
 @pytest.mark.parametrize("name", ["mcp-server", "core-services"])
 def test_an_update_replaces_one_after_the_other(name: str) -> None:
     strategy = rendered(DEFAULT).named("Deployment", name)["spec"]["strategy"]

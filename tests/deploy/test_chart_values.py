@@ -19,7 +19,6 @@ from tests.deploy.chart import (
     Chart,
     Object,
     Profile,
-    helm,
     refusal,
     rendered,
     template,
@@ -197,12 +196,6 @@ def test_wrong_values_are_refused_by_their_schema(more: dict[str, str]) -> None:
     said = refusal(DEFAULT, more)
     assert "values don't meet the specifications of the schema" in said
     assert name.partition(".")[0] in said
-
-
-@every_profile
-def test_helm_finds_no_fault_with_it(profile: Profile) -> None:
-    done = helm("lint", "--strict", CHART, f"--values={CHART / profile.file}")
-    assert done.returncode == 0, done.stdout
 
 
 def test_it_needs_nothing_from_elsewhere() -> None:
