@@ -13,10 +13,10 @@ ARGS ?=
 SEEDS ?= 500
 MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulate chaos nightly demo bench profile schema format lint types check build clean
+.PHONY: help setup test test-deploy simulate chaos nightly demo bench profile schema format lint types check build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with the locked dependencies
 
@@ -29,6 +29,11 @@ $(READY): pyproject.toml uv.lock
 
 test: setup ## run the tests (JOBS=4 ARGS="-k claim")
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-deploy: setup ## install, upgrade, roll back and remove the Helm chart on a real kube-apiserver (needs Go)
+	$(BIN)/python -m tests.services.go helm
+	$(BIN)/python -m tests.services.apiserver
+	AO_TEST_APISERVER=1 $(BIN)/python -m pytest -q -p no:xdist tests/deploy/test_chart_on_apiserver.py
 
 simulate: setup ## run simulated failures, each seed a history of its own (SEEDS=10000)
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
