@@ -18,6 +18,9 @@ IGNORED = ROOT / ".dockerignore"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[-?]([^}]*))?\}")
 _ASSIGNMENT = re.compile(r"(# )?([A-Z][A-Z0-9_]*)=(\S*)")
 
+#: What the images of servers themselves read; the rest become settings of the server.
+_OF_THE_IMAGES = {"KAFKA_HEAP_OPTS", "NEO4J_AUTH"}
+
 Instruction = tuple[str, str]
 
 
@@ -37,6 +40,21 @@ def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
         return value
     assert ":?" not in found[0], f"{found[1]}: {found[2]}"
     return found[2] or ""
+
+
+def server_settings(variables: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """A server's settings, as the entry point of its image makes them from the variables that begin
+    with `prefix`: `___` means a hyphen, `__` an underscore, `_` a dot."""
+    names = {
+        name: name.removeprefix(prefix)
+        for name in variables
+        if name.startswith(prefix) and name not in _OF_THE_IMAGES
+    }
+    meant = {"___": "-", "__": "_", "_": "."}
+    return {
+        re.sub("_{1,3}", lambda found: meant[found[0]], rest): variables[name]
+        for name, rest in names.items()
+    }
 
 
 def example(*, commented: bool) -> dict[str, str]:

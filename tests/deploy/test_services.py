@@ -16,7 +16,7 @@ from neo4j import GraphDatabase
 from neo4j.exceptions import ClientError, DatabaseError
 
 from agent_orchestration.cli import main
-from tests.deploy.files import compose, last, words
+from tests.deploy.files import compose, last, server_settings, words
 from tests.e2e.program import environment, run, started, wait_for
 from tests.services import kafka, neo4j
 from tests.services.run import needed
@@ -24,20 +24,11 @@ from tests.services.run import needed
 pytestmark = pytest.mark.slow
 PASSWORD = neo4j.PASSWORD
 SERVICES = compose({"NEO4J_PASSWORD": PASSWORD})["services"]
-#: What the image itself reads; the rest become settings of the server.
-OF_THE_IMAGES = {"KAFKA_HEAP_OPTS", "CLUSTER_ID", "NEO4J_AUTH"}
 
 
 def settings(service: str, prefix: str) -> dict[str, str]:
-    """The server's settings, as the entry point of its image makes them from variables: `___`
-    means a hyphen, `__` an underscore, `_` a dot."""
-    variables = SERVICES[service]["environment"]
-    names = {name: name.removeprefix(prefix) for name in variables if name not in OF_THE_IMAGES}
-    meant = {"___": "-", "__": "_", "_": "."}
-    return {
-        re.sub("_{1,3}", lambda found: meant[found[0]], rest): variables[name]
-        for name, rest in names.items()
-    }
+    """The server's settings, as the entry point of its image makes them from variables."""
+    return server_settings(SERVICES[service]["environment"], prefix)
 
 
 def ports_of(listeners: str) -> dict[str, int]:
