@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+import yaml
+from starlette.responses import PlainTextResponse
 
+from agent_orchestration.server.guard import HostGuard
 from tests.deploy.chart import (
     BROUGHT_ALONG,
     DEFAULT,
@@ -229,3 +232,38 @@ def test_a_client_can_be_kept_with_one_server() -> None:
     assert name not in rendered(DEFAULT).of("Ingress")[0]["metadata"]["annotations"]
     sticky = rendered(DEFAULT, {"ingress.sticky": "true"}).of("Ingress")[0]
     assert sticky["metadata"]["annotations"][name] == "cookie"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("10.1.2.3:8000", 200),  # the kubelet's probes and Prometheus, by the pod's address
+        ("mcp-server-service", 200),
+        ("mcp-server-service.agents.svc.cluster.local:80", 200),
+        ("api.agent-orchestration.example.com", 200),
+        ("localhost:8000", 200),
+        ("elsewhere.example.com", 421),
+    ],
+)
+async def test_requests_call_the_server_by_its_names(host: str, status: int) -> None:
+    data = rendered(DEFAULT).named("ConfigMap", "agent-orchestration-config")["data"]
+    names = yaml.safe_load(data["config.yaml"])["server"]["allowed_hosts"]
+    guard = HostGuard(PlainTextResponse("ready"), names)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/ready",
+        "scheme": "http",
+        "server": ("10.1.2.3", 8000),
+        "headers": [(b"host", host.encode())],
+    }
+    await guard(scope, receive, send)
+    assert sent[0]["status"] == status

@@ -48,10 +48,10 @@ podAntiAffinity:
           matchLabels: {{- include "ao.partSelector" . | nindent 12 }}
 {{- end }}
 
-{{/* Changed settings and Secrets of the chart start new pods. */}}
+{{/* Changed settings start new pods. Changed Secrets do not: who may read pods could try words on
+     their checksum. */}}
 {{- define "ao.checksums" -}}
 checksum/config: {{ include "ao.configData" . | sha256sum }}
-checksum/secrets: {{ list (include "ao.neo4jSecretData" .) .Values.global.openaiApiKey .Values.auth.jwt.secret .Values.mcpServer.token.value | toJson | sha256sum }}
 {{- end }}
 
 {{/* A variable from a Secret: dict "name" … "secret" … "key" … and "optional" true */}}
