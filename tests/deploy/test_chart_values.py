@@ -17,14 +17,13 @@ from tests.deploy.chart import (
     PROFILES,
     SMALL,
     Chart,
-    Object,
     Profile,
     refusal,
     rendered,
     template,
     variables,
 )
-from tests.deploy.files import ROOT, last
+from tests.deploy.files import last
 
 WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
 #: Known to a process from its environment, and to no setting of this version.
@@ -217,9 +216,3 @@ def test_what_is_to_be_done_next_is_said(profile: Profile, tmp_path: Path) -> No
     said = yaml.safe_load(done.stdout)["text"]
     assert "helm -n agents test agent-orchestration" in said
     assert ("nobody has to log in" in said) == (profile == SMALL)
-
-
-def test_the_page_about_the_chart_names_every_group_of_values() -> None:
-    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
-    groups: Object = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-    assert [name for name in groups if f"`{name}" not in page] == []
