@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from tests.deploy.files import ROOT
-from tests.services.go import go_program
+from tests.services import go
 from tests.services.run import needed
 
 CHART = ROOT / "helm" / "agent-orchestration"
@@ -101,10 +101,10 @@ def decoded(secret: Object) -> dict[str, str]:
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Helm without a cluster. Skips the test where this machine cannot build it; in CI that is
-    a failure."""
+    """Run Helm without a cluster. Skips the test where it was not built; in CI that is a
+    failure."""
     with needed("helm"):
-        program = go_program("helm")
+        program = go.found("helm")
     return subprocess.run(
         [program, *arguments],
         capture_output=True,

@@ -20,8 +20,8 @@ from tests.deploy.chart import (
     container,
     rendered,
 )
+from tests.services import go
 from tests.services.apiserver import ApiServer, JobEnder, Refused, own_server
-from tests.services.go import go_program
 from tests.services.run import needed
 
 pytestmark = [
@@ -86,7 +86,7 @@ class Namespace:
 
     def helm(self, verb: str, *arguments: str | Path) -> None:
         with needed("helm"):
-            program = go_program("helm")
+            program = go.found("helm")
         done = subprocess.run(
             [program, verb, *arguments, f"--namespace={self.name}", "--timeout=60s"],
             env={"HOME": str(self._home), "KUBECONFIG": str(self.server.kubeconfig)},

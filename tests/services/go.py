@@ -1,8 +1,5 @@
 """Programs written in Go, which Go builds once from what was published, into a folder outside the
-tree.
-
-`python -m tests.services.go NAME …` builds them before the tests, whose time is limited, and says
-where they are.
+tree. `python -m tests.services.go NAME …` does so, and says where they are.
 """
 
 import os
@@ -40,23 +37,32 @@ PROGRAMS = {
 }
 
 
-def go_program(name: str) -> Path:
+def built(name: str) -> Path:
     """One of `PROGRAMS`, built when it is not there; Go checks that it is what was published.
     Raises `NotHere`."""
     wanted = PROGRAMS[name]
-    folder = made_once(
-        cache_folder() / name / wanted.version, lambda made: _build(name, wanted, made)
-    )
-    return folder / wanted.package.rpartition("/")[2]
+    made_once(_folder(name), lambda made: _build(name, wanted, made))
+    return _folder(name) / wanted.package.rpartition("/")[2]
+
+
+def found(name: str) -> Path:
+    """The same for tests, whose time is too short for building it. Raises `NotHere`."""
+    if not _folder(name).is_dir():
+        raise NotHere(f"`python -m tests.services.go {name}` builds it")
+    return built(name)
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / name / PROGRAMS[name].version
 
 
 def _build(name: str, wanted: Program, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        found = Path(work) / "found"
+        made = Path(work) / "made"
         answer = subprocess.run(
             [go(), "install", "-ldflags", wanted.linked, f"{wanted.package}@{wanted.version}"],
             cwd=work,
-            env={**os.environ, "GOBIN": str(found)},
+            env={**os.environ, "GOBIN": str(made)},
             capture_output=True,
             text=True,
             timeout=BUILD_SECONDS,
@@ -64,16 +70,16 @@ def _build(name: str, wanted: Program, folder: Path) -> None:
         )
         if answer.returncode:
             raise NotHere(f"Go could not build {name}: {answer.stderr[-500:].strip()}")
-        found.rename(folder)
+        made.rename(folder)
 
 
 def go() -> str:
     """Go itself. Raises `NotHere`."""
-    if (found := shutil.which("go")) is None:
+    if (program := shutil.which("go")) is None:
         raise NotHere("Go (go) is not installed")
-    return found
+    return program
 
 
 if __name__ == "__main__":
     for _name in sys.argv[1:]:
-        sys.stdout.write(f"{go_program(_name)}\n")
+        sys.stdout.write(f"{built(_name)}\n")

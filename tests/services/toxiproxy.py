@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.services.go import go_program
+from tests.services.go import built
 from tests.services.kafka import free_port
 from tests.services.run import needed
 
@@ -64,7 +64,7 @@ class Toxiproxy:
         home.mkdir(parents=True)
         with self._output.open("wb") as file:
             self._process = subprocess.Popen(
-                [go_program("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)],
+                [built("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
