@@ -207,6 +207,13 @@ def test_broker_and_graph_are_called_by_the_platform_and_by_each_other(app: str,
     assert peers(found["egress"], "to") == {(53,): DNS, (): {app}}
 
 
+def test_whoever_scales_processors_measures_brokers_that_are_brought_along() -> None:
+    more = {**BROUGHT_ALONG, "coreServices.autoscaling.enabled": "true"}
+    found = policy(rendered(DEFAULT, more), "kafka")
+    clients = {"mcp-server", "core-services", "platform-job", "in keda"}
+    assert peers(found["ingress"], "from") == {(9092,): clients, (): {"kafka"}}
+
+
 def test_the_ports_are_those_of_the_addresses() -> None:
     elsewhere = {
         "kafka.external.bootstrapServers": r"a.example:9093\,b.example:9094\,c.example:9093",
