@@ -183,3 +183,13 @@ def test_changed_settings_start_new_pods() -> None:
 
     assert checksum({}) == checksum({"ingress.className": "other"})
     assert checksum({}) != checksum({"config.logging.level": "DEBUG"})
+
+
+@pytest.mark.parametrize("name", ["neo4j", "kafka"])
+def test_a_new_version_of_the_platform_starts_no_server_anew(name: str) -> None:
+    def pod(tag: str) -> Object:
+        more = {**BROUGHT_ALONG, "image.tag": tag}
+        return rendered(DEFAULT, more).pods()[f"StatefulSet/{name}"]
+
+    assert pod("1.2.3") == pod("1.2.4")
+    assert not [one for one in pod("1.2.3")["metadata"]["labels"] if "version" in one]

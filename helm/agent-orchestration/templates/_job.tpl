@@ -36,7 +36,7 @@ spec:
   activeDeadlineSeconds: 1800
   template:
     metadata:
-      labels: {{- include "ao.partLabels" (dict "root" .root "part" "job") | nindent 8 }}
+      labels: {{- include "ao.partPodLabels" (dict "root" .root "part" "job") | nindent 8 }}
     spec: {{- include "ao.verbPod" (merge $copies (dict "root" .root "part" "job" "args" .args "resources" .root.Values.jobs.resources)) | nindent 6 }}
 {{- end }}
 

@@ -6,11 +6,16 @@ component: {{ .component }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
-{{- define "ao.labels" -}}
+{{/* No versions: a new chart alone is no reason for new pods. */}}
+{{- define "ao.podLabels" -}}
 {{ include "ao.selector" . }}
 app.kubernetes.io/name: {{ .app }}
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: agent-orchestration
+{{- end }}
+
+{{- define "ao.labels" -}}
+{{ include "ao.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
@@ -34,6 +39,10 @@ shared: {app: agent-orchestration, component: settings}
 
 {{- define "ao.partLabels" -}}
 {{- include "ao.labels" (merge (dict "root" .root) (fromYaml (include "ao.part" .))) -}}
+{{- end }}
+
+{{- define "ao.partPodLabels" -}}
+{{- include "ao.podLabels" (merge (dict "root" .root) (fromYaml (include "ao.part" .))) -}}
 {{- end }}
 
 {{- define "ao.partSelector" -}}
