@@ -141,6 +141,9 @@ def test_it_is_installed_upgraded_rolled_back_and_removed(
     assert namespace.image("mcp-server") == first
     namespace.helm("uninstall", RELEASE)
     assert namespace.names() == KEPT
+    # The volumes belong to the next installation.
+    namespace.apply("install", profile)
+    assert namespace.names() == lasting
 
 
 @every_profile
