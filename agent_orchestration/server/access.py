@@ -54,7 +54,7 @@ class AccessTokens:
     def __init__(self, settings: Auth, keys: Keys | None = None) -> None:
         self.settings = settings
         self._key: str | None = None
-        self._keys = keys
+        self._keys: Keys | None = None
         if settings.jwt_secret is not None:
             self._key, self._algorithms = settings.jwt_secret.get_secret_value(), ("HS256",)
         elif settings.public_key is not None:
