@@ -37,7 +37,7 @@ class Access(msgspec.Struct, frozen=True):
 
     principal: Principal
     tenant: str
-    expires_at: float
+    expires_at: int
 
 
 class Keys(Protocol):
@@ -73,7 +73,7 @@ class AccessTokens:
         tenant = self._id(claims, self.settings.tenant_claim)
         role = self._role(claims)
         agent = self._id(claims, self.settings.agent_claim) if role is Role.AGENT else None
-        return Access(Principal(subject, role.value, agent), tenant, float(claims["exp"]))
+        return Access(Principal(subject, role.value, agent), tenant, int(claims["exp"]))
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if token.count(".") != 2:
