@@ -61,10 +61,14 @@ def settings(**given: Any) -> Auth:
     return Auth.model_validate({"issuer": ISSUER, "audience": AUDIENCE, **source, **given})
 
 
+class Later(int):
+    """So many seconds from the moment in which a token is made."""
+
+
 def claims(**changes: Any) -> dict[str, Any]:
     """What a viewer of acme is told, with these changes; None leaves a claim out."""
     now = int(time.time())
-    usual = {
+    usual: dict[str, Any] = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": "ada",
@@ -73,7 +77,11 @@ def claims(**changes: Any) -> dict[str, Any]:
         "iat": now,
         "exp": now + 600,
     }
-    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+    return {
+        name: now + value if isinstance(value, Later) else value
+        for name, value in {**usual, **changes}.items()
+        if value is not None
+    }
 
 
 def signed(

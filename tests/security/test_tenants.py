@@ -130,7 +130,7 @@ async def test_nobody_hears_a_word_of_another_tenant(tmp_path: Path) -> None:
             told[tenant] += is_told(tenant, answer)
             others = [one for one in TENANTS if one != tenant and is_told(one, answer)]
             assert not others, f"{tool.name} tells {tenant} of {others}: {arguments}"
-        assert min(told.values()) > CALLS / 100, "hardly anything was answered at all"
+        assert min(told.values()) > CALLS / 200, "hardly anything was answered at all"
         for tenant, caller in everybody.items():
             actors = {event["actor"] for event in await history(platform, caller)}
             assert actors <= {caller.principal.id, "timer"}, tenant

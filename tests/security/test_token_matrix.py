@@ -1,6 +1,5 @@
 """Every door of the server by every kind of token: who is let in, and what the others hear."""
 
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.tokens import (
     AUDIENCE,
     ISSUER,
     JWKS_URI,
+    Later,
     Provider,
     bearer,
     claims,
@@ -70,15 +70,14 @@ def rs256(said: dict[str, Any], number: int = 0, kid: str = "known") -> str:
     return signed(said, rsa_key(number), "RS256", kid=kid)
 
 
-NOW = int(time.time())
 REFUSED: dict[str, tuple[Callable[[], dict[str, str]], int]] = {
     "none": (dict, 401),
     "empty": (lambda: {"Authorization": "Bearer "}, 401),
     "password": (lambda: {"Authorization": "Basic YWRhOmFkYQ=="}, 401),
     "guessed": (lambda: bearer("sesame"), 401),
-    "expired": (lambda: bearer(rs256(claims(exp=NOW - 60))), 401),
-    "not yet valid": (lambda: bearer(rs256(claims(nbf=NOW + 86_400))), 401),
-    "issued tomorrow": (lambda: bearer(rs256(claims(iat=NOW + 86_400))), 401),
+    "expired": (lambda: bearer(rs256(claims(exp=Later(-60)))), 401),
+    "not yet valid": (lambda: bearer(rs256(claims(nbf=Later(86_400)))), 401),
+    "issued tomorrow": (lambda: bearer(rs256(claims(iat=Later(86_400)))), 401),
     "audience": (lambda: bearer(rs256(claims(aud=AUDIENCE + "2"))), 401),
     "issuer": (lambda: bearer(rs256(claims(iss=ISSUER + "/"))), 401),
     "key": (lambda: bearer(rs256(claims(), 1)), 401),

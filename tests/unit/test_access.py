@@ -1,7 +1,6 @@
 """What a token grants, and why one is refused."""
 
 import base64
-import time
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tests.tokens import (
     ISSUER,
     JWKS_URI,
     SECRET,
+    Later,
     Provider,
     claims,
     ec_key,
@@ -27,24 +27,22 @@ from tests.tokens import (
     unsigned,
 )
 
-NOW = int(time.time())
-
 
 async def test_a_token_grants_principal_and_tenant_until_it_expires() -> None:
-    said = claims(exp=NOW + 90)
+    said = claims(exp=Later(90))
     found = await AccessTokens(settings()).access(signed(said))
     assert (found.principal, found.tenant) == (Principal("ada", "viewer"), "acme")
-    assert found.expires_at == NOW + 90
+    assert found.expires_at == said["exp"]
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"exp": NOW - 31}, "it has expired"),
+        ({"exp": Later(-31)}, "it has expired"),
         ({"exp": None}, "exp: is missing"),
         ({"exp": "soon"}, "it is malformed"),
-        ({"nbf": NOW + 300}, "it is not valid yet"),
-        ({"iat": NOW + 300}, "it is not valid yet"),
+        ({"nbf": Later(300)}, "it is not valid yet"),
+        ({"iat": Later(300)}, "it is not valid yet"),
         ({"iss": "https://other.example"}, f"iss: it does not come from {ISSUER}"),
         ({"iss": None}, "iss: is missing"),
         ({"aud": "https://other.example"}, f"aud: it is not for {AUDIENCE}"),
@@ -74,7 +72,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(changes: dict[str, Any], pr
 
 @pytest.mark.parametrize(("claim", "seconds"), [("exp", -20), ("nbf", 20), ("iat", 20)])
 async def test_clocks_may_differ_by_half_a_minute(claim: str, seconds: int) -> None:
-    token = signed(claims(**{claim: int(time.time()) + seconds}))
+    token = signed(claims(**{claim: Later(seconds)}))
     assert (await AccessTokens(settings()).access(token)).tenant == "acme"
 
 
