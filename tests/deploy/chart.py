@@ -76,8 +76,17 @@ class Chart(NamedTuple):
             pod = one
             for step in ("spec", *ways[one["kind"]]) if ways[one["kind"]] else ():
                 pod = pod[step]
-            found[f"{one['kind']}/{one['metadata']['name']}"] = pod
+            claims = one["spec"].get("volumeClaimTemplates", [])
+            found[f"{one['kind']}/{one['metadata']['name']}"] = _with_volumes(pod, claims)
         return found
+
+
+def _with_volumes(pod: Object, claims: list[Object]) -> Object:
+    """A pod with the volumes that a StatefulSet gives it."""
+    names = [one["metadata"]["name"] for one in claims]
+    more = [{"name": one, "persistentVolumeClaim": {"claimName": one}} for one in names]
+    volumes = [*pod["spec"].get("volumes", []), *more]
+    return {**pod, "spec": {**pod["spec"], "volumes": volumes}}
 
 
 def container(workload: Object) -> Object:

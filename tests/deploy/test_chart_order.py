@@ -85,6 +85,9 @@ def test_whatever_a_pod_needs_is_made_by_the_chart_or_named_in_the_values(
 ) -> None:
     chart = rendered(profile)
     made = {(one["kind"], one["metadata"]["name"]) for one in chart.objects}
+    for one in chart.of("StatefulSet"):
+        claims = one["spec"]["volumeClaimTemplates"]
+        made |= {("PersistentVolumeClaim", claim["metadata"]["name"]) for claim in claims}
     optional = {("Secret", "openai-credentials")}
     elsewhere = {("Secret", name) for name in ("neo4j-credentials", "kafka-credentials")}
     elsewhere |= {("Secret", "server-token")}

@@ -7,6 +7,7 @@ pod starts, and Jobs end because `JobEnder` says so.
 
 import hashlib
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def _build(folder: Path) -> None:
         found = Path(work) / "found"
         found.mkdir()
         answer = subprocess.run(
-            [go(), "build", "-mod=readonly", "-o", found, ETCD, SERVER],
+            [go(), "build", "-mod=readonly", "-ldflags", _linked(), "-o", found, ETCD, SERVER],
             cwd=SOURCES,
             capture_output=True,
             text=True,
@@ -60,6 +61,13 @@ def _build(folder: Path) -> None:
         if answer.returncode:
             raise NotHere(f"Go could not build kube-apiserver: {answer.stderr[-500:].strip()}")
         found.rename(folder)
+
+
+def _linked() -> str:
+    """As in published builds: the version, which charts ask for."""
+    release = re.search(r"k8s\.io/kubernetes (v[\d.]+)", (SOURCES / "go.mod").read_text("utf-8"))
+    assert release is not None
+    return f"-X k8s.io/component-base/version.gitVersion={release[1]}"
 
 
 class ApiServer:
