@@ -26,8 +26,6 @@ from tests.deploy.chart import (
 from tests.deploy.files import last
 
 WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
-#: Known to a process from its environment, and to no setting of this version.
-NO_SETTING = {"JWT_SECRET_KEY"}
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
 
 
@@ -37,8 +35,6 @@ def settings(chart: Chart, tmp_path: Path, workload: str = "core-services") -> C
     [file] = [one["subPath"] for one in container["volumeMounts"] if one["name"] == "config"]
     data = chart.named("ConfigMap", "agent-orchestration-config")["data"]
     content = yaml.safe_load(data[file])
-    if "auth" not in Config.model_fields:  # a version that authenticates nobody
-        content.pop("auth", None)
     path = tmp_path / file
     path.write_text(yaml.safe_dump(content), "utf-8")
     given = variables(container)
@@ -102,7 +98,7 @@ def test_every_variable_is_a_setting_and_every_command_a_verb(
         [container] = pod["spec"]["containers"]
         if not container["image"].startswith("agent-orchestration/"):
             continue
-        assert set(variables(container)) <= {*VARIABLES, *NO_SETTING}, name
+        assert set(variables(container)) <= {*VARIABLES}, name
         for probe in ("livenessProbe", "readinessProbe"):
             if "exec" in container.get(probe, {}):
                 program, *words = container[probe]["exec"]["command"]
