@@ -1,6 +1,8 @@
 """The development stack without containers: real servers with the settings that the compose file
 gives them, and the platform with its commands and variables."""
 
+import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 from neo4j import GraphDatabase
 from neo4j.exceptions import ClientError, DatabaseError
 
@@ -61,13 +64,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]
 
 
 async def told(port: int) -> list[tuple[str, int]]:
-    """Where the broker sends a client that asks at this port."""
-    client: Any = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
-    try:
-        await client.bootstrap()
-        return [(node.host, node.port) for node in client.cluster.brokers()]
-    finally:
+    """Where the broker sends a client that asks at this port, as soon as it knows of itself."""
+    while True:
+        client: Any = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
+        with contextlib.suppress(KafkaConnectionError):
+            await client.bootstrap()
+        brokers = [(node.host, node.port) for node in client.cluster.brokers()]
         await client.close()
+        if brokers:
+            return brokers
+        await asyncio.sleep(0.05)
 
 
 def test_the_ports_are_those_that_clients_are_told() -> None:
