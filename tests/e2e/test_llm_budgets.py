@@ -46,7 +46,7 @@ class Company:
         self._folder = folder
         self._model = model
 
-    async def begin(self, chance: random.Random) -> None:
+    async def begin(self, chance: random.Random, lease: int) -> None:
         """Agents, a team of some of them, budgets, and tasks."""
         settings = {"limits": {"answer_tokens": 800}}
         await self.call(
@@ -70,13 +70,12 @@ class Company:
         for number in range(TASKS):
             payload = "word " * chance.randint(5, 400)
             team = {"team_id": "north"} if number % 2 else {}
-            # A short lease: what a killed worker held is soon another's.
             await self.call(
                 "create_task",
                 id=f"task-{number}",
                 title="Say it again",
                 payload=payload,
-                lease_seconds=3,
+                lease_seconds=lease,
                 **team,
             )
 
@@ -141,7 +140,8 @@ async def test_nothing_is_spent_beyond_a_budget_and_every_sum_is_exact(
 ) -> None:
     chance = random.Random(kills)
     async with company(tmp_path) as firm:
-        await firm.begin(chance)
+        # A short lease where workers are killed: what one of them held is soon another's.
+        await firm.begin(chance, 3 if kills else 60)
         watching = asyncio.create_task(firm.watch())
         for _ in range(kills):
             async with firm.worker() as process:
