@@ -116,7 +116,7 @@ async def test_to_kafka_and_neo4j_and_back(
         before, drawn = await histories(backends.log), await graph_of(backends)
 
     moved = await copied(tmp_path, "--from", "embedded", "--to", "kafka-neo4j", "--data", str(here))
-    counts = {"tenants": 3, "events": sum(map(len, before.values())), "commands": 0, "blobs": 1}
+    counts = {"tenants": 3, "events": sum(map(len, before.values())), "commands": 0, "blobs": 3}
     assert {name: moved[name] for name in counts} == counts
     assert moved["next"] == [
         "set backend: kafka-neo4j in config.yaml, then start `processor` and `serve`"
