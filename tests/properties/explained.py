@@ -9,7 +9,7 @@ from agent_orchestration.backends.graph import Graph
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import to_datetime
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.agents.model import Agent
+from agent_orchestration.domain.agents.model import ANYBODY, Agent
 from agent_orchestration.domain.tasks.index import Children, meets
 from agent_orchestration.domain.tasks.model import HELD, Task
 from agent_orchestration.domain.tasks.views import Explanation
@@ -90,7 +90,7 @@ def _check_ready(state: TenantState, task: Task, told: Explanation) -> None:
     if task.meant_for is not None:
         assert waits == {("agent", task.meant_for)}
         assert (told.next_step == f"{task.meant_for} claims it") == (task.meant_for in free)
-    elif not task.needs:
+    elif ANYBODY in {need.capability for need in task.needs}:
         assert told.next_step == "an agent claims it"
     elif able:
         assert {one.id for one in told.waits_for if one.what == "agent"} == able
