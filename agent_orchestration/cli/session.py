@@ -116,10 +116,10 @@ def run(work: Awaitable[T], *, serving: bool = False) -> T:
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 (an extra)
+        from agent_orchestration.cli.event_loop import FastLoop  # noqa: PLC0415 (an extra)
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    return FastLoop
 
 
 def ask(

@@ -1,7 +1,6 @@
 """`users`: local accounts, on the data folder or with the server's token. Passwords are never
 written on the command line."""
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,9 +33,9 @@ users = typer.Typer(
 
 
 def _check_tenant(tenant: str | None) -> str | None:
-    from agent_orchestration.core.types import ID_PATTERN  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.core.types import is_id  # noqa: PLC0415 (start-up time)
 
-    if tenant is not None and re.search(ID_PATTERN, tenant) is None:
+    if tenant is not None and not is_id(tenant):
         raise typer.BadParameter("must be 1 to 128 letters, digits or . _ : -")
     return tenant
 

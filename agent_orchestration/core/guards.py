@@ -1,5 +1,5 @@
 """What decisions and questions of all modules insist on first: an id that is known, one that is
-free."""
+free, rules that know what is asked for."""
 
 from typing import TypeVar
 
@@ -29,6 +29,18 @@ def known(state: TenantState, cls: type[E], entity_id: str, field: str | None = 
     if found is None:
         raise unknown(cls, entity_id, field)
     return found
+
+
+def refuse_older_rules(state: TenantState, since: int, field: str, what: str) -> None:
+    """Raises `Rejected` where rules before `since` are in force, which knew none of `what`; `field`
+    asks for one."""
+    if state.rules < since:
+        raise Rejected(
+            "older_rules",
+            f"{field}: {what} came with rules {since}, and rules {state.rules} are in force; leave"
+            " it out, or have an administrator call raise_rules",
+            field=field,
+        )
 
 
 def refuse_taken(

@@ -39,8 +39,13 @@ def instant(text: Any) -> datetime:
     raise ValueError("must be an instant with its offset from UTC, such as 2026-01-31T12:00:00Z")
 
 
+def is_id(text: str) -> bool:
+    """Whether something may be called so."""
+    return _ID(text) is not None
+
+
 def _check_id(value: str) -> str:
-    if _ID(value) is None:
+    if not is_id(value):
         raise ValueError(_ID_REMEDY)
     return value
 

@@ -1,6 +1,5 @@
 """Local accounts: from a password, or a refresh token, to a session and the next refresh token."""
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -9,9 +8,9 @@ from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
-from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.core.types import is_id
 from agent_orchestration.domain.users.commands import BeginSession, EndSession, RotateSession
-from agent_orchestration.domain.users.model import User
+from agent_orchestration.domain.users.model import User, invalid_grant
 from agent_orchestration.passwords import Passwords
 from agent_orchestration.pipeline.loading import load_entities
 from agent_orchestration.pipeline.services import Services
@@ -47,7 +46,7 @@ class LocalAccounts:
         kept = None if user is None or user.disabled_at is not None else user.password_hash
         right = await self._passwords.right(tenant, user_id, password, kept)
         if user is None or not right:
-            raise _invalid_grant("the user name or the password is wrong")
+            raise invalid_grant("the user name or the password is wrong")
         session_id = f"session-{secrets.token_hex(8)}"
         token = self._new_token(tenant, session_id)
         command = BeginSession(
@@ -70,7 +69,7 @@ class LocalAccounts:
         )
         result = await self._bus.submit(command, _caller(tenant, session_id))
         if "reason" in result.data:
-            raise _invalid_grant(f"the session has ended ({result.data['reason']})")
+            raise invalid_grant(f"the session has ended ({result.data['reason']})")
         return Granted(tenant, result.data["user_id"], tuple(result.data["roles"]), following)
 
     async def revoke(self, token: str) -> None:
@@ -83,7 +82,7 @@ class LocalAccounts:
 
     async def _user(self, tenant: str, user_id: str) -> User | None:
         """The user as the graph has it, once that has what this process knows of."""
-        if not (_is_id(tenant) and _is_id(user_id)):
+        if not (is_id(tenant) and is_id(user_id)):
             return None
         await self._caught_up(tenant, CATCH_UP_SECONDS)
         state = self._registry.new_state(tenant, decides=False)
@@ -98,20 +97,12 @@ class LocalAccounts:
         """Tenant and session of a token that was given out here."""
         tenant, session_id, proof, *_ = *token.split("~"), "", "", ""
         if not secrets.compare_digest(proof.encode(), self._proof(tenant, session_id).encode()):
-            raise _invalid_grant("the refresh token is not one of this installation")
+            raise invalid_grant("the refresh token is not one of this installation")
         return tenant, session_id
 
     def _proof(self, tenant: str, session_id: str) -> str:
         return self._passwords.digest(f"{tenant}~{session_id}")[:_PROOF]
 
 
-def _is_id(text: str) -> bool:
-    return re.search(ID_PATTERN, text) is not None
-
-
 def _caller(tenant: str, who: str, role: str = Role.VIEWER.value) -> Caller:
     return Caller(principal=Principal(who, role), tenant=tenant)
-
-
-def _invalid_grant(why: str) -> Rejected:
-    return Rejected("invalid_grant", f"{why}; log in again")

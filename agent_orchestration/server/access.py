@@ -3,7 +3,6 @@ for this server. PyJWT checks signature and claims, with the algorithms that the
 whatever the token says."""
 
 import functools
-import re
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
@@ -15,7 +14,7 @@ from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Forbidden, Unauthenticated
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import LADDER, Role
-from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.core.types import is_id
 from agent_orchestration.server.callers import (
     PRINCIPAL,
     TENANT,
@@ -129,7 +128,7 @@ class AccessTokens:
 
     def _id(self, claims: Mapping[str, Any], name: str) -> str:
         value = _claim(claims, name)
-        if not isinstance(value, str) or re.search(ID_PATTERN, value) is None:
+        if not isinstance(value, str) or not is_id(value):
             raise _refused(f"{name}: must be there, 1 to 128 letters, digits or . _ : -")
         return value
 

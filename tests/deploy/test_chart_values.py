@@ -98,7 +98,7 @@ def test_every_variable_is_a_setting_and_every_command_a_verb(
         [container] = pod["spec"]["containers"]
         if not container["image"].startswith("agent-orchestration/"):
             continue
-        assert set(variables(container)) <= {*VARIABLES}, name
+        assert set(variables(container)) <= set(VARIABLES), name
         for probe in ("livenessProbe", "readinessProbe"):
             if "exec" in container.get(probe, {}):
                 program, *words = container[probe]["exec"]["command"]

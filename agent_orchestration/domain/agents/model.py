@@ -89,8 +89,8 @@ class Agent(Entity, kw_only=True):
 
     `active` counts the tasks it holds; `heartbeat_seconds` is how long it may be silent before it
     counts as offline (None: for ever). A `dedicated` one is not among those that take what anybody
-    can do (None: it is). `circuit_breaker_state` is that of the service that it
-    calls, `circuit_breaker_service`, as its process last said; None is closed.
+    can do (None: it is). `circuit_breaker_state` is that of the service that it calls,
+    `circuit_breaker_service`, as its process last said; None is closed.
     """
 
     LABEL = "Agent"

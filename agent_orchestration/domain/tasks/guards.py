@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.guards import known
+from agent_orchestration.core.guards import known, refuse_older_rules
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.domain.agents.model import Agent, membership
 from agent_orchestration.domain.tasks.index import meets
@@ -94,15 +94,8 @@ def reachable_agent(state: TenantState, agent_id: str) -> Agent:
 
 
 def meant_agent(state: TenantState, agent_id: str, team_id: str | None) -> Agent:
-    """The agent, if a task, maybe of a team, can be meant for it alone. Rules 1 knew no such
-    tasks."""
-    if state.rules < 2:
-        raise Rejected(
-            "older_rules",
-            "agent_id: tasks for one agent came with rules 2, and rules 1 are in force; leave it"
-            " out, or have an administrator call raise_rules",
-            field="agent_id",
-        )
+    """The agent, if a task, maybe of a team, can be meant for it alone."""
+    refuse_older_rules(state, 2, "agent_id", "tasks for one agent")
     agent = known_agent(state, agent_id, "agent_id")
     if team_id is not None and membership(team_id) not in agent.abilities:
         raise Rejected(

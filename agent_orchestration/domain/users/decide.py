@@ -1,6 +1,5 @@
 """Decisions about users and their sessions."""
 
-from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.guards import known, refuse_taken
 from agent_orchestration.core.messages import CommandContext, Nothing
 from agent_orchestration.core.state import TenantState
@@ -19,7 +18,13 @@ from agent_orchestration.domain.users.events import (
     UserUpdated,
 )
 from agent_orchestration.domain.users.index import OpenSessions
-from agent_orchestration.domain.users.model import MOST_SESSIONS, SESSION_MS, Session, User
+from agent_orchestration.domain.users.model import (
+    MOST_SESSIONS,
+    SESSION_MS,
+    Session,
+    User,
+    invalid_grant,
+)
 
 
 def add_user(state: TenantState, command: AddUser, _context: CommandContext) -> UserAdded:
@@ -62,7 +67,7 @@ def begin_session(
     """The password may have changed since it was compared."""
     user = state.get(User, command.user_id)
     if user is None or user.disabled_at is not None or user.password_at != command.password_at:
-        raise _invalid_grant("the user name or the password is wrong")
+        raise invalid_grant("the user name or the password is wrong")
     refuse_taken(state, Session, command.session_id)
     open_sessions = state.index(OpenSessions).of(user.id)
     return SessionBegun(
@@ -82,7 +87,7 @@ def rotate_session(
     so the session ends."""
     session = state.get(Session, command.session_id)
     if session is None or session.status != "open":
-        raise _invalid_grant("the session has ended")
+        raise invalid_grant("the session has ended")
     if context.at >= session.expires_at:
         return SessionEnded(session_id=session.id, reason="expired")
     if command.token_digest != session.token_digest:
@@ -105,7 +110,3 @@ def end_session(
     if session is None or session.status != "open":
         return Nothing()
     return SessionEnded(session_id=session.id, reason="logout")
-
-
-def _invalid_grant(why: str) -> Rejected:
-    return Rejected("invalid_grant", f"{why}; log in again")

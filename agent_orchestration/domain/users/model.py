@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent_orchestration.core.entities import Entity, Relationship, Time
+from agent_orchestration.core.errors import Rejected
 
 HASH_PATTERN = r"^[A-Za-z0-9_-]{16,200}(?!\n)$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}(?!\n)$"
@@ -22,6 +23,11 @@ TokenDigest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 EndReason = Literal["logout", "reuse", "expired", "password", "disabled", "replaced"]
 """Why a session ended: `reuse` is a refresh token that was spent before, `replaced` a user with too
 many of them."""
+
+
+def invalid_grant(why: str) -> Rejected:
+    """The error for a password or refresh token that is not good."""
+    return Rejected("invalid_grant", f"{why}; log in again")
 
 
 class User(Entity, kw_only=True):

@@ -1,10 +1,9 @@
 """What is left of a coordinating task that has ended: its open steps are cancelled."""
 
-import re
 from typing import Any
 
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.types import ID_PATTERN
+from agent_orchestration.core.types import is_id
 from agent_orchestration.domain.tasks.model import OPEN
 from agent_orchestration.workers.calls import PatientCalls
 
@@ -34,7 +33,7 @@ async def cancel_left_over(calls: PatientCalls) -> None:
     while rows := await _asked(calls, "coordinations", after_name=after):
         after = rows[-1]["name"]
         # Others may use the label for something else.
-        ids = [row["name"] for row in rows if re.fullmatch(ID_PATTERN, row["name"])]
+        ids = [row["name"] for row in rows if is_id(row["name"])]
         for task in (await calls("wait_for_tasks", ids=ids, seconds=0))["tasks"] if ids else ():
             if task["status"] not in OPEN:
                 await cancel_steps(calls, task["id"], f"task {task['id']} is {task['status']}")

@@ -144,18 +144,18 @@ def record_of(installation: Installation, record: Record) -> Record:
 
 @pytest.mark.usefixtures("written")
 def test_the_log_keeps_every_promise(installation: Installation) -> None:
-    events, commands = (
-        [
-            record_of(installation, record)
-            for record in read_topic(installation.bootstrap_servers, installation.prefix + topic)
-        ]
-        for topic in ("events", "commands")
-    )
-    summary = check(events, commands)
+    def records(topic: str) -> list[Record]:
+        found = read_topic(installation.bootstrap_servers, installation.prefix + topic)
+        return [record_of(installation, record) for record in found]
+
+    events = records("events")
+    summary = check(events, records("commands"))
     assert summary["violations"] == []
     assert summary["events"]["TaskCompleted"] > 0
     verified = json.loads(installation.program("verify", "--json"))
-    assert (verified["problems"], verified["events"]) == ([], sum(summary["events"].values()))
+    assert verified["problems"] == []
+    # Time goes on: leases of other tests run out meanwhile.
+    assert len(events) <= verified["events"] <= len(records("events"))
 
 
 @pytest.mark.usefixtures("written")
