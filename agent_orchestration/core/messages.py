@@ -68,6 +68,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     DOWNCASTERS: ClassVar[dict[int, Upcaster]] = {}
     #: The fields that answer the caller and that the graph keeps on the event's node: plain data.
     REPLY: ClassVar[tuple[str, ...]] = ()
+    #: An entity, and the field with its id: the caller is also told, as `entity`, how it is after
+    #: the event. Nobody keeps that, so the answer to a repeated command may be without it.
+    REPLY_ENTITY: ClassVar[tuple[type[Any], str] | None] = None
 
     def about(self) -> str | None:
         """The id of the entity that it is mainly about; None: the tenant."""

@@ -83,6 +83,15 @@ class Gateway(Protocol):
         """Like `ask` for a caller's choice of name: `Rejected` says what is unknown or missing."""
         ...
 
+    async def reached(self, seq: int) -> bool:
+        """Wait at most ten seconds until the graph has that event; whether it does."""
+        ...
+
+    def promise(self, seq: int) -> None:
+        """The caller hears of that event without waiting for the graph: questions that this
+        process is asked from now on do."""
+        ...
+
     async def changed(self, after: int, seconds: float) -> float:
         """Wait at most `seconds` until the graph is beyond `after`; the seconds that are left."""
         ...

@@ -10,6 +10,7 @@ from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope, Re
 from agent_orchestration.core.errors import Conflict, Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.folding import Folded, check_rows, fold
 from agent_orchestration.core.messages import (
+    Body,
     Command,
     CommandContext,
     CommandResult,
@@ -112,7 +113,7 @@ class Decider:
         except Exception as error:
             refused = self._refused(state, asked, _as_refusal(asked, error))
             return msgspec.structs.replace(refused, spoiled=True)
-        return Outcome(asked, self._result(state, asked, "accepted", folded.reply), folded)
+        return Outcome(asked, self._result(state, asked, "accepted", _told(folded)), folded)
 
     def _repeated(self, state: TenantState, asked: Asked, receipt: Receipt) -> Outcome:
         if receipt.body_hash != asked.envelope.body_hash:
@@ -156,6 +157,16 @@ class Decider:
             data=data or {},
             copy=asked.envelope.copy,
         )
+
+
+def _told(folded: Folded) -> Body:
+    """What the caller hears."""
+    event = folded.event
+    if event.REPLY_ENTITY is None:
+        return folded.reply
+    cls, field = event.REPLY_ENTITY
+    entity = folded.touched[cls, getattr(event, field)].entity
+    return {**folded.reply, "entity": msgspec.to_builtins(entity)}
 
 
 def _as_refusal(asked: Asked, error: Exception) -> PlatformError:

@@ -22,6 +22,8 @@ from agent_orchestration.resilience import BREAKERS
 
 CATCH_UP_SECONDS = 10.0
 QUERY_SECONDS = 10.0
+PROMISE_SECONDS = 2.0
+"""How long a question waits for events that it did not name."""
 LOOK_SECONDS = 1.0
 """How often a process that waits for what others fold looks at the graph."""
 CaughtUp = Callable[[str, float], Awaitable[bool]]
@@ -116,6 +118,15 @@ class CallerGateway:
             )
         return await self.ask(name, **query.complete(parameters))
 
+    async def reached(self, seq: int) -> bool:
+        """See `core.tool.Gateway`."""
+        with self._bus.reading(self.tenant):
+            return await self._reached(seq)
+
+    def promise(self, seq: int) -> None:
+        """See `core.tool.Gateway`."""
+        self._progress.promise(self.tenant, seq)
+
     async def changed(self, after: int, seconds: float) -> float:
         """See `core.tool.Gateway`."""
         left = seconds
@@ -199,10 +210,14 @@ class CallerGateway:
         }
 
     async def _reached(self, at_least: int, patience: float | None = None) -> bool:
-        """Whether the graph has what this process found in the log, and `at_least`, in time."""
+        """Whether the graph has what this process found in the log or promised, and `at_least`,
+        in time."""
         caught_up = await self._caught_up(self.tenant, CATCH_UP_SECONDS)
         seconds = CATCH_UP_SECONDS if patience is None else patience
-        return caught_up and await self._progress.reached(self.tenant, at_least, seconds)
+        reached = caught_up and await self._progress.reached(self.tenant, at_least, seconds)
+        promised = self._progress.promised(self.tenant)
+        patience = min(seconds, PROMISE_SECONDS)
+        return reached and await self._progress.reached(self.tenant, promised, patience)
 
     async def _seq(self, at_least: int = 0) -> int:
         """How far the graph is, or at least is; from what this process knows, where that will do

@@ -13,6 +13,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._seq: dict[str, int] = {}
+        self._promised: dict[str, int] = {}
         self._beginnings = 0
         self._watchers: list[Callable[[str, int], None]] = []
         self._waiting: defaultdict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
@@ -20,6 +21,14 @@ class Progress:
     def seq(self, tenant: str) -> int:
         """The last known `seq`; 0 where nothing is known."""
         return self._seq.get(tenant, 0)
+
+    def promise(self, tenant: str, seq: int) -> None:
+        """Somebody was told of that event, and may look for it in the graph."""
+        self._promised[tenant] = max(seq, self.promised(tenant))
+
+    def promised(self, tenant: str) -> int:
+        """The last event that was promised; 0 where none was."""
+        return self._promised.get(tenant, 0)
 
     def watch(self, watcher: Callable[[str, int], None]) -> None:
         """From now on, tell the watcher whenever a tenant's `seq` has been reached."""
@@ -54,6 +63,7 @@ class Progress:
     def reset(self) -> None:
         """The graph begins anew."""
         self._seq.clear()
+        self._promised.clear()
         self._beginnings += 1
 
     async def reached(self, tenant: str, seq: int, seconds: float) -> bool:

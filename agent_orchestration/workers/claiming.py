@@ -142,6 +142,7 @@ class Claims:
                 "claim_task",
                 agent_id=self._agent_id,
                 wait_seconds=seconds,
+                brief=True,
                 idempotency_key=f"{self._key}:{number}",
                 **self._lease,
             )

@@ -148,12 +148,13 @@ class HeldTask:
             if self._has_pending.is_set():
                 self._has_pending.clear()
                 self._reports += 1
-                await self._say("report_progress", str(self._reports), progress=self._pending)
+                number = str(self._reports)
+                await self._say("report_progress", number, progress=self._pending, brief=True)
 
     async def complete(self, result: Any) -> Outcome:
         """The task is done, with this result; a result that is refused fails it."""
         try:
-            return await self._say("complete_task", result=result) or "completed"
+            return await self._say("complete_task", result=result, brief=True) or "completed"
         except Rejected as error:
             refused = f"the result cannot be stored: {error.reason}"
             return await self.fail(TaskError(refused, error_type=error.code, retryable=False))
@@ -167,6 +168,7 @@ class HeldTask:
             error_type=printable(error.error_type)[:256] or "error",
             retryable=error.retryable,
             retry_after_seconds=error.retry_after_seconds,
+            brief=True,
         )
         return lost or "failed"
 

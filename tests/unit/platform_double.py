@@ -157,8 +157,9 @@ class PlatformDouble:
         return self._shown(self.tasks[task_id])
 
     async def _claim_task(
-        self, agent_id: str, wait_seconds: float, lease_seconds: float = 60.0
+        self, agent_id: str, wait_seconds: float, brief: bool, lease_seconds: float = 60.0
     ) -> Answer:
+        assert brief
         if agent_id in self.retired:
             raise Rejected("agent_retired", f"{agent_id} is retired")
         try:
@@ -182,13 +183,16 @@ class PlatformDouble:
         return task
 
     async def _complete_task(
-        self, task_id: str, agent_id: str, attempt: int, result: Any
+        self, task_id: str, agent_id: str, attempt: int, result: Any, brief: bool
     ) -> Answer:
         task = self._held(task_id, agent_id, attempt)
         task.status, task.result = "completed", result
         self.completed.append(task_id)
         self._settle()
-        return self._shown(task)
+        return self._reported(task, brief)
+
+    def _reported(self, task: DoubleTask, brief: bool) -> Answer:
+        return {} if brief else self._shown(task)
 
     async def _report_circuit_breaker(self, agent_id: str, service: str, state: str) -> Answer:
         self.breakers.append((agent_id, service, state))
@@ -214,19 +218,21 @@ class PlatformDouble:
         return {"spend_id": spend_id}
 
     async def _report_progress(
-        self, task_id: str, agent_id: str, attempt: int, progress: Any
+        self, task_id: str, agent_id: str, attempt: int, progress: Any, brief: bool
     ) -> Answer:
         task = self._held(task_id, agent_id, attempt)
         task.progress = progress
-        return self._shown(task)
+        return self._reported(task, brief)
 
-    async def _fail_task(self, task_id: str, agent_id: str, attempt: int, **error: Any) -> Answer:
+    async def _fail_task(
+        self, task_id: str, agent_id: str, attempt: int, brief: bool, **error: Any
+    ) -> Answer:
         task = self._held(task_id, agent_id, attempt)
         task.error = error
         task.status = "blocked" if error["retryable"] else "failed"
         task.retry_at = 1 if error["retry_after_seconds"] is None else None
         self._settle()
-        return self._shown(task)
+        return self._reported(task, brief)
 
     async def _heartbeat(self, agent_id: str, leases: list[Answer]) -> Answer:
         if agent_id in self.retired:

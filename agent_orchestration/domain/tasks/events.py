@@ -1,7 +1,7 @@
 """Facts about tasks."""
 
 from agent_orchestration.core.messages import Body, Event
-from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy
+from agent_orchestration.domain.tasks.model import Dependency, Requirement, RetryPolicy, Task
 
 
 def _add_team(body: Body) -> Body:
@@ -53,6 +53,7 @@ class TaskClaimed(Event, frozen=True, kw_only=True):
 
     ABOUT = "task_id"
     REPLY = ("task_id", "agent_id", "attempt", "lease_until", "started")
+    REPLY_ENTITY = (Task, "task_id")
 
     task_id: str
     agent_id: str

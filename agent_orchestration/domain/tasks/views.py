@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
 from pydantic import BaseModel, Field
 
+from agent_orchestration.core.entities import DEFAULT_TENANT, shape_of
 from agent_orchestration.core.guards import unknown
+from agent_orchestration.core.messages import Body
 from agent_orchestration.core.tool import Gateway, Output
 from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import json_value
@@ -13,6 +16,8 @@ from agent_orchestration.domain.tasks.model import EdgePolicy, Task
 
 LINKS = ("parent_id", "team_id", "meant_for")
 """What is one id, and a list of at most one in the row of the question `task`."""
+VALUES = ("payload", "progress", "result")
+"""What is JSON, and its text in a row."""
 
 
 class RequirementView(BaseModel):
@@ -27,7 +32,7 @@ class DependencyView(BaseModel):
 
     task_id: str
     on_failure: EdgePolicy
-    status: str
+    status: str | None = Field(default=None, description="absent in a brief answer")
 
 
 class TaskLine(BaseModel):
@@ -52,7 +57,9 @@ class TaskView(TaskLine):
     labels: list[str] = Field(description="key=value")
     requires: list[RequirementView]
     depends_on: list[DependencyView]
-    dependent_ids: list[str] = Field(description="the tasks that wait for this one")
+    dependent_ids: list[str] | None = Field(
+        default=None, description="the tasks that wait for this one; absent in a brief answer"
+    )
     parent_id: str | None = Field(default=None, description="the plan it belongs to")
     meant_for: str | None = Field(default=None, description="only this agent may claim it")
     team_id: str | None = Field(default=None, description="only its members may claim it")
@@ -82,6 +89,20 @@ class TaskAnswer(Output):
 
     task: TaskView
     seq: int
+
+
+class Reported(Output):
+    """What became of the task, and the sequence number at which it was so."""
+
+    task: TaskView | None = Field(default=None, description="absent in a brief answer")
+    seq: int
+
+
+class Renewed(Reported):
+    """What became of the task, and the lease that the report renewed."""
+
+    attempt: int
+    lease_until: datetime
 
 
 class CreatedTask(TaskAnswer):
@@ -164,15 +185,33 @@ def task_view(row: dict[str, Any]) -> TaskView:
     view = TaskView.model_validate(
         {
             **row,
-            **{name: json_value(row[name]) for name in ("payload", "progress", "result")},
+            **{name: json_value(row[name]) for name in VALUES},
             **{name: next(iter(row[f"{name}s"]), None) for name in LINKS},
             "completed_children": row["children"] - row["open_children"] - row["failed_children"],
+            "dependent_ids": sorted(row["dependent_ids"]),
         }
     )
     view.requires.sort(key=lambda one: one.capability)
     view.depends_on.sort(key=lambda one: one.task_id)
-    view.dependent_ids.sort()
     return view
+
+
+def decided_view(entity: Body) -> TaskView:
+    """A task without children as the decision left it: what other tasks say of it is absent."""
+    task = msgspec.convert(entity, Task)
+    row = shape_of(Task).row(DEFAULT_TENANT, task)
+    return TaskView.model_validate(
+        {
+            **row,
+            **{name: json_value(row.get(name)) for name in VALUES},
+            **{name: getattr(task, name) for name in LINKS},
+            "requires": [
+                {"capability": r.capability, "level": r.level / 1000} for r in task.requires
+            ],
+            "depends_on": [msgspec.to_builtins(dependency) for dependency in task.depends_on],
+            "agent_id": task.assignment and task.assignment.agent_id,
+        }
+    )
 
 
 def event_view(row: dict[str, Any]) -> EventView:

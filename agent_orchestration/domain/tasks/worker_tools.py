@@ -16,11 +16,21 @@ from agent_orchestration.domain.tasks.commands import (
     ReportProgress,
     StartTask,
 )
-from agent_orchestration.domain.tasks.views import ClaimedTask, HeldTask, TaskAnswer, task_answer
+from agent_orchestration.domain.tasks.views import (
+    ClaimedTask,
+    HeldTask,
+    Renewed,
+    Reported,
+    decided_view,
+    task_answer,
+)
 
 TaskId = Annotated[Id, Field(description="the task's id")]
 HolderId = Annotated[Id, Field(description="the agent that holds the task")]
 TaskAttempt = Annotated[Attempt, Field(description="the `attempt` that the claim answered")]
+Brief = Annotated[
+    bool, Field(description="true: answer without the task, and before queries may show the change")
+]
 
 
 async def held_answer(gateway: Gateway, result: CommandResult, task_id: str) -> HeldTask:
@@ -45,6 +55,9 @@ async def claim_task(
         LeaseSeconds | None, Field(description="default: what the task says")
     ] = None,
     start: Annotated[bool, Field(description="false: call start_task yourself")] = True,
+    brief: Annotated[
+        bool, Field(description="true: answer without what other tasks have to do with it")
+    ] = False,
     idempotency_key: Key | None = None,
 ) -> ClaimedTask:
     """Take the best ready task that this agent can do: capabilities met, then priority, then age.
@@ -58,12 +71,29 @@ async def claim_task(
     )
     if result.status != "accepted":
         return ClaimedTask(reason=result.data.get("reason"), seq=result.seq)
-    answer = await task_answer(gateway, result.data["task_id"], result.seq)
     return ClaimedTask(
-        **answer,
+        **await _claimed(gateway, result, brief=brief),
         attempt=result.data["attempt"],
         lease_until=to_datetime(result.data["lease_until"]),
     )
+
+
+async def _claimed(gateway: Gateway, result: CommandResult, *, brief: bool) -> dict[str, Any]:
+    """The task: brief, as it was decided. Whoever asks afterwards sees what it depends on, too."""
+    entity = result.data.get("entity")
+    if entity is None or not brief:
+        return await task_answer(gateway, result.data["task_id"], result.seq)
+    reached = await gateway.reached(result.seq)
+    return {"task": decided_view(entity), "seq": result.seq, "stale": None if reached else True}
+
+
+async def _reported(
+    gateway: Gateway, outcome: CommandResult, task_id: str, *, brief: bool
+) -> dict[str, Any]:
+    if brief:
+        gateway.promise(outcome.seq)
+        return {"seq": outcome.seq}
+    return await task_answer(gateway, task_id, outcome.seq)
 
 
 @tool(title="Start a task", role=Role.AGENT, toolsets=("worker",))
@@ -86,14 +116,20 @@ async def report_progress(
     agent_id: HolderId,
     attempt: TaskAttempt,
     progress: Annotated[Any, Field(description="any JSON; a later attempt can read it")],
+    brief: Brief = False,
     idempotency_key: Key | None = None,
-) -> HeldTask:
+) -> Renewed:
     """Say how far you are. Renews the lease."""
     text = json_text(progress, "progress")
     if text is None:
         raise Rejected("invalid_argument", "progress: is required", field="progress")
     command = ReportProgress(task_id=task_id, agent_id=agent_id, attempt=attempt, progress=text)
-    return await held_answer(gateway, await gateway.submit(command, key=idempotency_key), task_id)
+    outcome = await gateway.submit(command, key=idempotency_key)
+    return Renewed(
+        **await _reported(gateway, outcome, task_id, brief=brief),
+        attempt=outcome.data["attempt"],
+        lease_until=to_datetime(outcome.data["lease_until"]),
+    )
 
 
 @tool(title="Complete a task", role=Role.AGENT, toolsets=("worker",))
@@ -103,14 +139,15 @@ async def complete_task(
     agent_id: HolderId,
     attempt: TaskAttempt,
     result: Annotated[Any, Field(description="JSON, up to 10 MB")] = None,
+    brief: Brief = False,
     idempotency_key: Key | None = None,
-) -> TaskAnswer:
+) -> Reported:
     """The task is done. Tasks that wait for it may go on."""
     command = CompleteTask(
         task_id=task_id, agent_id=agent_id, attempt=attempt, result=json_text(result, "result")
     )
     outcome = await gateway.submit(command, key=idempotency_key)
-    return TaskAnswer(**await task_answer(gateway, task_id, outcome.seq))
+    return Reported(**await _reported(gateway, outcome, task_id, brief=brief))
 
 
 @tool(title="Fail a task", role=Role.AGENT, toolsets=("worker",))
@@ -131,8 +168,9 @@ async def fail_task(
     retry_after_seconds: Annotated[
         float | None, Field(ge=0, le=31_536_000, description="instead of the policy's delay")
     ] = None,
+    brief: Brief = False,
     idempotency_key: Key | None = None,
-) -> TaskAnswer:
+) -> Reported:
     """The attempt failed. By the task's retry policy another attempt follows, or it has failed."""
     command = FailTask(
         task_id=task_id,
@@ -144,4 +182,4 @@ async def fail_task(
         retry_after_ms=None if retry_after_seconds is None else round(retry_after_seconds * 1000),
     )
     outcome = await gateway.submit(command, key=idempotency_key)
-    return TaskAnswer(**await task_answer(gateway, task_id, outcome.seq))
+    return Reported(**await _reported(gateway, outcome, task_id, brief=brief))
