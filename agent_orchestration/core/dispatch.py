@@ -17,6 +17,9 @@ from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Role, Tool
 
 LOCAL_OPERATOR = Principal("local", Role.ADMIN.value)
+TIMER = Principal("timer", Role.ADMIN.value)
+RESERVED = frozenset({LOCAL_OPERATOR.id, TIMER.id})
+"""The names that the platform itself acts under: nobody may log in as one of them."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

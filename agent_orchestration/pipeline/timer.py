@@ -5,11 +5,9 @@ import logging
 from typing import TypeVar
 
 from agent_orchestration.backends.graph import load_statements
-from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.dispatch import TIMER, Caller
 from agent_orchestration.core.errors import Unavailable
-from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.core.tool import Role
 from agent_orchestration.domain.agents.commands import Heartbeat
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.tasks.commands import ClaimTask
@@ -26,7 +24,6 @@ Position = tuple[int, int]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-TIMER = Principal("timer", Role.ADMIN.value)
 TICK_SECONDS = 1.0
 #: A tick that is so late, or a clock that goes so wrong, was a pause: of the process, the machine,
 #: or the log.

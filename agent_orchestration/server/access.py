@@ -10,7 +10,7 @@ import jwt
 import msgspec
 
 from agent_orchestration.config_auth import Auth, key_algorithm
-from agent_orchestration.core.dispatch import Caller
+from agent_orchestration.core.dispatch import RESERVED, Caller
 from agent_orchestration.core.errors import Forbidden, Unauthenticated
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import LADDER, Role
@@ -64,11 +64,18 @@ class AccessTokens:
 
     async def access(self, token: str) -> Access:
         """What the token grants. Raises `Unauthenticated` where it is not accepted, `Forbidden`
-        where it names no role, `Unavailable` where its key cannot be had now. No error shows it."""
+        where it names no role, or the platform itself, `Unavailable` where its key cannot be had
+        now. No error shows it."""
         claims = await self._claims(token)
         subject = claims["sub"]
         if not (0 < len(subject) <= _LONGEST_SUBJECT and subject.isprintable()):
             raise _refused(f"sub: must be 1 to {_LONGEST_SUBJECT} printable characters")
+        if subject in RESERVED:
+            raise Forbidden(
+                "reserved_subject",
+                f"sub: {subject} is a name of the platform itself; ask who manages your identity "
+                "provider for another",
+            )
         tenant = self._id(claims, self.settings.tenant_claim)
         role = self._role(claims)
         agent = self._id(claims, self.settings.agent_claim) if role is Role.AGENT else None

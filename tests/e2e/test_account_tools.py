@@ -57,6 +57,8 @@ async def test_who_may_not_or_names_nobody_is_told_so(here: Installation) -> Non
     operator = Caller(principal=Principal("bob", "operator"))
     with pytest.raises(Forbidden):
         await here.platform.call("update_user", {"user_id": "ada", "disabled": True}, operator)
+    with pytest.raises(Rejected, match="id: is a name of the platform itself"):
+        await here.add("local")
     await here.add("taken")
     with pytest.raises(Rejected, match="id: user taken exists"):
         await here.add("taken")

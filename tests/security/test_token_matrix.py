@@ -98,6 +98,8 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, str]], int]] = {
     "agent without id": (lambda: bearer(rs256(claims(roles=["agent"]))), 401),
     "no role": (lambda: bearer(rs256(claims(roles=[]))), 403),
     "unknown role": (lambda: bearer(rs256(claims(roles=["king"]))), 403),
+    "the local operator": (lambda: bearer(rs256(claims(sub="local", roles=["admin"]))), 403),
+    "the timer": (lambda: bearer(rs256(claims(sub="timer", roles=["admin"]))), 403),
     "another tenant": (lambda: bearer(rs256(claims())) | {"X-Tenant": "globex"}, 403),
     "another principal": (
         lambda: bearer(rs256(claims())) | {"X-Principal": '{"id":"a","role":"admin"}'},

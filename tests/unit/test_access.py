@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jwt.warnings import InsecureKeyLengthWarning
 
+from agent_orchestration.core.dispatch import RESERVED
 from agent_orchestration.core.errors import Forbidden, Unauthenticated, Unavailable
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.server.access import AccessTokens
@@ -98,6 +99,16 @@ async def test_a_token_without_a_known_role_may_nothing(roles: object) -> None:
     with pytest.raises(Forbidden, match="admin, operator, agent, analyst, viewer") as refused:
         await AccessTokens(settings()).access(signed(claims(roles=roles)))
     assert refused.value.code == "no_role"
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+async def test_nobody_is_the_platform_itself(name: str) -> None:
+    with pytest.raises(Forbidden, match=f"sub: {name} is a name of the platform") as refused:
+        await AccessTokens(settings()).access(signed(claims(sub=name, roles=["admin"])))
+    assert refused.value.code == "reserved_subject"
+    for other in (name.title(), f"{name}1"):
+        found = await AccessTokens(settings()).access(signed(claims(sub=other)))
+        assert found.principal.id == other
 
 
 async def test_claims_are_found_by_name_and_inside_others() -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from agent_orchestration.core.dispatch import RESERVED
 from agent_orchestration.core.tool import LADDER, Gateway, Role, tool
 from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit
 from agent_orchestration.domain.users.commands import AddUser, UpdateUser
@@ -13,6 +14,12 @@ from agent_orchestration.domain.users.views import UserAnswer, Users, UserView, 
 
 def _in_order(roles: list[UserRole]) -> list[UserRole]:
     return sorted(set(roles), key=LADDER.index)
+
+
+def _not_reserved(user_id: str) -> str:
+    if user_id in RESERVED:
+        raise ValueError("is a name of the platform itself; choose another")
+    return user_id
 
 
 UserId = Annotated[Id, Field(description="the user name")]
@@ -34,7 +41,7 @@ RoleList = Annotated[
 @tool(title="Add a user", role=Role.ADMIN, toolsets=("accounts",))
 async def add_user(
     gateway: Gateway,
-    id: UserId,
+    id: Annotated[UserId, AfterValidator(_not_reserved)],
     password: Password,
     roles: RoleList,
     name: Annotated[Line | None, Field(description="for people")] = None,
