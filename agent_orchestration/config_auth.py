@@ -1,11 +1,14 @@
 """The section `auth` of the settings."""
 
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from agent_orchestration.config_types import HttpUrl, NotEmpty, Section
 
+#: What a header may quote, as RFC 6749 (section 3.3) has it.
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
 SECRET_BYTES = 32
 RSA_BITS = 2048
 
@@ -39,6 +42,12 @@ def _public_key(pem: str) -> str:
     return pem
 
 
+def _one_scope(value: str) -> str:
+    if not _SCOPE.fullmatch(value):
+        raise ValueError("must be one scope: visible ASCII without spaces, quotes and backslashes")
+    return value
+
+
 class Auth(Section):
     """Who calls over HTTP has to send a JSON Web Token, as soon as there are keys for them: a
     `jwt_secret` (HS256), a `public_key` (PEM; RS256 or ES256, as the key is), or those at
@@ -53,7 +62,7 @@ class Auth(Section):
     issuer: NotEmpty | None = None
     audience: NotEmpty | None = None
     authorization_servers: tuple[HttpUrl, ...] = ()
-    scopes: tuple[NotEmpty, ...] = ()
+    scopes: tuple[Annotated[str, AfterValidator(_one_scope)], ...] = ()
     tenant_claim: NotEmpty = "tenant"
     roles_claim: NotEmpty = "roles"
     agent_claim: NotEmpty = "agent_id"

@@ -2,13 +2,16 @@
 leave. None of it parses a body."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from fastmcp.server.http import HostOriginGuardMiddleware
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_orchestration.core.errors import (
+    Forbidden,
     PlatformError,
     Rejected,
     Unauthenticated,
@@ -17,9 +20,11 @@ from agent_orchestration.core.errors import (
 from agent_orchestration.server.access import AccessTokens, authenticated
 from agent_orchestration.server.callers import caller_from_headers
 from agent_orchestration.server.errors import error_response
-from agent_orchestration.server.protected_resource import METADATA, challenge
+from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
 from agent_orchestration.server.token import TOKEN_PATHS
 from agent_orchestration.server.toolsets import TOOLSETS_HEADER, parse_toolsets
+
+logger = logging.getLogger(__name__)
 
 CALLER = "agent_orchestration.caller"
 """Where a request's scope holds its `Caller`."""
@@ -42,6 +47,8 @@ _ADMITTED = 100
 _IDENTIFIED = ("/mcp", "/api/")
 _OPEN = frozenset({"/health", "/ready", *METADATA, *TOKEN_PATHS})
 """What needs no token where everything else does."""
+_LONGEST_PATH = 200
+"""Characters of a path that the log shows."""
 _PATIENCE = 1.0
 """Seconds after which a request is long enough to look whether its client is still there."""
 
@@ -105,6 +112,7 @@ class Identity:
         self._app = app
         self._token = token
         self._tokens = tokens
+        self._resource = None if tokens is None else ProtectedResource(tokens.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -117,15 +125,25 @@ class Identity:
                     scope[CALLER] = await authenticated(headers, self._token, self._tokens)
                 parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
             except PlatformError as error:
+                _note_refusal(scope, error)
                 response = error_response(error)
-                if isinstance(error, Unauthenticated):
-                    response.headers["WWW-Authenticate"] = challenge(scope)
+                if isinstance(error, Unauthenticated) and self._resource is not None:
+                    response.headers["WWW-Authenticate"] = self._resource.challenge(scope)
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _is_asked(self, path: str) -> bool:
         return path.startswith(_IDENTIFIED) if self._tokens is None else path not in _OPEN
+
+
+def _note_refusal(scope: Scope, error: PlatformError) -> None:
+    """One line for a token that is refused, of which the log shows one now and then in a flood.
+    Nothing that the caller wrote but the path is in it, and that cannot end the line."""
+    if "authorization" in Headers(scope=scope) and isinstance(error, Unauthenticated | Forbidden):
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        path = quote(scope["path"][:_LONGEST_PATH])
+        logger.warning("refused a token (%s) from %s for %s: %s", error.code, address, path, error)
 
 
 class _BodyTooLarge(BaseException):

@@ -238,7 +238,6 @@ async def test_probes_and_metadata_need_no_token(web: httpx2.AsyncClient) -> Non
         assert (await web.get(known + path)).json() == {
             "resource": f"{URL}{path}",
             "authorization_servers": [ISSUER],
-            "scopes_supported": [],
             "bearer_methods_supported": ["header"],
         }
     assert (await web.get(known + "/other")).status_code == 401

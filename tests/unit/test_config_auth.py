@@ -22,6 +22,8 @@ from tests.tokens import JWKS_URI, SECRET, private_pem, public_pem, rsa_key, set
         ({"issuer": None, "audience": None}, "jwt_secret needs issuer and audience"),
         ({"jwt_secret": None}, "needs a key: jwt_secret"),
         ({"jwks_uri": "file:///keys"}, "must begin with http:// or https://"),
+        ({"scopes": ["openid profile"]}, "must be one scope"),
+        ({"scopes": ['a"b']}, "must be one scope"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
