@@ -19,8 +19,8 @@ from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
 from agent_orchestration.server.http import create_app
 from agent_orchestration.server.mcp import create_mcp
-from agent_orchestration.server.serve import serve_http
 from agent_orchestration.server.toolsets import Toolsets
+from tests.listening import listening
 
 Tags = Annotated[list[str], pydantic.Field(description="any number of tags")]
 
@@ -222,18 +222,8 @@ async def served(
     dispatcher: FakeDispatcher, toolsets: Toolsets = None, **options: Any
 ) -> AsyncGenerator[str]:
     app = create_app(dispatcher, toolsets=toolsets, token=TOKEN, **options)
-    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    async def on_started(url: str) -> None:
-        started.set_result(url)
-
-    serving = asyncio.create_task(serve_http(app, "127.0.0.1", 0, on_started=on_started))
-    await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
-    try:
-        yield started.result()
-    finally:
-        serving.cancel()
-        await asyncio.wait({serving})
+    async with listening(app) as url:
+        yield url
 
 
 def in_memory(
