@@ -25,6 +25,7 @@ from agent_orchestration.core.errors import PlatformError
 
 if TYPE_CHECKING:
     from agent_orchestration.config import Config
+    from agent_orchestration.config_auth import Auth
     from agent_orchestration.data_folder import Owner
     from agent_orchestration.repeating import SessionDispatcher
 
@@ -88,6 +89,8 @@ def _checks(config: Path | None, data: Path | None) -> Iterator[Check]:
         yield from _status(loaded)
     if loaded.archive.url is not None:
         yield _archive(loaded)
+    if loaded.auth.enabled:
+        yield _auth(loaded.auth)
     yield _port(loaded, owner)
 
 
@@ -198,6 +201,27 @@ def _archive(config: "Config") -> Check:
     if found["ok"]:
         return Check("archive", "ok", detail)
     return Check("archive", "warn", detail, remedy)
+
+
+def _auth(settings: "Auth") -> Check:
+    """Whether the keys that callers' tokens are checked with are there."""
+    if settings.jwks_uri is None:
+        # What is wrong with a secret, or a key in the settings, the settings say.
+        source = "auth.public_key" if settings.public_key else "auth.jwt_secret"
+        return Check("auth", "ok", f"tokens of {settings.issuer}, checked with {source}")
+    from agent_orchestration.server.jwks import ALGORITHMS, KeySet  # noqa: PLC0415 (start-up time)
+
+    try:
+        keys = asyncio.run(KeySet(settings.jwks_uri).published())
+    except PlatformError as error:
+        remedy = "see that it is the provider's jwks_uri and can be reached from here"
+        return Check("auth", "fail", error.reason, remedy)
+    where = f"at {settings.jwks_uri}"
+    if not keys:
+        remedy = "have the provider sign with one of these, and name its keys"
+        missing = f"no key with a name (kid) for {' or '.join(ALGORITHMS)} {where}"
+        return Check("auth", "fail", missing, remedy)
+    return Check("auth", "ok", f"tokens of {settings.issuer}, {len(keys)} keys {where}")
 
 
 async def _settled_status(dispatcher: "SessionDispatcher") -> dict[str, Any]:

@@ -64,7 +64,9 @@ class KeySet:
     def _known(self, name: str) -> jwt.PyJWK | None:
         return self._keys.get(name) if self._clock() < self._until else None
 
-    async def _fetch(self) -> None:
+    async def published(self) -> dict[str, jwt.PyJWK]:
+        """The keys that tokens may be signed with, as the provider has them now, by name. Raises
+        `Unavailable`, which says why there are none to be had."""
         try:
             async with httpx2.AsyncClient(
                 timeout=TIMEOUT_SECONDS, transport=self._transport
@@ -78,15 +80,23 @@ class KeySet:
             ValueError,
             AttributeError,
         ) as error:
-            logger.error("auth.jwks_uri: %s gave no keys: %s", self._uri, error)
-            self._failed, self._again = True, self._clock() + FAILED_SECONDS
-            return
-        self._failed, self._again = False, self._clock() + PAUSE_SECONDS
-        self._until = self._clock() + KEPT_SECONDS
-        self._keys = {
+            raise Unavailable(
+                "no_keys", f"auth.jwks_uri: {self._uri} gave no keys: {error}"
+            ) from None
+        return {
             key.key_id: key
             for key in found
             if key.key_id
             and key.algorithm_name in ALGORITHMS
             and key.public_key_use in {None, "sig"}
         }
+
+    async def _fetch(self) -> None:
+        try:
+            self._keys = await self.published()
+        except Unavailable as error:
+            logger.error("no token can be checked: %s", error.reason)
+            self._failed, self._again = True, self._clock() + FAILED_SECONDS
+            return
+        self._failed, self._again = False, self._clock() + PAUSE_SECONDS
+        self._until = self._clock() + KEPT_SECONDS

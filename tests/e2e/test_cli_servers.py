@@ -1,5 +1,6 @@
 """Verbs that serve, and verbs on folders that nobody owns yet."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -12,9 +13,15 @@ from typing import Any
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from agent_orchestration.app import REGISTRY
 from tests.e2e.program import PROGRAM, ROOT, answer, environment, run, server, started, wait_for
+from tests.listening import listening
+from tests.tokens import ISSUER, SECRET, ec_key, public_pem, published, rsa_key
 
 pytestmark = pytest.mark.process
 
@@ -35,6 +42,49 @@ def test_doctor_opens_a_folder_that_nobody_owns(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists(), "looking makes nothing"
     answer(tmp_path, "call", "create_task", "title=x", "--data", "data")
     assert answer(tmp_path, "doctor", "--data", "data")["ok"]
+
+
+def doctor_of(folder: Path, auth: str, **more: Any) -> tuple[int, dict[str, str]]:
+    """The exit code with these settings, and what was found of them."""
+    (folder / "config.yaml").write_text(f"auth: {{issuer: '{ISSUER}', audience: me, {auth}}}")
+    done = run(folder, "doctor", "--data", "data", "--json", **more)
+    [found] = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "auth"]
+    return done.returncode, found
+
+
+async def test_doctor_looks_for_the_keys_of_tokens(tmp_path: Path) -> None:
+    keys = [published(rsa_key(0), "known"), published(ec_key(), "curve")]
+
+    async def answer_keys(_request: Request) -> JSONResponse:
+        return JSONResponse({"keys": keys})
+
+    async with listening(Starlette(routes=[Route("/keys", answer_keys)])) as url:
+        for path, left, code, detail in (
+            ("/keys", 2, 0, f"tokens of {ISSUER}, 2 keys at {url}/keys"),
+            ("/nothing", 2, 1, "gave no keys: Client error '404 Not Found'"),
+            ("/keys", 0, 1, "gave no keys: "),
+        ):
+            del keys[left:]
+            named = f"jwks_uri: '{url}{path}'"
+            done, found = await asyncio.to_thread(doctor_of, tmp_path, named)
+            assert (done, found["state"]) == (code, "fail" if code else "ok")
+            assert detail in found["detail"]
+            assert bool(found["remedy"]) == bool(code)
+        keys.append(published(rsa_key(0), "known", use="enc"))
+        done, found = await asyncio.to_thread(doctor_of, tmp_path, named)
+        assert (done, found["state"]) == (1, "fail")
+        assert "no key with a name (kid) for RS256 or ES256" in found["detail"]
+    done, found = doctor_of(tmp_path, named)
+    assert (done, found["state"]) == (1, "fail")
+    assert "can be reached from here" in found["remedy"]
+
+
+def test_doctor_says_which_key_of_the_settings_checks_tokens(tmp_path: Path) -> None:
+    key = json.dumps(public_pem(rsa_key(0)))
+    done, found = doctor_of(tmp_path, f"public_key: {key}")
+    assert (done, found["detail"]) == (0, f"tokens of {ISSUER}, checked with auth.public_key")
+    done, found = doctor_of(tmp_path, "", more={"JWT_SECRET_KEY": SECRET})
+    assert (done, found["detail"]) == (0, f"tokens of {ISSUER}, checked with auth.jwt_secret")
 
 
 def test_a_data_folder_that_cannot_be_is_explained(tmp_path: Path) -> None:
