@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Check the running server from outside with the protocol's own tools: MCP Inspector's strict
 # listing over HTTP (both protocol eras) and stdio, and the MCP conformance suite against two
-# revisions of the specification. Needs npm; the tools themselves run on Node 24 from npm.
+# revisions of the specification, without authentication and with it. The suite's own `auth` scenarios
+# are for clients and authorization servers, none for a server that only checks tokens: for that
+# there is tests/security. Needs npm; the tools themselves run on Node 24 from npm.
 set -euo pipefail
 export NO_COLOR=1
 cd "$(dirname "$0")/.."
@@ -48,12 +50,37 @@ sys.exit(f"{url} did not answer with success within 60 s")
 PY
 }
 
-finish() {
-  local code=$?
+start_server() {
+  "$BIN/agent-orchestration" dev --port "$port" --tools all "$@" >"$work/server.log" 2>&1 &
+  server=$!
+  wait_until_ready "http://127.0.0.1:$port/ready" "$server"
+}
+
+stop_server() {
   if [ -n "${server:-}" ]; then
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
   fi
+}
+
+ask_for_tokens() {
+  printf 'auth: {issuer: ci, audience: "%s"}\n' "$1" >"$work/auth.yaml"
+  JWT_SECRET_KEY=$("$BIN/python" -c 'import secrets; print(secrets.token_urlsafe(48))')
+  export JWT_SECRET_KEY
+}
+
+token_for() {
+  "$BIN/python" - "$1" <<'PY'
+import os, sys, time, jwt
+
+said = {"iss": "ci", "aud": sys.argv[1], "sub": "suite", "tenant": "ci", "roles": ["admin"]}
+print(jwt.encode(said | {"exp": time.time() + 3600}, os.environ["JWT_SECRET_KEY"], "HS256"))
+PY
+}
+
+finish() {
+  local code=$?
+  stop_server
   if [ "$code" -ne 0 ] && [ -s "$work/server.log" ]; then
     echo "-- the server's last lines:"
     tail -n 40 "$work/server.log"
@@ -99,10 +126,17 @@ work=$(mktemp -d)
 trap finish EXIT
 install_tools
 port=$(free_port)
-"$BIN/agent-orchestration" dev --port "$port" --data "$work/data" --tools all \
-  >"$work/server.log" 2>&1 &
-server=$!
-wait_until_ready "http://127.0.0.1:$port/ready" "$server"
-list_strictly "http://127.0.0.1:$port/mcp"
-conform "http://127.0.0.1:$port/mcp" 2025-11-25
-conform "http://127.0.0.1:$port/mcp" 2026-07-28
+url=http://127.0.0.1:$port/mcp
+start_server --data "$work/data"
+list_strictly "$url"
+conform "$url" 2025-11-25
+conform "$url" 2026-07-28
+stop_server
+
+echo "the same with a token"
+ask_for_tokens "$url"
+start_server --data "$work/guarded" --config "$work/auth.yaml"
+BEARER=$(token_for "$url")
+export BEARER NODE_OPTIONS="--import \"$PWD/.ci/bearer.mjs\""
+conform "$url" 2025-11-25
+conform "$url" 2026-07-28
