@@ -11,6 +11,7 @@ from agent_orchestration.core.accounts import (
     ACCOUNTS_PATH,
     AccountCall,
     Granted,
+    IsDisabled,
     LogIn,
     Refresh,
     Revoke,
@@ -124,6 +125,10 @@ class RemoteDispatcher:
     async def revoke(self, token: str) -> None:
         """See `core.accounts.Accounts`."""
         await self._account(Revoke(token))
+
+    async def is_disabled(self, tenant: str, user_id: str) -> bool:
+        """See `core.accounts.Accounts`."""
+        return msgspec.convert(await self._account(IsDisabled(tenant, user_id)), bool)
 
     async def _granted(self, call: LogIn | Refresh) -> Granted:
         return msgspec.convert(await self._account(call), Granted)

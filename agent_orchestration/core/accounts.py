@@ -15,7 +15,7 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Accounts(Protocol):
-    """Begins, goes on with, and ends sessions."""
+    """Begins, goes on with, and ends sessions, and says who may begin none."""
 
     async def log_in(self, tenant: str, user_id: str, password: str) -> Granted:
         """A new session. Raises `Rejected` (`invalid_grant`) alike for an unknown or disabled user
@@ -30,6 +30,10 @@ class Accounts(Protocol):
     async def revoke(self, token: str) -> None:
         """End the session of a refresh token, whether or not that is still good; what was never
         given out here changes nothing."""
+        ...
+
+    async def is_disabled(self, tenant: str, user_id: str) -> bool:
+        """Whether a user of that name may not log in any more; nobody else is disabled."""
         ...
 
 
@@ -53,6 +57,13 @@ class Revoke(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     token: str
 
 
-AccountCall = LogIn | Refresh | Revoke
+class IsDisabled(msgspec.Struct, tag=True, forbid_unknown_fields=True):
+    """Asks for `Accounts.is_disabled` in another process."""
+
+    tenant: str
+    user_id: str
+
+
+AccountCall = LogIn | Refresh | Revoke | IsDisabled
 ACCOUNTS_PATH = "/api/v1/accounts"
 """Where a process asks the one that it has joined."""

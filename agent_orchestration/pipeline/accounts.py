@@ -80,11 +80,19 @@ class LocalAccounts:
             return
         await self._bus.submit(EndSession(session_id=session_id), _caller(tenant, session_id))
 
+    async def is_disabled(self, tenant: str, user_id: str) -> bool:
+        """See `core.accounts.Accounts`; as the graph has it."""
+        user = await self._stored(tenant, user_id)
+        return user is not None and user.disabled_at is not None
+
     async def _user(self, tenant: str, user_id: str) -> User | None:
         """The user as the graph has it, once that has what this process knows of."""
         if not (is_id(tenant) and is_id(user_id)):
             return None
         await self._caught_up(tenant, CATCH_UP_SECONDS)
+        return await self._stored(tenant, user_id)
+
+    async def _stored(self, tenant: str, user_id: str) -> User | None:
         state = self._registry.new_state(tenant, decides=False)
         await load_entities(self._graph, state, [(User, user_id)])
         return state.get(User, user_id)

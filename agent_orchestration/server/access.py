@@ -23,6 +23,7 @@ from agent_orchestration.server.callers import (
     conversation,
     has_token,
 )
+from agent_orchestration.server.disabled_users import DisabledUsers
 from agent_orchestration.server.jwks import ALGORITHMS, KeySet
 
 LEEWAY_SECONDS = 30
@@ -156,13 +157,16 @@ class AccessTokens:
 
 
 async def authenticated(
-    headers: Mapping[str, str], token: str | None, tokens: AccessTokens
+    headers: Mapping[str, str],
+    token: str | None,
+    tokens: AccessTokens,
+    disabled: DisabledUsers | None = None,
 ) -> Caller:
     """The caller of a request where everybody has to say who they are, by a token of the issuer, or
     who they act for, by the server's own `token`.
 
     Raises what `AccessTokens.access` and `caller_from_headers` raise, and `Unauthenticated` for a
-    request without any token.
+    request without any token, or with that of a local user who is among the `disabled`.
     """
     if has_token(headers, token):
         return caller_from_headers(headers, token)
@@ -177,6 +181,10 @@ async def authenticated(
             "token_required",
             f"{PRINCIPAL} and {TENANT} need the server's own token; leave them out: yours says who "
             "you are",
+        )
+    if disabled is not None and await disabled.include(access.tenant, access.principal.id):
+        raise Unauthenticated(
+            "user_disabled", "Authorization: the token's user is disabled; ask an administrator"
         )
     return Caller(principal=access.principal, tenant=access.tenant, **conversation(headers))
 

@@ -6,7 +6,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent_orchestration.core.accounts import AccountCall, Accounts, LogIn, Refresh, Revoke
+from agent_orchestration.core.accounts import (
+    AccountCall,
+    Accounts,
+    IsDisabled,
+    LogIn,
+    Refresh,
+    Revoke,
+)
 from agent_orchestration.core.errors import Forbidden, Rejected
 from agent_orchestration.server.callers import has_token
 
@@ -19,7 +26,7 @@ class AccountCalls:
         self._token = token
 
     async def answer(self, request: Request) -> Response:
-        """What was granted as JSON, null where nothing is."""
+        """What was granted or found as JSON, null where nothing is."""
         if not has_token(request.headers, self._token):
             raise Forbidden(
                 "token_required", "accounts need the server's own token; log in at /token"
@@ -32,6 +39,8 @@ class AccountCalls:
                 granted = await accounts.refresh(token)
             case Revoke(token):
                 granted = await accounts.revoke(token)
+            case IsDisabled(tenant, user_id):
+                granted = await accounts.is_disabled(tenant, user_id)
         headers = {"Cache-Control": "no-store"}
         body = msgspec.json.encode({"granted": granted})
         return Response(body, headers=headers, media_type="application/json")

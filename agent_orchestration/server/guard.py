@@ -19,6 +19,7 @@ from agent_orchestration.core.errors import (
 )
 from agent_orchestration.server.access import AccessTokens, authenticated
 from agent_orchestration.server.callers import caller_from_headers
+from agent_orchestration.server.disabled_users import DisabledUsers
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
 from agent_orchestration.server.token import TOKEN_PATHS
@@ -108,10 +109,17 @@ class Identity:
     """Finds out whose request it is and keeps the `Caller` in its scope; refuses what it cannot
     read. With `tokens` every request but those to `_OPEN` has to have one, or the server's own."""
 
-    def __init__(self, app: ASGIApp, token: str | None, tokens: AccessTokens | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        tokens: AccessTokens | None,
+        disabled: DisabledUsers | None,
+    ) -> None:
         self._app = app
         self._token = token
         self._tokens = tokens
+        self._disabled = disabled
         self._resource = None if tokens is None else ProtectedResource(tokens.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +130,9 @@ class Identity:
                 if self._tokens is None:
                     scope[CALLER] = caller_from_headers(headers, self._token)
                 else:
-                    scope[CALLER] = await authenticated(headers, self._token, self._tokens)
+                    scope[CALLER] = await authenticated(
+                        headers, self._token, self._tokens, self._disabled
+                    )
                 parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
             except PlatformError as error:
                 _note_refusal(scope, error)

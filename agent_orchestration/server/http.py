@@ -13,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent_orchestration.config_auth import Auth
 from agent_orchestration.core.accounts import ACCOUNTS_PATH, Accounts
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.server.access import AccessTokens
 from agent_orchestration.server.account_calls import AccountCalls
-from agent_orchestration.server.api import Api, typed
+from agent_orchestration.server.api import Api, Handler, typed
+from agent_orchestration.server.disabled_users import DisabledUsers
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.guard import (
     CALLER,
@@ -58,18 +60,16 @@ def create_app(
     only what arrives at loopback.
     """
     server = create_mcp(dispatcher, toolsets=toolsets, caller=_caller_of_request)
-    for method, path, handler in Api(dispatcher, token).routes():
-        server.custom_route(path, methods=[method])(handler)
+    routes = Api(dispatcher, token).routes()
+    disabled = None
     if tokens is not None:
-        resource = ProtectedResource(tokens.settings)
-        for path in METADATA:
-            server.custom_route(path, methods=["GET"])(resource.describe)
+        describe = ProtectedResource(tokens.settings).describe
+        routes += [("GET", path, describe) for path in METADATA]
         if accounts is not None and tokens.settings.secret is not None:
-            calls = AccountCalls(accounts, token)
-            server.custom_route(ACCOUNTS_PATH, methods=["POST"])(typed(calls.answer))
-            endpoint = TokenEndpoint(accounts, tokens.settings)
-            for path, handler in zip(TOKEN_PATHS, (endpoint.token, endpoint.revoke), strict=True):
-                server.custom_route(path, methods=["POST"])(typed(handler))
+            disabled = DisabledUsers(accounts)
+            routes += _account_routes(accounts, tokens.settings, token)
+    for method, path, handler in routes:
+        server.custom_route(path, methods=[method])(handler)
     app = server.http_app(
         path=MCP_PATH,
         stateless_http=True,
@@ -81,13 +81,22 @@ def create_app(
             Middleware(SecurityHeaders),
             Middleware(HostGuard, allowed_hosts=allowed_hosts),
             Middleware(BodyLimit, limit=max_body),
-            Middleware(Identity, token=token, tokens=tokens),
+            Middleware(Identity, token=token, tokens=tokens, disabled=disabled),
             Middleware(ToolCalls, dispatcher=dispatcher, path=MCP_PATH),
         ],
     )
     app.add_exception_handler(HTTPException, _no_route)
     _with_body_limit(app, max_body)
     return app
+
+
+def _account_routes(
+    accounts: Callable[[], Accounts], settings: Auth, token: str | None
+) -> list[tuple[str, str, Handler]]:
+    endpoint = TokenEndpoint(accounts, settings)
+    handlers = (AccountCalls(accounts, token).answer, endpoint.token, endpoint.revoke)
+    paths = (ACCOUNTS_PATH, *TOKEN_PATHS)
+    return [("POST", path, typed(one)) for path, one in zip(paths, handlers, strict=True)]
 
 
 def _caller_of_request() -> Caller:

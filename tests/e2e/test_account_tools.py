@@ -82,10 +82,11 @@ async def test_without_a_secret_there_are_no_accounts(tmp_path: Path) -> None:
     [
         (SERVER_TOKEN, {"type": "Revoke", "token": "x"}, (200, None)),
         (SERVER_TOKEN, {"type": "LogIn", "password": PASSWORD}, (422, "invalid_argument")),
+        (SERVER_TOKEN, {"type": "IsDisabled", "tenant": "a", "user_id": "b"}, (200, None)),
         (SERVER_TOKEN, {"type": "Other"}, (422, "invalid_argument")),
         (None, {"type": "Revoke", "token": "x"}, (403, "token_required")),
     ],
-    ids=["server", "incomplete", "unknown", "admin"],
+    ids=["server", "incomplete", "stranger", "unknown", "admin"],
 )
 async def test_other_processes_ask_with_the_servers_own_token(
     here: Installation, token: str | None, body: dict[str, Any], expected: tuple[int, str | None]

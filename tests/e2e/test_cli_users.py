@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.program import PATIENCE, answer, run, server
+from tests.e2e.program import PATIENCE, answer, run, server, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -73,6 +73,13 @@ def test_who_joined_the_owner_lets_users_log_in(home: Path) -> None:
         assert web.post("/token/revoke", data={"token": last}).status_code == 200
         spent = web.post("/token", data={**again, "refresh_token": last})
         assert (spent.status_code, spent.json()["error"]) == (400, "invalid_grant")
+        users(home, "disable", "ada")
+
+        def code() -> str:
+            answer = web.post("/api/v1/tools/list_users", json={}, headers=allowed)
+            return answer.json().get("code", "")
+
+        wait_for(lambda: code() == "user_disabled", "the one who joined to hear of it")
 
 
 def test_people_read_what_was_done(home: Path) -> None:

@@ -16,7 +16,7 @@ from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.domain.users.model import SESSION_MS
 from agent_orchestration.server.token import ACCESS_SECONDS, USER_ATTEMPTS, TokenEndpoint
 from tests.e2e.local_accounts import PASSWORD, WRONG, Installation, installation, is_refused
-from tests.security.door import URL
+from tests.security.door import SERVER_TOKEN, URL
 from tests.tokens import AUDIENCE, ISSUER, SECRET, bearer, claims, settings, signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -228,6 +228,29 @@ async def test_to_revoke_what_is_no_token_changes_nothing(here: Installation) ->
         assert (await here.revoke(token)).status_code == 200
     answer = await here.web.post("/token/revoke", data={})
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_disabled_user_is_not_let_in_with_a_token_from_before(here: Installation) -> None:
+    for user, tenant in (("hugo", "default"), ("hugo", "acme"), ("hanna", "default")):
+        await here.add(user, tenant=tenant)
+    sessions = [
+        await here.session("hugo"),
+        await here.session("hugo", tenant="acme"),
+        await here.session("hanna"),
+    ]
+    await here.update("hugo", disabled=True)
+    answers = [
+        await here.web.get("/api/v1/tools", headers=bearer(session["access_token"]))
+        for session in sessions
+    ]
+    assert [answer.status_code for answer in answers] == [401, 200, 200]
+    assert answers[0].json()["code"] == "user_disabled"
+    assert 'error="invalid_token"' in answers[0].headers["WWW-Authenticate"]
+    elsewhere = bearer(signed(claims(sub="hilda", tenant="default")))
+    assert (await here.web.get("/api/v1/tools", headers=elsewhere)).status_code == 200
+    # Who acts for others does so with the server's own token, whoever they are.
+    trusted = bearer(SERVER_TOKEN) | {"X-Principal": '{"id": "hugo", "role": "viewer"}'}
+    assert (await here.web.get("/api/v1/tools", headers=trusted)).status_code == 200
 
 
 @pytest.mark.parametrize("change", [{"password": "another password"}, {"disabled": True}], ids=str)

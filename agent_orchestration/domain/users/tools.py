@@ -73,7 +73,8 @@ async def update_user(
     """Change a user's name, roles or password, or disable the user. What you leave out stays.
 
     A new password, or to be disabled, ends the user's sessions. Access tokens that are out keep
-    the roles of before until they expire, within 15 minutes.
+    the roles of before until they expire, within 15 minutes; those of a disabled user are refused
+    within seconds.
     """
     hashed = None
     if password is not None:
