@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Check the running server from outside with the protocol's own tools: MCP Inspector's strict
 # listing over HTTP (both protocol eras) and stdio, and the MCP conformance suite against two
-# revisions of the specification, without authentication and with it. The suite's own `auth` scenarios
-# are for clients and authorization servers, none for a server that only checks tokens: for that
-# there is tests/security. Needs npm; the tools themselves run on Node 24 from npm.
+# revisions of the specification, without authentication and with it. The suite's own `auth`
+# scenarios are for clients and authorization servers, none for a server that only checks tokens: for
+# that there is tests/security. Needs npm; the tools themselves run on Node 24 from npm.
 set -euo pipefail
 export NO_COLOR=1
 cd "$(dirname "$0")/.."

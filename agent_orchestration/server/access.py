@@ -160,7 +160,7 @@ async def authenticated(
     headers: Mapping[str, str],
     token: str | None,
     tokens: AccessTokens,
-    disabled: DisabledUsers | None = None,
+    disabled: DisabledUsers | None,
 ) -> Caller:
     """The caller of a request where everybody has to say who they are, by a token of the issuer, or
     who they act for, by the server's own `token`.
