@@ -1,4 +1,5 @@
-"""Tasks through a worker, beside the same calls made by hand and the commands alone.
+"""Tasks through a worker, beside the same calls made by hand and the commands alone, each until the
+graph has what became of them.
 
 `python -m bench.worker` prints, as JSON, seconds of wall time and of the processor for each task,
 and how it went with very many tasks held by one worker at once.
@@ -62,6 +63,7 @@ async def by_hand(
 
     began = _now()
     await asyncio.gather(*(client(numbers) for _ in range(clients)))
+    await _in_the_graph(platform)
     return _took(began, count)
 
 
@@ -82,6 +84,7 @@ async def by_worker(platform: Platform, concurrency: int, count: int) -> Took:
     began = _now()
     work = asyncio.create_task(worker.run())
     await done.wait()
+    await _in_the_graph(platform)
     took = _took(began, count)
     worker.stop()
     await work
@@ -150,6 +153,12 @@ async def _turn(platform: Platform, clients: int, count: int) -> dict[str, Took]
     await _create(platform, count)
     took["worker"] = await by_worker(platform, clients, count)
     return took
+
+
+async def _in_the_graph(platform: Platform) -> None:
+    """Wait until all that was done can be read: that is work which the calls began, too."""
+    nobodys = {"title": "The last", "requires": [{"capability": "nobodys"}]}
+    await platform.call("create_task", nobodys, CALLER)
 
 
 async def _create(platform: Platform, count: int) -> None:
