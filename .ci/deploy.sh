@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Check the files of a deployment with the tools of those who read them: the compose file with the
-# parser of Docker Compose, the Dockerfile with hadolint, and its build stage by running it; the chart
+# parser of Docker Compose, the Dockerfiles with hadolint, and their build stage by running it; the chart
 # with Helm, the schemas of Kubernetes' API and kube-score. No container engine and no cluster is
 # needed. Needs Go and Python's package index.
 set -euo pipefail
@@ -26,11 +26,11 @@ sed 's/^NEO4J_PASSWORD=$/NEO4J_PASSWORD=only-for-tests/' .env.example >"$work/en
 "$work/compose" "$work/docker-compose.dev.yml" "$work/env" >"$work/project.json"
 "$BIN/python" -c 'import json, sys; print("  services:", *json.load(sys.stdin)["services"])' <"$work/project.json"
 
-echo "hadolint: dockerfiles/Dockerfile"
+echo "hadolint: dockerfiles"
 "$BIN/uv" pip install --quiet --target "$CACHE/hadolint" --require-hashes -r .ci/hadolint.txt
-"$CACHE/hadolint/bin/hadolint" --failure-threshold info dockerfiles/Dockerfile
+"$CACHE/hadolint/bin/hadolint" --failure-threshold info dockerfiles/*.Dockerfile
 
-echo "build stage: dockerfiles/Dockerfile"
+echo "build stage: dockerfiles"
 "$BIN/python" -m tests.deploy.build_stage
 
 echo "chart: helm/agent-orchestration"

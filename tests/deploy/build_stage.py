@@ -1,5 +1,5 @@
-"""Run the build stage of the Dockerfile without a container engine: its COPY and RUN lines, in
-order, in a temporary folder that has only what `.dockerignore` lets through.
+"""Run the build stage of the images without a container engine: its COPY and RUN lines, in order,
+in a temporary folder that has only what `.dockerignore` lets through.
 
 Shows that the images get all files that they need, and that what is installed runs alone.
 `python -m tests.deploy.build_stage`
@@ -15,9 +15,8 @@ import tempfile
 import venv
 from pathlib import Path
 
-from tests.deploy.files import ROOT, admitted, stages
+from tests.deploy.files import IMAGES, ROOT, admitted, stages
 
-STAGE = "build"
 INSTALLED = "UV_PROJECT_ENVIRONMENT"
 #: Downloads are kept between runs here; an image has no use for them.
 HERE_ONLY = {"UV_NO_CACHE"}
@@ -28,7 +27,7 @@ def build(folder: Path) -> Path:
     work, tools, installed = folder / "work", folder / "tools", folder / "installed"
     work.mkdir()
     variables = {**os.environ, "PATH": f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    for name, rest in stages()[STAGE]:
+    for name, rest in stages(IMAGES[0])["build"]:
         if name == "FROM":
             _require_python(rest)
             venv.create(tools, with_pip=True)

@@ -1,4 +1,4 @@
-"""The files of a deployment as data: the compose file, the Dockerfile, the variables."""
+"""The files of a deployment as data: the compose file, the Dockerfiles, the variables."""
 
 import json
 import re
@@ -11,7 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.dev.yml"
-DOCKERFILE = ROOT / "dockerfiles" / "Dockerfile"
+#: Each has a Dockerfile of its own, whose last stage has the same name.
+IMAGES = ("event-processor", "mcp-server")
 EXAMPLE = ROOT / ".env.example"
 IGNORED = ROOT / ".dockerignore"
 
@@ -75,33 +76,41 @@ def instructions(text: str) -> Iterator[Instruction]:
             yield name.upper(), rest.strip()
 
 
-def stages() -> dict[str, list[Instruction]]:
-    """The stages of the Dockerfile by name, each beginning with its FROM."""
+def dockerfile(image: str) -> Path:
+    """The Dockerfile of an image."""
+    return ROOT / "dockerfiles" / f"{image}.Dockerfile"
+
+
+def stages(image: str) -> dict[str, list[Instruction]]:
+    """The stages of an image's Dockerfile by name, each beginning with its FROM."""
     found: dict[str, list[Instruction]] = {}
-    for name, rest in instructions(DOCKERFILE.read_text("utf-8")):
+    for name, rest in instructions(dockerfile(image).read_text("utf-8")):
         if name == "FROM":
             found[rest.rpartition(" ")[2]] = []
         found[list(found)[-1]].append((name, rest))
     return found
 
 
-def lineage(name: str) -> list[Instruction]:
-    """The instructions of a stage after those of the stages that it is made from."""
-    every = stages()
-    own = every[name]
-    base = own[0][1].split()[0]
-    return [*(lineage(base) if base in every else []), *own]
+def lineage(image: str) -> list[Instruction]:
+    """The instructions of an image's stage after those of the stages that it is made from."""
+    every = stages(image)
+    found: list[Instruction] = []
+    stage = image
+    while stage in every:
+        found = [*every[stage], *found]
+        stage = every[stage][0][1].split()[0]
+    return found
 
 
-def last(stage: str, name: str) -> str:
+def last(image: str, name: str) -> str:
     """What the last instruction of that name says; the empty text where there is none."""
-    return next((rest for kind, rest in reversed(lineage(stage)) if kind == name), "")
+    return next((rest for kind, rest in reversed(lineage(image)) if kind == name), "")
 
 
-def environment(stage: str) -> dict[str, str]:
+def environment(image: str) -> dict[str, str]:
     """The variables that an image sets."""
     found: dict[str, str] = {}
-    for kind, rest in lineage(stage):
+    for kind, rest in lineage(image):
         if kind == "ENV":
             found |= dict(pair.split("=", 1) for pair in shlex.split(rest))
     return found

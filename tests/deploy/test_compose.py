@@ -19,6 +19,11 @@ LASTING = sorted(name for name, one in SERVICES.items() if one["restart"] != "no
 ours = pytest.mark.parametrize("name", OURS)
 
 
+def built(name: str) -> str:
+    """The image that is built for a service."""
+    return SERVICES[name]["build"]["dockerfile"].removeprefix("dockerfiles/").split(".")[0]
+
+
 def test_the_platform_runs_apart_from_what_it_needs_and_in_two_parts() -> None:
     assert LASTING == ["event-processor", "kafka", "mcp-server", "neo4j"]
     assert OURS == ["event-processor", "mcp-server", "schema", "topics"]
@@ -48,10 +53,12 @@ def test_a_command_is_one_of_the_program_with_its_options(
 
 
 @ours
-def test_the_image_and_the_target_that_makes_it_have_the_same_name(name: str) -> None:
+def test_the_image_and_the_dockerfile_that_makes_it_have_the_same_name(name: str) -> None:
     one = SERVICES[name]
-    assert one["image"] == f"agent-orchestration/{one['build']['target']}:latest"
-    assert words(last(one["build"]["target"], "CMD"))[0] in {one["command"][0], "processor"}
+    image = built(name)
+    assert one["image"] == f"agent-orchestration/{image}:latest"
+    assert one["build"] == {"context": ".", "dockerfile": f"dockerfiles/{image}.Dockerfile"}
+    assert words(last(image, "CMD"))[0] in {one["command"][0], "processor"}
 
 
 @ours
@@ -85,7 +92,7 @@ def test_a_container_of_ours_may_do_nothing_but_its_work(name: str) -> None:
 def test_all_processes_share_the_blobs(name: str) -> None:
     assert SERVICES[name]["volumes"] == ["blobs:/data/blobs"]
     assert SERVICES[name]["environment"]["AGENT_ORCHESTRATION_BLOBS"] == "/data/blobs"
-    assert "/data/blobs" in last(SERVICES[name]["build"]["target"], "RUN").split()
+    assert "/data/blobs" in last(built(name), "RUN").split()
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:

@@ -11,8 +11,10 @@ from agent_orchestration.cli import main
 from agent_orchestration.config import VARIABLES, load_config
 from agent_orchestration.pipeline.topology import GROUP
 from tests.deploy.files import (
+    IMAGES,
     ROOT,
     admitted,
+    dockerfile,
     environment,
     instructions,
     last,
@@ -21,8 +23,6 @@ from tests.deploy.files import (
     words,
 )
 from tests.e2e.program import server
-
-IMAGES = ["event-processor", "mcp-server"]
 
 image = pytest.mark.parametrize("name", IMAGES)
 
@@ -62,16 +62,27 @@ def test_nothing_in_it_is_a_secret(name: str) -> None:
     assert not [rest for kind, rest in lineage(name) if kind == "ARG"]
 
 
-def test_the_base_is_named_with_its_version() -> None:
-    bases = {own[0][1].split()[0] for own in stages().values()} - set(stages())
+@image
+def test_the_base_is_named_with_its_version(name: str) -> None:
+    bases = {own[0][1].split()[0] for own in stages(name).values()} - set(stages(name))
     assert bases == {"python:3.11-slim-trixie"}
 
 
 def test_both_are_the_same_but_for_what_they_start() -> None:
-    assert set(stages()) == {"build", "platform", *IMAGES}
-    kinds = {name: {kind for kind, _ in stages()[name]} for name in IMAGES}
-    assert kinds["event-processor"] == {"FROM", "HEALTHCHECK", "CMD"}
-    assert kinds["mcp-server"] == {"FROM", "EXPOSE", "HEALTHCHECK", "CMD"}
+    own = {"event-processor": set[str](), "mcp-server": {"EXPOSE"}}
+    common: set[str] = set()
+    for name in IMAGES:
+        assert list(stages(name)) == ["build", "platform", name]
+        assert {kind for kind, _ in stages(name)[name]} == {
+            "FROM",
+            "HEALTHCHECK",
+            "CMD",
+            *own[name],
+        }
+        about, _, rest = dockerfile(name).read_text("utf-8").partition("\n\n")
+        assert f"docker build -f dockerfiles/{name}.Dockerfile " in about
+        common.add(rest.partition(f"FROM platform AS {name}")[0])
+    assert len(common) == 1, "the stages that both have must be the same, line by line"
 
 
 @pytest.mark.parametrize(("name", "retries"), [("event-processor", "3"), ("mcp-server", "5")])
@@ -111,18 +122,18 @@ def test_the_server_is_healthy_while_it_answers(tmp_path: Path) -> None:
     assert check(port) == 1
 
 
-def test_what_is_copied_is_there_and_not_kept_out() -> None:
-    copied = {
-        source for kind, rest in stages()["build"] if kind == "COPY" for source in rest.split()[:-1]
-    }
+@image
+def test_what_is_copied_is_there_and_not_kept_out(name: str) -> None:
+    copies = [rest for kind, rest in stages(name)["build"] if kind == "COPY"]
+    copied = {source for rest in copies for source in rest.split()[:-1]}
     assert copied == admitted()
     assert {source for source in copied if not (ROOT / source).exists()} == set()
 
 
-def test_only_the_build_stage_reads_the_tree() -> None:
-    for name in ("platform", *IMAGES):
-        copies = [rest for kind, rest in stages()[name] if kind in {"COPY", "ADD"}]
-        assert all(rest.startswith("--from=build ") for rest in copies)
+@image
+def test_only_the_build_stage_reads_the_tree(name: str) -> None:
+    copies = [rest for kind, rest in lineage(name) if kind in {"COPY", "ADD"}]
+    assert [rest.partition(" ")[0] for rest in copies] == ["--from=build"]
 
 
 def test_continued_lines_are_one_instruction_and_comments_none() -> None:

@@ -1,6 +1,6 @@
-# Both images of the platform. The same is installed in them; what they start differs.
-#   docker build -f dockerfiles/Dockerfile --target mcp-server -t agent-orchestration/mcp-server .
-#   docker build -f dockerfiles/Dockerfile --target event-processor -t agent-orchestration/event-processor .
+# The image of what decides, folds and watches deadlines: `processor`, and the verbs that end.
+#   docker build -f dockerfiles/event-processor.Dockerfile -t agent-orchestration/event-processor .
+# The stages `build` and `platform` are those of mcp-server.Dockerfile.
 
 # The Python that the tests run on.
 FROM python:3.11-slim-trixie AS build
@@ -44,12 +44,3 @@ FROM platform AS event-processor
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=5s --retries=3 \
     CMD ["agent-orchestration", "consumer-groups", "describe", "agent_event_processor", "--here"]
 CMD ["processor"]
-
-
-FROM platform AS mcp-server
-EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=5s --retries=5 \
-    CMD ["python", "-c", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('MCP_SERVER_PORT') or 8000), timeout=5); server.request('GET', '/health'); sys.exit(server.getresponse().status != 200)"]
-# Loopback, which nobody outside reaches: whoever publishes the port says so with
-# `serve --host 0.0.0.0`, with --insecure where the settings `auth` are not used.
-CMD ["serve"]
