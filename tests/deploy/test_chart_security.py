@@ -254,7 +254,7 @@ def test_a_client_can_be_kept_with_one_server() -> None:
 )
 async def test_requests_call_the_server_by_its_names(host: str, status: int) -> None:
     data = rendered(DEFAULT).named("ConfigMap", "agent-orchestration-config")["data"]
-    names = yaml.safe_load(data["config.yaml"])["server"]["allowed_hosts"]
+    names = yaml.safe_load(data["mcp-server.yaml"])["server"]["allowed_hosts"]
     guard = HostGuard(PlainTextResponse("ready"), names)
     sent: list[Any] = []
 

@@ -29,21 +29,49 @@ WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
 
 
-def settings(chart: Chart, tmp_path: Path, workload: str = "core-services") -> Config:
-    """What the program makes of the settings of a Deployment, and of its variables."""
-    [container] = chart.pods()[f"Deployment/{workload}"]["spec"]["containers"]
+def settings(chart: Chart, tmp_path: Path, pod: str = "Deployment/core-services") -> Config:
+    """What the program makes of the settings of a pod, and of its variables."""
+    spec = chart.pods()[pod]["spec"]
+    [container] = spec["containers"]
     [file] = [one["subPath"] for one in container["volumeMounts"] if one["name"] == "config"]
-    data = chart.named("ConfigMap", "agent-orchestration-config")["data"]
-    content = yaml.safe_load(data[file])
+    [source] = [one["configMap"]["name"] for one in spec["volumes"] if one["name"] == "config"]
     path = tmp_path / file
-    path.write_text(yaml.safe_dump(content), "utf-8")
+    path.write_text(chart.named("ConfigMap", source)["data"][file], "utf-8")
     given = variables(container)
     in_secrets = {name for name, value in given.items() if isinstance(value, tuple)}
-    graph = {"NEO4J_URI": "neo4j://graph:7687"}
+    graph = {"NEO4J_URI": "neo4j://graph:7687"} if "NEO4J_URI" in given else {}
     return load_config(
         path,
-        environ={**given, **dict.fromkeys(in_secrets, "only-for-tests-1"), **graph},
+        environ={**given, **dict.fromkeys(in_secrets, "only-for-tests-" * 3), **graph},
     )
+
+
+@every_profile
+def test_every_pod_accepts_its_settings_and_servers_know_who_may_call(
+    profile: Profile, tmp_path: Path
+) -> None:
+    chart = rendered(profile, WORKERS)
+    pods = [
+        name
+        for name, pod in chart.pods().items()
+        if "volumeMounts" in (one := pod["spec"]["containers"][0])
+        and one["image"].startswith("agent-orchestration/")
+    ]
+    assert len(pods) == 9
+    asking = {name for name in pods if settings(chart, tmp_path, name).auth.enabled}
+    assert asking == (set() if profile == SMALL else {"Deployment/mcp-server"})
+
+
+def test_tokens_are_from_and_for_the_address_of_the_ingress_unless_values_say_otherwise(
+    tmp_path: Path,
+) -> None:
+    server = "Deployment/mcp-server"
+    auth = settings(rendered(DEFAULT), tmp_path, server).auth
+    assert auth.issuer == "https://api.agent-orchestration.example.com"
+    assert auth.audience == "https://api.agent-orchestration.example.com/mcp"
+    said = {"auth.issuer": "https://ao.example", "auth.audience": "ao", "ingress.enabled": "false"}
+    auth = settings(rendered(DEFAULT, said), tmp_path, server).auth
+    assert (auth.issuer, auth.audience) == ("https://ao.example", "ao")
 
 
 @every_profile
@@ -61,7 +89,7 @@ def test_the_settings_are_accepted_by_the_program(profile: Profile, tmp_path: Pa
 
 def test_the_settings_of_workers_know_nothing_of_broker_and_graph(tmp_path: Path) -> None:
     chart = rendered(DEFAULT, {**WORKERS, "openai.baseUrl": "http://ollama.models:11434/v1"})
-    config = settings(chart, tmp_path, "worker")
+    config = settings(chart, tmp_path, "Deployment/worker")
     assert config.openai.base_url == "http://ollama.models:11434/v1"
     assert config.server.url == "http://mcp-server-service:80"
     assert config.kafka == Config().kafka
@@ -83,7 +111,7 @@ def test_any_other_setting_can_be_said_and_wins(tmp_path: Path) -> None:
 
 def test_whoever_signs_tokens_is_part_of_the_settings() -> None:
     data = rendered(PRODUCTION).named("ConfigMap", "agent-orchestration-config")["data"]
-    assert yaml.safe_load(data["config.yaml"])["auth"] == {
+    assert yaml.safe_load(data["mcp-server.yaml"])["auth"] == {
         "jwks_uri": "https://login.example.com/.well-known/jwks.json",
         "issuer": "https://login.example.com/",
         "audience": "https://api.agent-orchestration.example.com/mcp",
@@ -144,6 +172,8 @@ PASSWORD = {"neo4j.password": "only-for-tests"}
         (SMALL, {"mcpServer.insecure": "false"}, "auth: nobody would have to log in"),
         (SMALL, JWT, "mcpServer.insecure: would let everybody in"),
         (PRODUCTION, {"auth.audience": ""}, "set auth.issuer and auth.audience"),
+        (PRODUCTION, JWT, "leave it or auth.jwt out"),
+        (DEFAULT, {"ingress.enabled": "false"}, "set auth.issuer and auth.audience, or ingress"),
         (DEFAULT, {"neo4j.password": ""}, "neo4j.password: is needed"),
         (
             DEFAULT,

@@ -106,7 +106,7 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
 {{- range .claims }}
 - {name: {{ . }}, mountPath: /data/{{ . }}}
 {{- end }}
-{{- if and (eq .file "config.yaml") .root.Values.kafka.external.enabled .root.Values.kafka.external.tls.existingSecret }}
+{{- if and (ne .file "worker.yaml") .root.Values.kafka.external.enabled .root.Values.kafka.external.tls.existingSecret }}
 - {name: kafka-tls, mountPath: /etc/agent-orchestration/kafka, readOnly: true}
 {{- end }}
 {{- end }}
@@ -124,7 +124,7 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
   persistentVolumeClaim:
     claimName: {{ (index $.root.Values.storage .).existingClaim | default (printf "agent-orchestration-%s" .) }}
 {{- end }}
-{{- if and (eq .file "config.yaml") .root.Values.kafka.external.enabled }}
+{{- if and (ne .file "worker.yaml") .root.Values.kafka.external.enabled }}
 {{- with .root.Values.kafka.external.tls.existingSecret }}
 - name: kafka-tls
   secret: {secretName: {{ . }}, defaultMode: 0440}

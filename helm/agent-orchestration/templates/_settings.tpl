@@ -1,4 +1,4 @@
-{{/* config.yaml of the servers, the processors and the jobs; secrets and addresses are variables. */}}
+{{/* The settings of the servers; secrets and addresses are variables. */}}
 {{- define "ao.settings" -}}
 backend: kafka-neo4j
 environment: {{ .Values.global.environment }}
@@ -30,19 +30,13 @@ kafka:
 backups:
   url: /data/backups
 {{- end }}
-{{- with .Values.auth }}
-{{- if or .issuer .audience .jwksUri }}
+{{- if or (include "ao.hasJwt" .) .Values.auth.jwksUri }}
 auth:
-  {{- with .jwksUri }}
+  {{- with .Values.auth.jwksUri }}
   jwks_uri: {{ . | quote }}
   {{- end }}
-  {{- with .issuer }}
-  issuer: {{ . | quote }}
-  {{- end }}
-  {{- with .audience }}
-  audience: {{ . | quote }}
-  {{- end }}
-{{- end }}
+  issuer: {{ include "ao.issuer" . | quote }}
+  audience: {{ include "ao.audience" . | quote }}
 {{- end }}
 openai:
   default_model: {{ .Values.openai.defaultModel | quote }}
@@ -60,8 +54,21 @@ openai:
 {{- concat $hosts .Values.mcpServer.allowedHosts | uniq | toJson -}}
 {{- end }}
 
-{{- define "ao.configYaml" -}}
+{{/* Whom tokens are from and for. Those that the platform gives itself are its own address's. */}}
+{{- define "ao.issuer" -}}
+{{- .Values.auth.issuer | default (ternary (printf "https://%s" .Values.ingress.host) "" .Values.ingress.enabled) -}}
+{{- end }}
+{{- define "ao.audience" -}}
+{{- .Values.auth.audience | default (ternary (printf "https://%s/mcp" .Values.ingress.host) "" .Values.ingress.enabled) -}}
+{{- end }}
+
+{{- define "ao.serverYaml" -}}
 {{- mustMergeOverwrite (fromYaml (include "ao.settings" .)) (deepCopy .Values.config) | toYaml -}}
+{{- end }}
+
+{{/* config.yaml of the processors and the jobs: nothing of who may call, whose key they do not have. */}}
+{{- define "ao.configYaml" -}}
+{{- omit (fromYaml (include "ao.serverYaml" .)) "auth" | toYaml -}}
 {{- end }}
 
 {{/* config.yaml of the workers: nothing of broker and graph, which they do not reach. */}}
@@ -73,6 +80,8 @@ openai:
 {{- define "ao.configData" -}}
 config.yaml: |
   {{- include "ao.configYaml" . | nindent 2 }}
+mcp-server.yaml: |
+  {{- include "ao.serverYaml" . | nindent 2 }}
 {{- if .Values.workers.enabled }}
 worker.yaml: |
   {{- include "ao.workerYaml" . | nindent 2 }}

@@ -7,6 +7,12 @@
 {{- if and $hasAuth .Values.mcpServer.insecure -}}
 {{- fail "mcpServer.insecure: would let everybody in although auth is set; leave one of them out" -}}
 {{- end -}}
+{{- if and (include "ao.hasJwt" .) .Values.auth.jwksUri -}}
+{{- fail "auth.jwksUri: tokens are checked with one source of keys; leave it or auth.jwt out" -}}
+{{- end -}}
+{{- if and (include "ao.hasJwt" .) (not (and (include "ao.issuer" .) (include "ao.audience" .))) -}}
+{{- fail "auth.jwt: tokens say whom they are from and for; set auth.issuer and auth.audience, or ingress.enabled=true to take the host of the Ingress" -}}
+{{- end -}}
 {{- if and .Values.auth.jwksUri (not (and .Values.auth.issuer .Values.auth.audience)) -}}
 {{- fail "auth.jwksUri: whoever has a token of that provider for anything would be let in; set auth.issuer and auth.audience, too" -}}
 {{- end -}}
