@@ -30,6 +30,17 @@ EMPTY: tuple[LiteralString, ...] = (
 )
 
 
+def empty(database: neo4j.Address) -> None:
+    """Delete all nodes; constraints and indexes stay."""
+    auth = (database.username, database.password)
+    with (
+        GraphDatabase.driver(database.uri, auth=auth) as driver,  # pyright: ignore[reportUnknownMemberType]
+        driver.session() as session,  # pyright: ignore[reportUnknownMemberType]
+    ):
+        for statement in EMPTY:
+            session.run(statement).consume()
+
+
 class Process:
     """One process of the installation; it may be ended and started again, and then goes on in the
     same files."""
@@ -173,13 +184,7 @@ class Installation:
 
     def prepare(self) -> None:
         """An empty graph with its schema, and the topics."""
-        auth = (self.database.username, self.database.password)
-        with (
-            GraphDatabase.driver(self.database.uri, auth=auth) as driver,  # pyright: ignore[reportUnknownMemberType]
-            driver.session() as session,  # pyright: ignore[reportUnknownMemberType]
-        ):
-            for statement in EMPTY:
-                session.run(statement).consume()
+        empty(self.database)
         self.program("topics", "create")
         self.program("schema", "migrate")
 
