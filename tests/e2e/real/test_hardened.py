@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+from mcp_types import TextResourceContents
 
 from agent_orchestration.cli.failure import TERMINATED
 from tests.deploy import build_stage
@@ -32,6 +33,7 @@ from tests.deploy.pods import INSTALLED, Node
 from tests.e2e.journey import Journey
 from tests.e2e.program import PATIENCE, wait_for
 from tests.e2e.real.installation import empty
+from tests.e2e.server_process import call
 from tests.services import kafka, neo4j
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -109,11 +111,9 @@ def check_rights(container: Container, volumes: set[str]) -> None:
 
 
 def check_probes(node: Node, pod: str, container: Container) -> None:
-    """It becomes ready, and lives then."""
-    if "readinessProbe" in node.manifest(pod):
-        probed = partial(node.probed, pod, container)
-        wait_for(partial(probed, "readinessProbe"), f"{pod} to be ready")
-        assert probed("livenessProbe")
+    """All its probes succeed, each in the time that it has, if not at once."""
+    for probe in sorted({"livenessProbe", "readinessProbe"} & set(node.manifest(pod))):
+        wait_for(partial(node.probed, pod, container, probe), f"the {probe} of {pod}")
 
 
 def check_health(image: str, container: Container) -> None:
@@ -168,6 +168,11 @@ async def test_pods_of_the_chart_work_in_containers_that_may_do_nothing_else(
         transport = StreamableHttpTransport(f"{here.url}/mcp", headers=bearer)
         async with Client(transport, timeout=PATIENCE) as client:
             await Journey(client, "hardened").run()
+            large = {"text": "x" * 2_000_000}
+            made = await call(client, "create_task", title="With a blob", payload=large)
+            [blob] = await client.read_resource(f"blob://{made['task']['payload']['$blob']}")
+        assert isinstance(blob, TextResourceContents)
+        assert json.loads(blob.text) == large
         for pod in AFTER:
             here.container(pod).run()
         assert any((tmp_path / "agent-orchestration-backups").iterdir())
