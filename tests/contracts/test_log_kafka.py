@@ -1,6 +1,5 @@
 """What is peculiar to the log on Kafka: its topics, its epoch, sizes, and who may connect."""
 
-import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from agent_orchestration.core.errors import Corrupt, Rejected, Unavailable
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.running import running
 from tests.services import kafka
+from tests.services.kafka_users import certificate, encrypted
 
 COMMANDS = Topic("commands", "every command", 2, 7 * DAY_MS)
 EVENTS = Topic("events", "the truth", 2, None)
@@ -287,32 +287,13 @@ async def test_what_expired_is_lost_and_the_rest_is_read(
 # --- security ------------------------------------------------------------------------------------
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for loopback, signed by itself, and the broker's file with its key too."""
-    key, certificate, both = (folder / name for name in ("key.pem", "cert.pem", "broker.pem"))
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
-            *("-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    both.write_text(key.read_text() + certificate.read_text(), "utf-8")
-    return certificate, both
-
-
 @pytest.mark.process
 @pytest.mark.slow
 async def test_with_encryption_and_passwords(tmp_path: Path) -> None:
-    certificate, both = _certificate(tmp_path)
+    shown, both = certificate(tmp_path)
     login = "org.apache.kafka.common.security.plain.PlainLoginModule"
     settings = {
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(both),
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(certificate),
+        **encrypted(shown, both),
         "sasl.enabled.mechanisms": "PLAIN",
         "sasl.mechanism.inter.broker.protocol": "PLAIN",
         "listener.name.clients.plain.sasl.jaas.config": (
@@ -325,7 +306,7 @@ async def test_with_encryption_and_passwords(tmp_path: Path) -> None:
         "sasl_mechanism": "PLAIN",
         "username": "platform",
         "password": "right",
-        "ssl_ca_file": certificate,
+        "ssl_ca_file": shown,
     }
     with kafka.own_broker(tmp_path / "broker", settings, listener="SASL_SSL") as broker:
         async with own_topics(broker.bootstrap_servers, **asked) as topics, opened(topics) as log:

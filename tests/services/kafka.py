@@ -132,10 +132,14 @@ class Broker:
         self._conf.write_text("".join(f"{k}={v}\n" for k, v in lines.items()), "utf-8")
         self.run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._conf))
 
+    def command(self, program: str) -> list[str]:
+        """One of Kafka's own tools, as a command that takes its arguments."""
+        return [*self._java, program]
+
     def run(self, program: str, *arguments: str) -> None:
         """Run one of Kafka's own tools to its end."""
         done = subprocess.run(
-            [*self._java, program, *arguments], capture_output=True, text=True, check=False
+            [*self.command(program), *arguments], capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")

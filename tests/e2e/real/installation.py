@@ -136,7 +136,8 @@ class Server(Process):
 
 class Installation:
     """Settings in `folder/config.yaml`, topics of its own, and processes, none of them running;
-    `variables` are added to the environment of all its programs."""
+    `variables` are added to the environment of all its programs, `login` to the settings of
+    Kafka."""
 
     def __init__(
         self,
@@ -145,6 +146,7 @@ class Installation:
         session_ms: int = SESSION_MS,
         bootstrap_servers: str | None = None,
         variables: Mapping[str, str] | None = None,
+        login: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.database = database
@@ -165,6 +167,7 @@ class Installation:
                 "bootstrap_servers": self.bootstrap_servers,
                 "prefix": self.prefix,
                 "session_timeout_ms": session_ms,
+                **(login or {}),
             },
         }
         (folder / "config.yaml").write_text(json.dumps(settings), "utf-8")
@@ -188,14 +191,16 @@ class Installation:
         self.program("topics", "create")
         self.program("schema", "migrate")
 
-    def processor(self, name: str, program: Sequence[str] = PROGRAM) -> Process:
+    def processor(self, name: str, program: Sequence[str] = PROGRAM, **variables: str) -> Process:
         """A `processor`, of this program or of another version of it, started."""
         command = [*program, "processor", "--json"]
-        return self._added(Process(name, command, self.folder, self._variables))
+        more = {**self._variables, **variables}
+        return self._added(Process(name, command, self.folder, more))
 
-    def server(self, name: str, program: Sequence[str] = PROGRAM) -> Server:
+    def server(self, name: str, program: Sequence[str] = PROGRAM, **variables: str) -> Server:
         """A `serve`, started."""
-        return self._added(Server(name, self.folder, self._variables, program=program))
+        more = {**self._variables, **variables}
+        return self._added(Server(name, self.folder, more, program=program))
 
     def environment(self) -> dict[str, str]:
         """The environment of a program that belongs to the installation."""
