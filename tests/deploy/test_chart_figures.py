@@ -113,14 +113,18 @@ def test_processors_scale_from_3_to_5_by_commands_that_wait() -> None:
     assert trigger["metadata"]["topic"] == "commands"
 
 
-def test_who_scales_processors_logs_in_as_they_do() -> None:
-    chart = rendered(PRODUCTION, {"coreServices.autoscaling.enabled": "true"})
+@pytest.mark.parametrize("own", [True, False])
+def test_who_scales_processors_logs_in_to_kafka(own: bool) -> None:
+    users = {"kafka.external.ownUsers": str(own).lower()}
+    chart = rendered(PRODUCTION, {"coreServices.autoscaling.enabled": "true", **users})
     login = chart.named("TriggerAuthentication", "core-services-kafka")["spec"]
     names = {one["parameter"]: (one["name"], one["key"]) for one in login["secretTargetRef"]}
-    assert names["username"] == ("kafka-credentials", "username")
-    assert names["password"] == ("kafka-credentials", "password")
+    secret = "core-services-kafka" if own else "kafka-credentials"
+    assert names["username"] == (secret, "username")
+    assert names["password"] == ("kafka-credentials", "ao-checks" if own else "password")
     how = decoded(chart.named("Secret", "core-services-kafka"))
-    assert how == {"sasl": "scram_sha512", "tls": "enable"}
+    user = {"username": "ao-checks"} if own else {}
+    assert how == {"sasl": "scram_sha512", "tls": "enable", **user}
 
 
 @pytest.mark.parametrize("name", ["mcp-server", "core-services"])

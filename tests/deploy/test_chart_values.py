@@ -24,6 +24,7 @@ from tests.deploy.chart import (
     variables,
 )
 from tests.deploy.files import last
+from tests.services.kafka_users import USERS
 
 WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
@@ -160,6 +161,31 @@ def test_secrets_that_exist_are_named_and_none_is_made() -> None:
         "openai-credentials",
         "server-token",
     }
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_each_part_logs_in_to_kafka_as_somebody_who_has_its_rights(own: bool) -> None:
+    chart = rendered(PRODUCTION, {"kafka.external.ownUsers": str(own).lower()})
+    given = {
+        name: variables(pod["spec"]["containers"][0])
+        for name, pod in chart.pods().items()
+        if "KAFKA_PASSWORD" in variables(pod["spec"]["containers"][0])
+    }
+    users = {
+        "Deployment/mcp-server": "ao-server",
+        "Deployment/core-services": "ao-processor",
+        "Job/topics-create": "ao-topics",
+        "Job/schema-migrate": "ao-checks",
+        "CronJob/agent-orchestration-backup": "ao-checks",
+        "CronJob/agent-orchestration-verify": "ao-checks",
+        "CronJob/agent-orchestration-compare": "ao-checks",
+    }
+    assert users.keys() <= given.keys()
+    for name, found in given.items():
+        user = users.get(name, "ao-checks")
+        assert found["KAFKA_USERNAME"] == (user if own else ("kafka-credentials", "username"))
+        assert found["KAFKA_PASSWORD"] == ("kafka-credentials", user if own else "password")
+    assert set(users.values()) <= set(USERS)
 
 
 JWT = {"auth.jwt.secret": "only-for-tests-" * 3}

@@ -66,6 +66,12 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
       {{- end }}
 {{- end }}
 
+{{/* Who a part or a verb is to Kafka, where each is somebody else: see docs/kafka.md. */}}
+{{- define "ao.kafkaUser" -}}
+{{- $verb := .args | default (list "") | first -}}
+{{- get (dict "mcp" "ao-server" "core" "ao-processor") .part | default (ternary "ao-topics" "ao-checks" (eq $verb "topics")) -}}
+{{- end }}
+
 {{/* Variables of whoever reaches broker and graph: dict "root" $, and "neo4jSecret" where it is a
      copy of the chart's own. */}}
 {{- define "ao.backendEnv" -}}
@@ -82,8 +88,15 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
   value: {{ include "ao.bootstrapServers" .root | quote }}
 {{- if include "ao.usesSasl" .root }}
 {{- $kafka := .root.Values.kafka.external.existingSecret }}
+{{- if .root.Values.kafka.external.ownUsers }}
+{{- $user := include "ao.kafkaUser" . }}
+- name: KAFKA_USERNAME
+  value: {{ $user }}
+{{ include "ao.fromSecret" (dict "name" "KAFKA_PASSWORD" "secret" $kafka "key" $user) }}
+{{- else }}
 {{ include "ao.fromSecret" (dict "name" "KAFKA_USERNAME" "secret" $kafka "key" "username") }}
 {{ include "ao.fromSecret" (dict "name" "KAFKA_PASSWORD" "secret" $kafka "key" "password") }}
+{{- end }}
 {{- end }}
 {{- end }}
 
