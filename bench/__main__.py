@@ -18,6 +18,7 @@ from bench import (
     p9_memory,
     p10_overload,
     p11_worker,
+    p12_sizes,
     scaling,
 )
 from bench.results import Figure, Row, as_data, machine, progress, show, write
@@ -36,6 +37,7 @@ FIGURES = {
         p9_memory,
         p10_overload,
         p11_worker,
+        p12_sizes,
         scaling,
     )
 }

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 from neo4j import GraphDatabase
@@ -21,10 +22,18 @@ PAGE_CACHE = "512m"
 FSYNC = {"log.flush.interval.messages": "1"}
 PARTITIONS = 8
 #: Relationships first: one node may have more than fit into a transaction.
-_EMPTY = (
+_EMPTY: tuple[LiteralString, ...] = (
     "MATCH ()-[r]->() CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS",
     "MATCH (n) CALL (n) { DELETE n } IN TRANSACTIONS OF 10000 ROWS",
 )
+
+
+class GraphSize(NamedTuple):
+    """Nodes, relationships, and bytes of the store: without the logs of its transactions."""
+
+    nodes: int
+    relationships: int
+    stored: int
 
 
 class Engines:
@@ -79,16 +88,36 @@ class Engines:
         shutil.rmtree(self._server.home / "data")
         self._server.start()
 
+    def log_bytes(self, file: Path, topic: str) -> int:
+        """What the records of an installation's topic take on the broker's disk."""
+        name = msgspec.json.decode(file.read_bytes())["kafka"]["prefix"] + topic
+        segments = (self._broker.home / "data").glob(f"{name}-*/*.log")
+        return sum(segment.stat().st_size for segment in segments)
+
+    def graph_size(self) -> GraphSize:
+        """What the graph has, and takes on its disk. The server is killed and started: what it then
+        brings back from the logs of its transactions it writes to its files."""
+        self._server.kill()
+        self._server.start()
+        count = "MATCH (n) RETURN count(n) AS nodes, sum(COUNT { (n)-->() }) AS relationships"
+        [found] = self._queried(count)
+        files = (self._server.home / "data" / "databases" / "neo4j").rglob("*")
+        stored = sum(file.stat().st_size for file in files if file.is_file())
+        return GraphSize(**found, stored=stored)
+
     def empty_graph(self) -> None:
         """Delete all nodes; constraints and indexes stay."""
+        for statement in _EMPTY:
+            self._queried(statement)
+
+    def _queried(self, statement: LiteralString) -> list[dict[str, Any]]:
         address = self._graph
         auth = (address.username, address.password)
         with (
             GraphDatabase.driver(address.uri, auth=auth) as driver,  # pyright: ignore[reportUnknownMemberType]
             driver.session(database="neo4j") as session,  # pyright: ignore[reportUnknownMemberType]
         ):
-            for statement in _EMPTY:
-                session.run(statement).consume()
+            return session.run(statement).data()
 
 
 @contextlib.contextmanager

@@ -65,6 +65,17 @@ def answer(home: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def peak(home: Path, *arguments: str) -> int:
+    """Bytes of memory that `python ARGUMENTS` has at most; it must succeed."""
+    words = [sys.executable, *arguments]
+    process = subprocess.Popen(words, cwd=home, env=_environment(home), stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return used.ru_maxrss * 1024
+
+
 def _environment(home: Path) -> dict[str, str]:
     """Ours without the platform's settings, with `home` for home and this source tree first."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AGENT_ORCHESTRATION")}
