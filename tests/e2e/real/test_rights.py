@@ -175,7 +175,7 @@ def test_nobody_is_a_processor_with_the_rights_of_a_server(place: Place) -> None
     assert f"joining group {place.installation.prefix}{GROUP}" in said
 
 
-def test_positions_are_set_back_by_who_repairs(place: Place) -> None:
+def test_with_all_processors_stopped_who_repairs_goes_on(place: Place) -> None:
     other = place.installation.processor("other", **place.variables("ao-processor"))
     wait_for(other.ready, "another processor")
     for process in (place.processor, other):
@@ -184,6 +184,7 @@ def test_positions_are_set_back_by_who_repairs(place: Place) -> None:
     words = ("consumer-groups", "reset", GROUP, "--yes")
     place.refused("ao-checks", *words)
     assert place.told("ao-operator", *words)["positions"]
+    assert not place.told("ao-operator", "topics", "create", "--new-epoch", "--yes")["tenants"]
     place.processor.start()
     wait_for(place.processor.ready, "the processor to be ready")
     place.call("create_task", title="Goes on", id="on")
