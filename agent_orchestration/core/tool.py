@@ -7,14 +7,13 @@ toolsets, annotations and the types of its arguments; validation is the same for
 import enum
 import functools
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from types import UnionType
-from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import pydantic
 
+from agent_orchestration.core.arguments import Arguments, from_json_text, is_structured
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import Command, CommandResult, Principal
 from agent_orchestration.core.torn_reads import read_whole
@@ -138,52 +137,6 @@ class Output(pydantic.BaseModel):
     )
 
 
-class Arguments(pydantic.BaseModel):
-    """Base of a tool's arguments and of the objects inside them: nothing unknown is accepted, and
-    no boolean where a number is meant."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
-
-    @pydantic.field_validator("*", mode="before")
-    @classmethod
-    def _refuse_boolean_for_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name is not None:
-            kinds = _plain_types(cls.model_fields[info.field_name].annotation)
-            if {int, float} & kinds and not {bool, Any} & kinds:
-                raise ValueError("must be a number, not a boolean")
-        return value
-
-
-def _plain_types(hint: Any) -> set[Any]:
-    """The types that a value may have, with `Annotated` and unions opened."""
-    if get_origin(hint) is Annotated:
-        return _plain_types(get_args(hint)[0])
-    if get_origin(hint) in (Union, UnionType):
-        return {kind for part in get_args(hint) for kind in _plain_types(part)}
-    return {hint}
-
-
-def _from_json_text(value: Any) -> Any:
-    """Weak models send lists and objects as JSON text; accept that."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
-def _is_structured(hint: Any) -> bool:
-    if get_origin(hint) is Annotated:
-        return _is_structured(get_args(hint)[0])
-    if get_origin(hint) in (list, dict, tuple):
-        return True
-    if isinstance(hint, type) and issubclass(hint, pydantic.BaseModel):
-        return True
-    parts = get_args(hint)
-    return bool(parts) and str not in parts and any(_is_structured(part) for part in parts)
-
-
 class Tool:
     """A tool of the registry: its function and everything that is declared about it."""
 
@@ -217,8 +170,8 @@ class Tool:
         fields: dict[str, Any] = {}
         for name, parameter in list(inspect.signature(self.function).parameters.items())[1:]:
             hint = hints[name]
-            if _is_structured(hint):
-                hint = Annotated[hint, pydantic.BeforeValidator(_from_json_text)]
+            if is_structured(hint):
+                hint = Annotated[hint, pydantic.BeforeValidator(from_json_text)]
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hint, default)
         return pydantic.create_model(

@@ -18,8 +18,8 @@ from typing import Annotated, Any, cast
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.tool import Arguments
 from agent_orchestration.core.types import Id, Line, Priority, Text, Title, json_text
 from agent_orchestration.domain.plans.model import MAX_TASKS
 from agent_orchestration.domain.tasks.arguments import DependencyArgument, RetryArgument

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent_orchestration.core.tool import Arguments
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.types import Attempt, Id
 from agent_orchestration.domain.agents.model import SkillClaim
 

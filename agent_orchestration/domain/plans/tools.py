@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.core.tool import Arguments, Gateway, Role, tool
+from agent_orchestration.core.tool import Gateway, Role, tool
 from agent_orchestration.core.types import (
     BLOB_THRESHOLD,
     Id,

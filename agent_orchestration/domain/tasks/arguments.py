@@ -7,7 +7,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from agent_orchestration.core.tool import Arguments
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.types import Id, Line
 from agent_orchestration.domain.tasks.model import (
     DependencySpec,

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.guards import unknown
-from agent_orchestration.core.tool import Arguments, Gateway, Output, Role, tool
+from agent_orchestration.core.tool import Gateway, Output, Role, tool
 from agent_orchestration.core.torn_reads import read_whole
 from agent_orchestration.core.types import Cursor, Id, Key, Line, PageLimit, Title
 from agent_orchestration.domain.tasks.arguments import RequirementArgument, requirement_specs

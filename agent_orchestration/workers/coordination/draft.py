@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.core.tool import Arguments
 from agent_orchestration.core.types import Id, Priority, Text, Title
 from agent_orchestration.domain.plans.commands import PlanTaskSpec
 from agent_orchestration.domain.plans.planning import planned_tasks

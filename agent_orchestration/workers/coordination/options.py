@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import Field, model_validator
 
-from agent_orchestration.core.tool import Arguments
+from agent_orchestration.core.arguments import Arguments
 from agent_orchestration.core.types import Id, Text
 from agent_orchestration.workers.held import TaskError
 
