@@ -148,7 +148,8 @@ BAD: dict[str, list[Any]] = {
     **dict.fromkeys(("lease_seconds", "heartbeat_seconds"), _DURATION),
     **dict.fromkeys(("wait_seconds", "retry_after_seconds"), _NUMBER),
     **dict.fromkeys(
-        ("start", "force", "draining", "dedicated", "retryable", "approved", "disabled"), _FLAG
+        ("start", "brief", "force", "draining", "dedicated", "retryable", "approved", "disabled"),
+        _FLAG,
     ),
     **dict.fromkeys(("limit_micros", "amount_micros", "cost_micros", "milliseconds"), _AMOUNT),
     **dict.fromkeys(("prompt_tokens", "completion_tokens"), _AMOUNT),
