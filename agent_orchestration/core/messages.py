@@ -68,8 +68,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     DOWNCASTERS: ClassVar[dict[int, Upcaster]] = {}
     #: The fields that answer the caller and that the graph keeps on the event's node: plain data.
     REPLY: ClassVar[tuple[str, ...]] = ()
-    #: An entity, and the field with its id: the caller is also told, as `entity`, how it is after
-    #: the event. Nobody keeps that, so the answer to a repeated command may be without it.
+    #: An entity, and the field with its id: who asked first is also told how it is after the event.
+    #: Nobody keeps that.
     REPLY_ENTITY: ClassVar[tuple[type[Any], str] | None] = None
 
     def about(self) -> str | None:
@@ -122,7 +122,8 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `status` is accepted, nothing or failed; `seq` is the tenant's sequence number that a later
     read should wait for; `data` the event's reply; `error` a `PlatformError.to_dict()`;
     `lag` the commands still waiting behind this one in its partition; `copy` says which copy of
-    the command was decided, from 0.
+    the command was decided, from 0. `entity` is how the entity of the event's `REPLY_ENTITY` is
+    after it; None where the command is repeated.
     """
 
     command_id: str
@@ -134,3 +135,4 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     repeated: bool = False
     lag: int = 0
     copy: int = 0
+    entity: Body | None = None

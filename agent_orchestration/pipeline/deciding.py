@@ -113,7 +113,8 @@ class Decider:
         except Exception as error:
             refused = self._refused(state, asked, _as_refusal(asked, error))
             return msgspec.structs.replace(refused, spoiled=True)
-        return Outcome(asked, self._result(state, asked, "accepted", _told(folded)), folded)
+        result = self._result(state, asked, "accepted", folded.reply)
+        return Outcome(asked, msgspec.structs.replace(result, entity=_entity(folded)), folded)
 
     def _repeated(self, state: TenantState, asked: Asked, receipt: Receipt) -> Outcome:
         if receipt.body_hash != asked.envelope.body_hash:
@@ -159,14 +160,13 @@ class Decider:
         )
 
 
-def _told(folded: Folded) -> Body:
-    """What the caller hears."""
+def _entity(folded: Folded) -> Body | None:
+    """What the caller is told beside the reply, as it is now: later events change it."""
     event = folded.event
     if event.REPLY_ENTITY is None:
-        return folded.reply
+        return None
     cls, field = event.REPLY_ENTITY
-    entity = folded.touched[cls, getattr(event, field)].entity
-    return {**folded.reply, "entity": msgspec.to_builtins(entity)}
+    return msgspec.to_builtins(folded.touched[cls, getattr(event, field)].entity)
 
 
 def _as_refusal(asked: Asked, error: Exception) -> PlatformError:

@@ -80,11 +80,14 @@ async def claim_task(
 
 async def _claimed(gateway: Gateway, result: CommandResult, *, brief: bool) -> dict[str, Any]:
     """The task: brief, as it was decided. Whoever asks afterwards sees what it depends on, too."""
-    entity = result.data.get("entity")
-    if entity is None or not brief:
+    if result.entity is None or not brief:
         return await task_answer(gateway, result.data["task_id"], result.seq)
     reached = await gateway.reached(result.seq)
-    return {"task": decided_view(entity), "seq": result.seq, "stale": None if reached else True}
+    return {
+        "task": decided_view(result.entity),
+        "seq": result.seq,
+        "stale": None if reached else True,
+    }
 
 
 async def _reported(
