@@ -40,6 +40,7 @@ from agent_orchestration.passwords import Passwords
 from agent_orchestration.pipeline.accounts import LocalAccounts
 from agent_orchestration.pipeline.answers import Answers, ReadyHints
 from agent_orchestration.pipeline.as_of import AsOf
+from agent_orchestration.pipeline.calls import counted
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.gateway import CallerGateway
@@ -181,8 +182,9 @@ class Platform:
         found = self.registry.tools.get(tool)
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
-        authorise(found, arguments, caller)
-        return await found.call(self._gateway(caller), arguments)
+        with counted(tool, arguments):
+            authorise(found, arguments, caller)
+            return await found.call(self._gateway(caller), arguments)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
         """See `core.dispatch.Dispatcher`."""

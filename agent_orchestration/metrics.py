@@ -1,5 +1,6 @@
 """What Prometheus is told of this process."""
 
+import itertools
 from collections.abc import Iterator
 
 from prometheus_client import (
@@ -10,11 +11,17 @@ from prometheus_client import (
     ProcessCollector,
     start_http_server,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.measures import MEASURES, Count, Distribution, Gauge
 from agent_orchestration.resilience import BREAKERS, CircuitBreakerRegistry, CircuitBreakerState
 
 
@@ -38,9 +45,43 @@ class BreakerCollector(Collector):
         yield gauge
 
 
+class MeasureCollector(Collector):
+    """What the process counts of its own work, as it is when somebody asks."""
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        for measure in MEASURES:
+            match measure:
+                case Count():
+                    yield _plain(CounterMetricFamily, measure)
+                case Gauge():
+                    yield _plain(GaugeMetricFamily, measure)
+                case Distribution():
+                    yield _histogram(measure)
+
+
+def _plain(
+    family: type[CounterMetricFamily] | type[GaugeMetricFamily], measure: Count | Gauge
+) -> Metric:
+    found = family(measure.name, measure.meaning, labels=measure.labels)
+    for labels, value in list(measure.values.items()):
+        found.add_metric(labels, value)
+    return found
+
+
+def _histogram(measure: Distribution) -> Metric:
+    found = HistogramMetricFamily(measure.name, measure.meaning, labels=measure.labels)
+    bounds = [*map(str, measure.bounds), "+Inf"]
+    for labels, series in list(measure.values.items()):
+        buckets = list(zip(bounds, itertools.accumulate(series.counts), strict=True))
+        found.add_metric(labels, buckets, series.sum)
+    return found
+
+
 METRICS = CollectorRegistry()
 """All metrics of this process."""
 METRICS.register(BreakerCollector(BREAKERS))
+METRICS.register(MeasureCollector())
 for _collector in (ProcessCollector, PlatformCollector, GCCollector):
     _collector(registry=METRICS)
 
@@ -61,11 +102,11 @@ def exposed(accept: str) -> tuple[bytes, str]:
     return encode(METRICS), media_type
 
 
-def serve_metrics(port: int) -> None:
-    """Serve them on 127.0.0.1, in a thread that ends with the process. Raises `Rejected` where the
-    port cannot be used."""
+def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
+    """Serve them in a thread that ends with the process. Raises `Rejected` where the port cannot be
+    used."""
     try:
-        start_http_server(port, "127.0.0.1", METRICS)
+        start_http_server(port, host, METRICS)
     except OSError as error:
         problem = f"metrics_port: {port} cannot be listened on ({error.strerror}); choose another"
         raise Rejected("port_refused", problem, field="metrics_port") from None

@@ -14,7 +14,10 @@ from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,
+    MetricsHostOption,
+    MetricsPortOption,
     ToolsOption,
+    expose_metrics,
     settings,
     with_dispatcher,
 )
@@ -78,7 +81,12 @@ def serve(
     _listen(loaded, tools, insecure=insecure, as_json=as_json, decides=False)
 
 
-def processor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+def processor(
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
     """Decide commands, fold events into the graph and watch deadlines, on Kafka and Neo4j. Each
     takes its share of the partitions; more of them than partitions wait to step in.
 
@@ -95,6 +103,7 @@ def processor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
             print(f"processor {os.getpid()} is running. Ctrl-C ends it.", flush=True)
         await dispatcher.closed()
 
+    expose_metrics(metrics_port, metrics_host)
     with_dispatcher(loaded, work, serve=True, decides=True, local=True)
 
 

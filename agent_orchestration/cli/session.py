@@ -23,6 +23,15 @@ SIGTERM = "SIGTERM"
 #: What `--server` says, which stands before the verb.
 server_option: ContextVar[str | None] = ContextVar("server_option", default=None)
 
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=65535, metavar="PORT", help="Metrics for Prometheus.", show_default=False
+    ),
+]
+MetricsHostOption = Annotated[
+    str, typer.Option(metavar="HOST", help="Where metrics are served, to whoever asks.")
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="The data folder.", show_default=False),
@@ -91,6 +100,14 @@ def _dispatcher(
     if config.backend == "embedded":
         return FolderDispatcher(config, serve=serve, **listening)
     return SharedDispatcher(config, decides=decides, **listening)
+
+
+def expose_metrics(port: int | None, host: str) -> None:
+    """Serve the metrics of this process there, where a port is given. Raises `Rejected`."""
+    if port is not None:
+        from agent_orchestration.metrics import serve_metrics  # noqa: PLC0415 (start-up time)
+
+        serve_metrics(port, host)
 
 
 def collect_rarely() -> None:

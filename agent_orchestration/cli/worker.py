@@ -11,6 +11,9 @@ from agent_orchestration.cli.session import (
     ConfigOption,
     DataOption,
     JsonOption,
+    MetricsHostOption,
+    MetricsPortOption,
+    expose_metrics,
     run,
     settings,
     with_dispatcher,
@@ -64,10 +67,6 @@ LeaseOption = Annotated[
     int | None,
     typer.Option(min=1, max=86400, help="After so much silence others take tasks over: seconds."),
 ]
-MetricsOption = Annotated[
-    int | None,
-    typer.Option(min=1, max=65535, metavar="PORT", help="Metrics for Prometheus on 127.0.0.1."),
-]
 
 
 class ModelOptions(NamedTuple):
@@ -100,7 +99,8 @@ def worker(
     mcp: McpOption = None,
     lease_seconds: LeaseOption = None,
     grace_seconds: GraceOption = 25.0,
-    metrics_port: MetricsOption = None,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -122,10 +122,7 @@ def worker(
             agents += await _agents(stack, dispatcher, loaded, module, options)
             await _host(dispatcher, agents, lease_seconds, grace_seconds, as_json=as_json)
 
-    if metrics_port is not None:
-        from agent_orchestration.metrics import serve_metrics  # noqa: PLC0415 (start-up time)
-
-        serve_metrics(metrics_port)
+    expose_metrics(metrics_port, metrics_host)
     if mcp is None:
         with_dispatcher(loaded, work, serve=True)
     else:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.core.entities import Entity
 from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
@@ -104,7 +105,9 @@ class CommandProcessor:
                 await self._log.wait(COMMANDS, self._partition, self.next, IDLE_SECONDS)
                 continue
             try:
-                await self._decide(records)
+                with measures.DECIDE_SECONDS.timed():
+                    await self._decide(records)
+                measures.DECIDE_BATCH.observe(len(records))
                 self._position.reached(self.next)
                 in_doubt = False
             except Unavailable as error:
@@ -262,6 +265,7 @@ class CommandProcessor:
 
     def _settle(self, outcomes: Iterable[Outcome], lag: int) -> None:
         for outcome in outcomes:
+            _count(outcome)
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
                 for observer in self._observers:
@@ -277,3 +281,11 @@ class CommandProcessor:
                 self.forget(outcome.asked.envelope.tenant)
         self._told = self.next
         self._settled.set()
+
+
+def _count(outcome: Outcome) -> None:
+    result = outcome.result
+    status = "repeated" if result.repeated else result.status
+    measures.COMMANDS.add(outcome.asked.envelope.type, status)
+    if result.error is not None:
+        measures.REJECTIONS.add(result.error["code"])

@@ -1,5 +1,6 @@
 """Records that nobody can read: kept apart, with where they came from and why."""
 
+from agent_orchestration import measures
 from agent_orchestration.backends.log import Log
 from agent_orchestration.core.envelope import Record, StoredRecord
 from agent_orchestration.pipeline.topology import DEAD_LETTERS
@@ -12,3 +13,4 @@ async def send_dead_letter(log: Log, record: StoredRecord, reason: str) -> None:
     letter = Record(record.key, record.value, {**headers, "origin": origin, "reason": reason})
     partition = record.partition % log.topics()[DEAD_LETTERS].partitions
     await log.append(DEAD_LETTERS, partition, [letter])
+    measures.DEAD_LETTERS.add(record.topic)

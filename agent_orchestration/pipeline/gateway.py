@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.graph.read_errors import TooSlow
 from agent_orchestration.core.dispatch import Caller
@@ -87,11 +88,12 @@ class CallerGateway:
             with self._bus.reading(self.tenant) if at_least else contextlib.nullcontext():
                 reached = await self._reached(at_least, patience)
                 seq = await self._seq(at_least)
-                found = await self._graph.query(
-                    self._registry.queries[name].statement,
-                    {**bound, "tenant": self.tenant},
-                    seconds=QUERY_SECONDS,
-                )
+                with measures.QUERY_SECONDS.timed(name):
+                    found = await self._graph.query(
+                        self._registry.queries[name].statement,
+                        {**bound, "tenant": self.tenant},
+                        seconds=QUERY_SECONDS,
+                    )
         except TooSlow as error:
             if not at_least:
                 raise

@@ -18,6 +18,7 @@ from agent_orchestration.pipeline.archiving import Archiver
 from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
+from agent_orchestration.pipeline.lag import Lag
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
@@ -169,6 +170,7 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
+                group.create_task(Lag(services, processor, projector, self.number).run())
                 group.create_task(Publisher(services, projector, self.number).run())
                 if services.archive is not None:
                     group.create_task(Archiver(services, services.archive, self.number).run())

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from agent_orchestration import measures
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
     GraphWrite,
@@ -60,6 +61,7 @@ class Projector:
         self._graph = services.graph
         self._registry = services.registry
         self._progress = services.progress
+        self._clock = services.clock
         self._partition = partition
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
@@ -189,7 +191,8 @@ class Projector:
             ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
         try:
             batch.write.held = self._held
-            await self._write(batch.write)
+            with measures.FOLD_SECONDS.timed():
+                await self._write(batch.write)
         except BaseException:
             if ahead is not None:
                 ahead.cancel()
@@ -197,11 +200,20 @@ class Projector:
             raise
         finally:
             self._on_its_way = {}
+        self._count(batch)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)
         self._ahead = await ahead if ahead is not None else None
         self._forget_tenants()
+
+    def _count(self, batch: Batch) -> None:
+        measures.FOLD_BATCH.observe(len(batch.records))
+        now = self._clock()
+        for record in batch.records:
+            measures.EVENT_LATENCY.observe(max(now - record.timestamp, 0) / 1000)
+        for folded in itertools.chain.from_iterable(batch.folded.values()):
+            measures.EVENTS.add(folded.envelope.type)
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -254,6 +266,7 @@ class Projector:
         """Set one tenant aside so that the others go on; its events count as passed."""
         envelope = EventEnvelope.from_record(record)
         logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
+        measures.QUARANTINES.add()
         state = await self._state(envelope.tenant)
         state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]
         row: dict[str, Any] = tenant_row(state, None)

@@ -19,6 +19,7 @@ from agent_orchestration.resilience import BREAKERS
 from agent_orchestration.server.callers import has_token
 from agent_orchestration.server.errors import error_json, error_response, masked
 from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.measured import TOOL
 from agent_orchestration.server.page import status_page
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -94,6 +95,8 @@ class Api:
         """Call a tool; the body holds its arguments."""
         arguments = parse_arguments(await request.body())
         name = request.path_params["name"]
+        if name in self._dispatcher.registry.tools:
+            request.scope[TOOL] = name
         return json_response(
             {"result": await self._dispatcher.call(name, arguments, _caller(request))}
         )

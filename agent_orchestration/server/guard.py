@@ -17,6 +17,7 @@ from agent_orchestration.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from agent_orchestration.measures import AUTH_FAILURES
 from agent_orchestration.server.access import AccessTokens, authenticated
 from agent_orchestration.server.callers import caller_from_headers
 from agent_orchestration.server.disabled_users import DisabledUsers
@@ -135,6 +136,8 @@ class Identity:
                     )
                 parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
             except PlatformError as error:
+                if isinstance(error, Unauthenticated | Forbidden):
+                    AUTH_FAILURES.add(error.code)
                 _note_refusal(scope, error)
                 response = error_response(error)
                 if isinstance(error, Unauthenticated) and self._resource is not None:

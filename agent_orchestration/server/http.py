@@ -31,6 +31,7 @@ from agent_orchestration.server.guard import (
     SecurityHeaders,
 )
 from agent_orchestration.server.mcp import create_mcp
+from agent_orchestration.server.measured import Measured
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
 from agent_orchestration.server.token import TOKEN_PATHS, TokenEndpoint
 from agent_orchestration.server.tool_calls import ToolCalls
@@ -77,6 +78,7 @@ def create_app(
         # Our guard covers the same and lets probes reach `/health` under any name.
         host_origin_protection=False,
         middleware=[
+            Middleware(Measured),
             Middleware(Abandonment),
             Middleware(SecurityHeaders),
             Middleware(HostGuard, allowed_hosts=allowed_hosts),

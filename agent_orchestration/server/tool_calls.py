@@ -17,6 +17,7 @@ from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.server.errors import error_text, masked
 from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.measured import TOOL
 
 _JSON = b"application/json"
 _VERSIONS = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
@@ -53,6 +54,7 @@ class ToolCalls:
             await self._app(scope, _again(messages, receive), send)
             return
         call = request.params
+        scope[TOOL] = call.name
         answer = await outcome(self._dispatcher, call.name, call.arguments or {}, scope[CALLER])
         response = Response(_encoded(request.id, answer), media_type="application/json")
         await response(scope, receive, send)

@@ -13,6 +13,7 @@ from neo4j.exceptions import (
 
 from agent_orchestration.backends.graph import WriteRefused, read_errors
 from agent_orchestration.core.errors import PlatformError, Unavailable
+from agent_orchestration.measures import CONNECTION_FAILURES
 
 #: The server's errors about what it was asked; all others are about its own state.
 _REQUEST = re.compile(
@@ -33,8 +34,12 @@ _UNUSABLE = (OverflowError, TypeError, ValueError, RecursionError)
 class Neo4jConnectionError(Unavailable):
     """Neo4j cannot be reached, lets nobody in or did not finish; repeating is harmless."""
 
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        CONNECTION_FAILURES.add()
 
-class Overtaken(Neo4jConnectionError):
+
+class Overtaken(Unavailable):
     """What was being read was deleted meanwhile: reading again finds the graph as it is now."""
 
 
@@ -44,9 +49,7 @@ def opening_errors(uri: str) -> Generator[None]:
     try:
         yield
     except (Neo4jError, DriverError) as error:
-        found = _passing(error)
-        reason = f"{uri}: {found.reason}"
-        raise Neo4jConnectionError(found.code, reason) from error
+        raise _passing(error, f"{uri}: ") from error
     except TimeoutError as error:
         raise Neo4jConnectionError("graph_unreachable", f"{uri}: Neo4j does not answer") from error
 
@@ -116,21 +119,26 @@ def _is_request(error: Neo4jError) -> bool:
     return bool(_REQUEST.match(code)) and code not in _OVERTAKEN
 
 
-def _passing(error: Neo4jError | DriverError) -> Neo4jConnectionError:
-    if isinstance(error, IncompleteCommit):
-        reason = "the connection broke while Neo4j committed: whether it wrote is unknown"
-        return Neo4jConnectionError("graph_commit_unknown", reason)
-    if isinstance(error, DriverError):
-        reason = f"Neo4j cannot be reached ({type(error).__name__})"
-        return Neo4jConnectionError("graph_unreachable", reason)
-    if error.code in _OVERTAKEN:
+def _passing(error: Neo4jError | DriverError, where: str = "") -> Unavailable:
+    if isinstance(error, Neo4jError) and error.code in _OVERTAKEN:
         return Overtaken("graph_overtaken", "what was read was deleted meanwhile: read it again")
-    if _LOGIN.match(error.code or ""):
-        return login_refused(error)
-    return Neo4jConnectionError("graph_unavailable", f"Neo4j cannot do it now ({error.code})")
+    code, reason = _said(error)
+    return Neo4jConnectionError(code, where + reason)
 
 
 def login_refused(error: Neo4jError) -> Neo4jConnectionError:
     """The server lets this user do nothing."""
-    reason = f"Neo4j refuses the login ({error.code}): check NEO4J_USERNAME and NEO4J_PASSWORD"
-    return Neo4jConnectionError("graph_login_refused", reason)
+    return Neo4jConnectionError(*_said(error))
+
+
+def _said(error: Neo4jError | DriverError) -> tuple[str, str]:
+    """Code and reason."""
+    if isinstance(error, IncompleteCommit):
+        reason = "the connection broke while Neo4j committed: whether it wrote is unknown"
+        return "graph_commit_unknown", reason
+    if isinstance(error, DriverError):
+        return "graph_unreachable", f"Neo4j cannot be reached ({type(error).__name__})"
+    if _LOGIN.match(error.code or ""):
+        reason = f"Neo4j refuses the login ({error.code}): check NEO4J_USERNAME and NEO4J_PASSWORD"
+        return "graph_login_refused", reason
+    return "graph_unavailable", f"Neo4j cannot do it now ({error.code})"

@@ -1,0 +1,47 @@
+"""How far the work on a partition is behind its log."""
+
+import asyncio
+
+from agent_orchestration import measures
+from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.projector import Projector
+from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
+
+EVERY_SECONDS = 5.0
+
+
+class Lag:
+    """Says every few seconds how many commands and events of a partition wait, while it runs."""
+
+    def __init__(
+        self, services: Services, processor: CommandProcessor, projector: Projector, partition: int
+    ) -> None:
+        self._log = services.log
+        self._processor = processor
+        self._projector = projector
+        self._partition = partition
+
+    async def run(self) -> None:
+        """Look for ever."""
+        await self._processor.taken_over.wait()
+        try:
+            while True:
+                try:
+                    await self._look()
+                except Unavailable:
+                    self._forget()  # the log cannot say how long it is
+                await asyncio.sleep(EVERY_SECONDS)
+        finally:
+            self._forget()
+
+    async def _look(self) -> None:
+        reached = {COMMANDS: self._processor.next, EVENTS: self._projector.position[1]}
+        for topic, offset in reached.items():
+            _, end = await self._log.bounds(topic, self._partition)
+            measures.CONSUMER_LAG.set(max(end - offset, 0), GROUP, topic, str(self._partition))
+
+    def _forget(self) -> None:
+        for topic in (COMMANDS, EVENTS):
+            measures.CONSUMER_LAG.drop(GROUP, topic, str(self._partition))
