@@ -30,6 +30,7 @@ from agent_orchestration.server.guard import (
     Identity,
     SecurityHeaders,
 )
+from agent_orchestration.server.health import HealthPages
 from agent_orchestration.server.mcp import create_mcp
 from agent_orchestration.server.measured import Measured
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
@@ -61,7 +62,7 @@ def create_app(
     only what arrives at loopback.
     """
     server = create_mcp(dispatcher, toolsets=toolsets, caller=_caller_of_request)
-    routes = Api(dispatcher, token).routes()
+    routes = Api(dispatcher, token).routes() + HealthPages(dispatcher).routes()
     disabled = None
     if tokens is not None:
         describe = ProtectedResource(tokens.settings).describe

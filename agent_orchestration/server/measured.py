@@ -12,7 +12,9 @@ TOOL = "agent_orchestration.tool"
 _ENDED_EARLY = 499
 _PATHS = frozenset({"/", "/mcp", "/health", "/ready", "/metrics", "/token", "/token/revoke"})
 _API = "/api/v1/"
-_PARTS = frozenset({"accounts", "blobs", "circuit-breakers", "operations", "tasks", "tools"})
+_PARTS = frozenset(
+    {"accounts", "agents", "blobs", "circuit-breakers", "health", "operations", "tasks", "tools"}
+)
 
 
 class Measured:
