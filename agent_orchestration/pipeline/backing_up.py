@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -17,7 +18,6 @@ from agent_orchestration.pipeline.scratch import Scratch, ends_of
 from agent_orchestration.pipeline.services import Services
 
 logger = logging.getLogger(__name__)
-NAMES = "backup", "backup-restored"
 
 
 async def back_up(
@@ -26,66 +26,72 @@ async def back_up(
     """For the yields see `core.dispatch.Dispatcher` and `core.operations.Backup`.
 
     Made from the last backup and the log, so nobody is disturbed, and all of it is as of one
-    position. Raises `Rejected` where the log lacks events and there is no backup to begin with.
+    position. One graph at a time is in memory. Raises `Rejected` where the log lacks events and
+    there is no backup to begin with.
     """
     started = time.monotonic()
     ends = await ends_of(services.log)
-    # Other processes may use the same folder.
-    names = [f"{name}-{os.getpid()}" for name in NAMES]
-    for name in names:
-        others.remove_scratch(name)
-    graph, restored = [await others.open_scratch(name) for name in names]
+    made: Manifest | None = None
+    async with _scratch(others, "backup") as (graph, empty):
+        async for step in _folded(services, backups, graph, ends, empty):
+            yield step
+        lines = 0
+        positions, now = [*ends.values()], services.clock()
+        async for found in backups.write(graph, services.log.epoch, positions, now):
+            if isinstance(found, Manifest):
+                made = found
+            else:
+                lines += found
+                yield {"phase": "writing", "done": lines, "total": None}
+    assert made is not None
+    async with _scratch(others, "backup-restored") as (graph, _):
+        async for step in _verified(services, backups, made, graph):
+            yield step
+    await backups.keep(made)
+    yield {
+        "name": made.name,
+        "place": backups.store.url,
+        "events": sum(ends.values()),
+        "lines": lines,
+        "fingerprint": made.fingerprint,
+        "pruned": await backups.prune(services.clock()),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+@asynccontextmanager
+async def _scratch(
+    others: OtherGraphs, purpose: str
+) -> AsyncGenerator[tuple[Graph, Callable[[], Awaitable[None]]], None]:
+    """An empty graph for a while, and what empties it again."""
+    name = f"{purpose}-{os.getpid()}"  # other processes may use the same folder
+    others.remove_scratch(name)
+    graph = await others.open_scratch(name)
 
     async def empty() -> None:
         await graph.stop()
-        others.remove_scratch(names[0])
+        others.remove_scratch(name)
         await graph.start()
 
     try:
-        async for step in _folded(services, backups, graph, ends, empty):
-            yield step
-        async for found in _kept(services, backups, (graph, restored), ends):
-            if not isinstance(found, Manifest):
-                yield found
-                continue
-            yield {
-                "name": found.name,
-                "place": backups.store.url,
-                "events": sum(ends.values()),
-                "lines": sum(file.lines for file in found.files),
-                "fingerprint": found.fingerprint,
-                "pruned": await backups.prune(services.clock()),
-                "seconds": round(time.monotonic() - started, 3),
-            }
+        yield graph, empty
     finally:
-        for name, one in zip(names, (graph, restored), strict=True):
-            await one.stop()
-            others.remove_scratch(name)
+        await graph.stop()
+        others.remove_scratch(name)
 
 
-async def _kept(
-    services: Services, backups: Backups, graphs: tuple[Graph, Graph], ends: Mapping[int, int]
-) -> AsyncGenerator[dict[str, Any] | Manifest, None]:
-    """Write the first graph's files, load them into the second one, compare the two; the backup
-    comes last."""
-    graph, restored = graphs
-    made: Manifest | None = None
-    done = lines = 0
-    async for found in backups.write(graph, services.log.epoch, [*ends.values()], services.clock()):
-        if isinstance(found, Manifest):
-            made = found
-        else:
-            lines += found
-            yield {"phase": "writing", "done": lines, "total": None}
-    assert made is not None
-    async for count in backups.load(made, restored):
+async def _verified(
+    services: Services, backups: Backups, made: Manifest, graph: Graph
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Load the files into an empty graph. Raises `Corrupt` where that is another one than they were
+    made of."""
+    done, lines = 0, sum(file.lines for file in made.files)
+    async for count in backups.load(made, graph):
         done += count
         yield {"phase": "verifying", "done": done, "total": lines}
-    if await fingerprint(restored, services.registry.entities.values()) != made.fingerprint:
+    if await fingerprint(graph, services.registry.entities.values()) != made.fingerprint:
         reason = f"what was restored from {made.name} is another graph: the backup is not kept"
         raise Corrupt("backup_differs", reason)
-    await backups.keep(made)
-    yield made
 
 
 async def _folded(
