@@ -168,8 +168,8 @@ async def test_nothing_is_spent_beyond_a_budget_and_every_sum_is_exact(
     }
     assert {one["scope"]: one["spent_micros"] for one in budgets} == spent
     assert {one["scope"]: one["reserved_micros"] for one in budgets} == dict.fromkeys(spent, 0)
-    # Some found too little left, and some did not.
-    assert min(ends["completed"], ends["failed"]) > TASKS // 10, ends
+    # Some found too little left, and some did not: fewer, where what died with a worker counts.
+    assert min(ends["completed"], ends["failed"]) > (0 if kills else TASKS // 10), ends
     # What is settled was billed; what was billed and is not settled died with a worker, and each
     # such call counts as the most that it could cost.
     settled = total["cost_micros"] - total["unconfirmed_micros"]
