@@ -102,7 +102,7 @@ def exposed(accept: str) -> tuple[bytes, str]:
     return encode(METRICS), media_type
 
 
-def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
+def serve_metrics(port: int, host: str) -> None:
     """Serve them in a thread that ends with the process. Raises `Rejected` where the port cannot be
     used."""
     try:
