@@ -78,7 +78,7 @@ def _kept(file: Path) -> list[Row]:
 
 
 def _memory(servers: Engines, quick: bool) -> Row:
-    """What a backup takes that is made of a longer history, of which it makes two graphs, one after the other."""
+    """What a backup of a longer history takes, which makes two graphs, one after the other."""
     events: list[int] = []
     peaks: list[int] = []
     for count in _QUICK_HISTORIES if quick else _HISTORIES:
