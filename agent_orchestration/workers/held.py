@@ -5,7 +5,7 @@ import base64
 import hashlib
 import mimetypes
 import traceback
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Literal
 
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
@@ -72,6 +72,9 @@ class HeldTask:
         self.verdict: Verdict = "continue"
         self._calls = calls
         self._lost: Lost | None = None
+        self._work: asyncio.Task[Any] | None = None
+        self._reporting: asyncio.Task[None] | None = None
+        self._ended = False
         self._pending: Any = None
         self._has_pending = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -100,6 +103,9 @@ class HeldTask:
             raise Rejected("invalid_argument", f"progress: {problem}", field="progress")
         self._pending = json_value(text)  # a copy: the caller may go on changing its own
         self._has_pending.set()
+        if self._reporting is None and not self._ended:
+            self._reporting = asyncio.create_task(self._report())
+            self._reporting.add_done_callback(self._reported)
 
     async def artifact(self, name: str, data: Any, media_type: str | None = None) -> None:
         """Keep something that the task produced, besides its result: bytes, text, or any JSON.
@@ -132,8 +138,32 @@ class HeldTask:
             self.verdict = verdict
             self._lost = verdict if verdict in ("cancel", "fenced") else None
             self.cancelled.set()
+            if self._work is not None:
+                self._work.cancel()
 
-    async def report(self) -> None:
+    async def carried_out(
+        self, work: Coroutine[Any, Any, Any]
+    ) -> tuple[asyncio.Task[Any], BaseException | None]:
+        """How the handler's work ended, and what its last report of progress raised.
+
+        It is cancelled when the attempt is over before, or when its progress cannot be reported.
+        """
+        self._work = asyncio.create_task(work)
+        try:
+            await asyncio.wait((self._work,))
+        finally:
+            self._ended = True
+            tasks = [one for one in (self._work, self._reporting) if one is not None]
+            for one in tasks:
+                one.cancel()
+            await asyncio.wait(tasks)
+        return self._work, None if self._reporting is None else raised(self._reporting)
+
+    def _reported(self, reporting: asyncio.Task[None]) -> None:
+        if self._work is not None and raised(reporting) is not None:
+            self._work.cancel()
+
+    async def _report(self) -> None:
         """Send the progress in batches until cancelled or until the attempt is over."""
         pause = PROGRESS_SECONDS
         while not self.cancelled.is_set():
@@ -154,7 +184,9 @@ class HeldTask:
     async def complete(self, result: Any) -> Outcome:
         """The task is done, with this result; a result that is refused fails it."""
         try:
-            return await self._say("complete_task", result=result, brief=True) or "completed"
+            # Without a key, which would be looked up: to complete a task again changes nothing.
+            completed = self._say("complete_task", None, result=result, brief=True)
+            return await completed or "completed"
         except Rejected as error:
             refused = f"the result cannot be stored: {error.reason}"
             return await self.fail(TaskError(refused, error_type=error.code, retryable=False))
@@ -172,18 +204,20 @@ class HeldTask:
         )
         return lost or "failed"
 
-    async def _say(self, tool: str, number: str = "", **arguments: Any) -> Lost | None:
-        """Report; the verdict instead, where the attempt is over or turns out to be."""
+    async def _say(self, tool: str, number: str | None = "", **arguments: Any) -> Lost | None:
+        """Report, under a key unless `number` is None; the verdict instead, where the attempt is
+        over or turns out to be."""
         if self._lost is not None:
             return self._lost
-        key = ":".join(filter(None, (self.id, str(self.attempt), tool, number)))
+        if number is not None:
+            key = ":".join(filter(None, (self.id, str(self.attempt), tool, number)))
+            arguments["idempotency_key"] = key
         try:
             await self._calls(
                 tool,
                 task_id=self.id,
                 agent_id=self.agent_id,
                 attempt=self.attempt,
-                idempotency_key=key,
                 **arguments,
             )
         except (Rejected, NotFound) as error:
@@ -205,6 +239,11 @@ def _content(data: Any) -> tuple[dict[str, str], str]:
     if isinstance(data, str):
         return {"content": data}, "text/plain"
     return {"content": json_text(data, "data") or "null"}, "application/json"
+
+
+def raised(task: asyncio.Task[Any]) -> BaseException | None:
+    """What an ended task of the event loop raised, other than that it was cancelled."""
+    return None if task.cancelled() else task.exception()
 
 
 def task_error(error: BaseException) -> TaskError:

@@ -9,7 +9,7 @@ from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
 from agent_orchestration.workers.claiming import Claim, Claims, now
-from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
+from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, raised, task_error
 
 GIVE_BACK_SECONDS = 5.0
 
@@ -140,18 +140,9 @@ class Worker:
         """Run the handler to its end and report it; answers what came of it."""
         if task.cancelled.is_set():
             return await _give_back(task)
-        work = asyncio.create_task(self._work(task))
-        report = asyncio.create_task(task.report())
-        over = asyncio.create_task(task.cancelled.wait())
-        try:
-            await asyncio.wait((work, report, over), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in (work, report, over):
-                one.cancel()
-            await asyncio.wait((work, report, over))
-        unsaid = _raised(report)
+        work, unsaid = await task.carried_out(self._work(task))
         if unsaid is None and not work.cancelled():
-            failure = _raised(work)
+            failure = raised(work)
             if failure is None:
                 return await task.complete(work.result())
             return await task.fail(task_error(failure))
@@ -206,10 +197,6 @@ async def _give_back(task: HeldTask) -> Change:
         logger.warning("task %s goes back when its lease runs out: %r", task.id, unsaid)
         return "stopped"
     return "stopped" if outcome == "failed" else outcome
-
-
-def _raised(task: asyncio.Task[Any]) -> BaseException | None:
-    return None if task.cancelled() else task.exception()
 
 
 def first_of(failed: ExceptionGroup[Exception]) -> Exception:
