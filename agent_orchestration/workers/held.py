@@ -231,13 +231,14 @@ class HeldTask:
         return None
 
 
-def _content(data: Any) -> tuple[dict[str, str], str]:
-    """An artifact's content as arguments of its tool, and the media type of its kind."""
+def _content(data: Any) -> tuple[dict[str, str], str | None]:
+    """An artifact's content as arguments of its tool, and the media type where it is not the
+    tool's own default."""
     if isinstance(data, bytes):
         encoded = base64.b64encode(data).decode()
-        return {"content": encoded, "encoding": "base64"}, "application/octet-stream"
+        return {"content": encoded, "encoding": "base64"}, None
     if isinstance(data, str):
-        return {"content": data}, "text/plain"
+        return {"content": data}, None
     return {"content": json_text(data, "data") or "null"}, "application/json"
 
 
