@@ -55,12 +55,13 @@ def settings(config: Path | None, data: Path | None = None, **more: Any) -> "Con
     them. `more` names settings with a double underscore for the dot: `server__port=8000`. Raises
     `ConfigError`."""
     from agent_orchestration.config import load_config  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.config_types import secrets_of  # noqa: PLC0415
     from agent_orchestration.logs import configure_logging  # noqa: PLC0415
 
     given = {"server__url": server_option.get()} | more
     overrides = {name.replace("__", "."): value for name, value in given.items()}
     loaded = load_config(config, overrides={"data": data, **overrides})
-    configure_logging(loaded.logging.level)
+    configure_logging(loaded.logging.level, secrets=secrets_of(loaded))
     return loaded
 
 

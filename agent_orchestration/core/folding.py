@@ -68,7 +68,8 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
             f" {envelope.rules}, but rules {state.rules} are in force",
         )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
-    context = EventContext(envelope.seq, envelope.at, envelope.actor)
+    correlation = envelope.correlation if envelope.rules >= 2 else None
+    context = EventContext(envelope.seq, envelope.at, envelope.actor, correlation)
     registry.evolve[type(event)](state, event, context)
     check_rules(state.tenant, state.rules)
     digest = envelope.digest

@@ -109,11 +109,13 @@ class CommandContext(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventContext(msgspec.Struct, frozen=True, gc=False):
-    """What `evolve` may know of an event beside its body: its place, time and author."""
+    """What `evolve` may know of an event beside its body: its place, time and author, and what it
+    belongs to. No digest covers the correlation, so no decision may depend on it."""
 
     seq: int
     at: int
     actor: str
+    correlation: str | None = None
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -14,6 +14,7 @@ from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.logs import command_fields
 from agent_orchestration.pipeline.committed import CommittedPosition
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
@@ -24,6 +25,7 @@ from agent_orchestration.pipeline.loading import (
     load_receipts,
     load_tenant,
 )
+from agent_orchestration.pipeline.outcome_lines import log_settled
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
@@ -177,7 +179,8 @@ class CommandProcessor:
                 state = self._states.get(one.envelope.tenant)
                 if state is None:
                     break  # quarantined while we were loading: read again from here
-                outcomes.append(self._decider.decide(state, one))
+                with command_fields(one.envelope):
+                    outcomes.append(self._decider.decide(state, one))
             else:
                 await send_dead_letter(self._log, record, one)
             following = record.offset + 1
@@ -266,6 +269,7 @@ class CommandProcessor:
     def _settle(self, outcomes: Iterable[Outcome], lag: int) -> None:
         for outcome in outcomes:
             _count(outcome)
+            log_settled(outcome)
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
                 for observer in self._observers:

@@ -19,9 +19,11 @@ from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.logs import event_fields
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
+from agent_orchestration.pipeline.outcome_lines import log_folded
 from agent_orchestration.pipeline.partitions import graph_position
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
@@ -214,6 +216,7 @@ class Projector:
             measures.EVENT_LATENCY.observe(max(now - record.timestamp, 0) / 1000)
         for folded in itertools.chain.from_iterable(batch.folded.values()):
             measures.EVENTS.add(folded.envelope.type)
+            log_folded(folded, now)
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -265,7 +268,8 @@ class Projector:
     async def _quarantine(self, record: StoredRecord, error: WriteRefused) -> None:
         """Set one tenant aside so that the others go on; its events count as passed."""
         envelope = EventEnvelope.from_record(record)
-        logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
+        with event_fields(envelope):
+            logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
         measures.QUARANTINES.add()
         state = await self._state(envelope.tenant)
         state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]

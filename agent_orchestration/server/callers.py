@@ -8,6 +8,7 @@ owner can read, or the one in the settings that replicas share.
 import hmac
 import json
 import re
+import uuid
 from collections.abc import Mapping
 
 import msgspec
@@ -19,6 +20,7 @@ from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
 
 CORRELATION = "X-Correlation-Id"
+REQUEST_ID = "X-Request-Id"
 PRINCIPAL = "X-Principal"
 TENANT = "X-Tenant"
 
@@ -76,6 +78,20 @@ def conversation(headers: Mapping[str, str]) -> dict[str, str | None]:
         "correlation": _visible(headers, CORRELATION),
         "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     }
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """What a proxy, or whoever else sent it, knows the request by; None where it says nothing that
+    can be read: it only serves to find lines of logs."""
+    text = headers.get(REQUEST_ID, "")
+    return text if _VISIBLE.fullmatch(text) else None
+
+
+def correlated(caller: Caller) -> Caller:
+    """The caller with a correlation: a new one where it has none."""
+    if caller.correlation is not None:
+        return caller
+    return msgspec.structs.replace(caller, correlation=uuid.uuid4().hex)
 
 
 def headers_for(

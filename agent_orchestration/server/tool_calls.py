@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.logs import caller_fields
+from agent_orchestration.server.callers import correlated
 from agent_orchestration.server.errors import error_text, masked
 from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.logged import logged_call
 from agent_orchestration.server.measured import TOOL
 
 _JSON = b"application/json"
@@ -27,12 +30,14 @@ async def outcome(
     dispatcher: Dispatcher, tool: str, arguments: dict[str, Any], caller: Caller
 ) -> dict[str, Any] | PlatformError:
     """A tool's answer, or its error; what was not expected is masked."""
-    try:
-        return await dispatcher.call(tool, arguments, caller)
-    except PlatformError as error:
-        return error
-    except Exception as unexpected:
-        return masked(tool, unexpected, caller.correlation)
+    caller = correlated(caller)  # over HTTP it is; a client over stdio says nothing of itself
+    with caller_fields(caller):
+        try:
+            return await logged_call(dispatcher, tool, arguments, caller)
+        except PlatformError as error:
+            return error
+        except Exception as unexpected:
+            return masked(tool, unexpected, caller.correlation)
 
 
 class ToolCalls:

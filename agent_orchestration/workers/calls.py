@@ -33,6 +33,13 @@ class PatientCalls:
         self.patience = patience
         self.repeated = 0
 
+    def about(self, correlation: str | None) -> "PatientCalls":
+        """The same for what belongs to that correlation."""
+        if correlation in (None, self.caller.correlation):
+            return self
+        caller = msgspec.structs.replace(self.caller, correlation=correlation)
+        return PatientCalls(self.dispatcher, caller, self.patience)
+
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The tool's answer; raises a `PlatformError` that is final, or after the patience."""
         return await self._patiently(lambda: self.dispatcher.call(tool, arguments, self.caller))

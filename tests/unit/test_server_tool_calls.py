@@ -31,7 +31,7 @@ def request(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
 async def web() -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         served(FakeDispatcher()) as url,
-        httpx2.AsyncClient(base_url=url, timeout=30) as client,
+        httpx2.AsyncClient(base_url=url, timeout=30, headers={"X-Correlation-Id": "c"}) as client,
     ):
         yield client
 

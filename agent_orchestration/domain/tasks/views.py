@@ -82,6 +82,9 @@ class TaskView(TaskLine):
     result: Any = None
     error_type: str | None = None
     error: str | None = None
+    correlation: str | None = Field(
+        default=None, description="of the call that made it, in the logs of all processes"
+    )
 
 
 class TaskAnswer(Output):
