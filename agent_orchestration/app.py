@@ -51,6 +51,7 @@ from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.since import Since
 from agent_orchestration.pipeline.standstill import Standstill
 from agent_orchestration.pipeline.topology import EVENTS, topics
 
@@ -132,6 +133,7 @@ class Platform:
         self._shared = process is not None
         self._decides = decides
         self._standstill = Standstill(self._log, self._graph)
+        self._since = Since(clock)
         self.bus = CommandBus(
             self._log,
             backends.blobs,
@@ -217,7 +219,7 @@ class Platform:
             checks |= stopped
             ready = len(stopped) < self._log.topics()[EVENTS].partitions
         role = "owner" if not self._shared else "processor" if self._decides else "server"
-        return {"ready": ready, "role": role, "checks": checks}
+        return {"ready": ready, "role": role, "checks": self._since.noted(checks)}
 
     async def _stopped_elsewhere(self) -> dict[str, dict[str, Any]]:
         """The partitions that nobody works on. The tenants of the others can be worked for, so this

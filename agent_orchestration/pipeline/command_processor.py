@@ -14,7 +14,6 @@ from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.logs import command_fields
 from agent_orchestration.pipeline.committed import CommittedPosition
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
@@ -179,8 +178,7 @@ class CommandProcessor:
                 state = self._states.get(one.envelope.tenant)
                 if state is None:
                     break  # quarantined while we were loading: read again from here
-                with command_fields(one.envelope):
-                    outcomes.append(self._decider.decide(state, one))
+                outcomes.append(self._decider.decide(state, one))
             else:
                 await send_dead_letter(self._log, record, one)
             following = record.offset + 1
