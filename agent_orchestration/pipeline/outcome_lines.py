@@ -1,4 +1,4 @@
-"""Lines of the log for what became of commands and events, one each.
+"""Lines of the log for what became of commands and events, one each; messages are counted, too.
 
 There are thousands a second of them where much is going on, so they are for DEBUG; messages, which
 somebody thought about for seconds, are not that many.
@@ -6,6 +6,7 @@ somebody thought about for seconds, are not that many.
 
 import logging
 
+from agent_orchestration import measures
 from agent_orchestration.core.folding import Folded
 from agent_orchestration.domain.conversations.events import ConversationOpened, MessageSent
 from agent_orchestration.domain.conversations.model import Message
@@ -49,4 +50,5 @@ def _log_delivered(folded: Folded, milliseconds: int) -> None:
                 "recipient": message.to,
                 "delivery_time_ms": milliseconds,
             }
+            measures.MESSAGE_SECONDS.observe(milliseconds / 1000)
             logger.info("message %s is delivered", message.id, extra=extra)

@@ -8,6 +8,7 @@ import pytest
 
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.measures import MESSAGE_SECONDS
 from agent_orchestration.workers.held import HeldTask
 from agent_orchestration.workers.worker import Worker
 from tests.integration.world import World, until
@@ -88,6 +89,7 @@ async def test_a_message_that_can_be_read_is_said_with_for_whom_and_after_how_lo
 ) -> None:
     async with World(tmp_path) as world:
         await world.agent("ann")
+        before = sum(MESSAGE_SECONDS.values[()].counts)
         with log_lines() as lines:
             call = world.platform.call
             talk = Caller(correlation="talk")
@@ -101,4 +103,5 @@ async def test_a_message_that_can_be_read_is_said_with_for_whom_and_after_how_lo
     assert (second["message_id"], second["recipient"]) == ("c:2", "ann")
     assert all(0 <= line["delivery_time_ms"] < 60_000 for line in (first, second))
     assert len(lines.all()) == 2
+    assert sum(MESSAGE_SECONDS.values[()].counts) == before + 2
     assert CANARY not in lines.text
