@@ -24,6 +24,7 @@ from agent_orchestration.core.storable import (
     check_row,
     is_plain,
 )
+from agent_orchestration.core.types import TRACEPARENT
 
 TouchedKey = tuple[type[Entity], str]
 RULES = 2
@@ -68,7 +69,7 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
             f" {envelope.rules}, but rules {state.rules} are in force",
         )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
-    context = EventContext(envelope.seq, envelope.at, envelope.actor)
+    context = EventContext(envelope.seq, envelope.at, envelope.actor, _trace(envelope))
     registry.evolve[type(event)](state, event, context)
     check_rules(state.tenant, state.rules)
     digest = envelope.digest
@@ -80,6 +81,13 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
     receipt = Receipt(envelope.seq, envelope.at, envelope.body_hash, reply)
     state.remember(envelope.receipt_key, receipt)
     return Folded(envelope, event, state.settle(), digest, reply)
+
+
+def _trace(envelope: EventEnvelope) -> str | None:
+    """The trace of the call behind the event; nothing that the graph could not keep."""
+    trace = envelope.traceparent
+    known = trace is not None and envelope.rules >= 2 and TRACEPARENT.fullmatch(trace)
+    return trace if known else None
 
 
 def check_rules(tenant: str, rules: int) -> None:

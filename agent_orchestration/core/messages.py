@@ -109,11 +109,13 @@ class CommandContext(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventContext(msgspec.Struct, frozen=True, gc=False):
-    """What `evolve` may know of an event beside its body: its place, time and author."""
+    """What `evolve` may know of an event beside its body: its place, time and author, and the trace
+    of the call behind it, where there is one (under rules 2)."""
 
     seq: int
     at: int
     actor: str
+    traceparent: str | None = None
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):

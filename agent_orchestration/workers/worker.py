@@ -10,6 +10,7 @@ from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
 from agent_orchestration.workers.claiming import Claim, Claims, now
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
+from agent_orchestration.workers.spans import work_span
 
 GIVE_BACK_SECONDS = 5.0
 
@@ -128,7 +129,10 @@ class Worker:
     async def _carry_out(self, claim: Claim) -> None:
         task = self._take(claim)
         try:
-            self._watch(task, await self._done(task))
+            with work_span(task) as ended:
+                change = await self._done(task)
+                ended(change)
+            self._watch(task, change)
         except asyncio.CancelledError:
             task.end("stopped")
             self._watch(task, await _give_back(task))

@@ -37,6 +37,7 @@ def plan_submitted(state: TenantState, event: PlanSubmitted, context: EventConte
             created_at=context.at,
             created_by=context.actor,
             started_at=context.at,
+            traceparent=context.traceparent,
         )
     )
     for planned in event.tasks:
@@ -68,4 +69,5 @@ def _task(event: PlanSubmitted, planned: PlannedTask, context: EventContext) -> 
         non_retryable=retry.non_retryable,
         payload=planned.payload,
         reason=planned.reason,
+        traceparent=context.traceparent,
     )
