@@ -8,14 +8,20 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
+from pydantic import SecretStr
 
 from agent_orchestration import tracing
+from agent_orchestration.backends.llm.openai import OpenAIChatModel
+from agent_orchestration.config import OpenAI
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import NotFound, Rejected
 from agent_orchestration.domain.agents.commands import RegisterAgent
+from agent_orchestration.resilience import CircuitBreakerRegistry
+from agent_orchestration.workers import agent
 from agent_orchestration.workers.held import HeldTask, TaskError
 from agent_orchestration.workers.worker import Worker
 from tests.integration.world import World, until
+from tests.stand_in import stand_in
 from tests.traced import NOT_RECORDED, TRACE, TRACEPARENT, Spans, span_id, trace_of, traced
 
 SECRET = "swordfish"
@@ -176,6 +182,51 @@ async def test_of_what_is_one_too_many_nothing_is_recorded(tmp_path: Path) -> No
     assert {span_id(span) for span in calls} == {
         f"{span.parent.span_id:016x}" for span in sent if span.parent is not None
     }
+
+
+async def test_a_call_of_a_model_says_what_it_cost_and_nothing_of_what_was_said() -> None:
+    messages = [{"role": "user", "content": SECRET}]
+    async with stand_in() as server:
+        config = OpenAI(base_url=server.base_url, api_key=SecretStr(SECRET))
+        model = OpenAIChatModel(config, CircuitBreakerRegistry())
+        with traced() as spans:
+            await model.chat(messages, model="untraced")
+            with tracing.span("work", {}, begins=True):
+                answer = await model.chat(messages, model="m", max_tokens=99)
+        await model.close()
+    assert SECRET in answer.text
+    made = spans.named("chat m")
+    assert made.kind == SpanKind.CLIENT
+    assert made.parent is not None
+    assert made.attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "gen_ai.request.max_tokens": 99,
+        "server.address": "127.0.0.1",
+        "gen_ai.response.model": answer.model,
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": answer.usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": answer.usage.completion_tokens,
+    }
+    assert spans.names() == ["chat m", "work"]
+    assert SECRET not in "".join(span.to_json() for span in spans.ended())
+
+
+async def test_a_function_in_a_thread_is_part_of_the_work(tmp_path: Path) -> None:
+    inside: list[str | None] = []
+
+    @agent(id="ann")
+    def ann() -> None:
+        inside.append(tracing.trace_ids().get("trace_id"))
+
+    with traced():
+        async with World(tmp_path) as world:
+            await world.agent("ann")
+            await world.platform.call("create_task", {"id": "t", "title": "t"}, TRACED)
+            async with working(world, ann.carry_out):
+                await until(lambda: bool(inside))
+    assert inside == [TRACE]
 
 
 async def test_commands_that_come_from_elsewhere_need_no_trace(tmp_path: Path) -> None:
