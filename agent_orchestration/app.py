@@ -52,6 +52,7 @@ from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.since import Since
+from agent_orchestration.pipeline.spans import tool_call
 from agent_orchestration.pipeline.standstill import Standstill
 from agent_orchestration.pipeline.topology import EVENTS, topics
 
@@ -184,9 +185,9 @@ class Platform:
         found = self.registry.tools.get(tool)
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
-        with counted(tool, arguments):
+        with counted(tool, arguments), tool_call(tool, caller) as traced:
             authorise(found, arguments, caller)
-            return await found.call(self._gateway(caller), arguments)
+            return await found.call(self._gateway(traced), arguments)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
         """See `core.dispatch.Dispatcher`."""

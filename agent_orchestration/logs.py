@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope
+from agent_orchestration.tracing import trace_ids
 
 LOGGER = "agent_orchestration"
 _RENAMED = {
@@ -45,6 +46,7 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 4
 """Characters: what is shorter stands in many a word, and nobody would know what is hidden."""
 
+#: What lines carry; a dict inside of `LogFields`.
 _carried: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
 
 
@@ -67,6 +69,14 @@ class LogFields:
             _carried.reset(self._token)
 
 
+def carry(fields: Mapping[str, object]) -> None:
+    """What is logged from now on carries these, too, until the block of `LogFields` at hand ends;
+    outside of any, nothing does."""
+    known = _carried.get()
+    if isinstance(known, dict):
+        known.update(fields)
+
+
 def caller_fields(caller: Caller, request_id: str | None = None) -> LogFields:
     """Those of a call; `request_id` is what others, such as a proxy, know it by."""
     return LogFields(
@@ -74,6 +84,7 @@ def caller_fields(caller: Caller, request_id: str | None = None) -> LogFields:
         tenant=caller.tenant,
         request_id=request_id,
         agent_id=caller.principal.agent_id,
+        **trace_ids(caller.traceparent),
     )
 
 
@@ -84,13 +95,17 @@ def command_fields(envelope: CommandEnvelope) -> LogFields:
         tenant=envelope.tenant,
         command_id=envelope.id,
         agent_id=envelope.principal.agent_id,
+        **trace_ids(envelope.traceparent),
     )
 
 
 def event_fields(envelope: EventEnvelope) -> LogFields:
     """Those of an event: of the command that it came from."""
     return LogFields(
-        correlation=envelope.correlation, tenant=envelope.tenant, command_id=envelope.command_id
+        correlation=envelope.correlation,
+        tenant=envelope.tenant,
+        command_id=envelope.command_id,
+        **trace_ids(envelope.traceparent),
     )
 
 
@@ -135,8 +150,9 @@ class _Handler(logging.StreamHandler[TextIO]):
         self._repeated = Repeated()
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Let it pass, with what is carried; what it says by itself is the nearer truth."""
-        for name, value in _carried.get().items():
+        """Let it pass, with what is carried; what it says by itself, and the current span, are the
+        nearer truth."""
+        for name, value in {**_carried.get(), **trace_ids()}.items():
             record.__dict__.setdefault(name, value)
         return super().filter(record)
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -72,12 +73,14 @@ def with_dispatcher(
     serve: bool = False,
     decides: bool = False,
     local: bool = False,
+    traced: str | None = None,
     **listening: Any,
 ) -> T:
     """Do `work` with a dispatcher on what the settings name: a server, the data folder, or log and
     graph that processes share. `serve`: stays until it is stopped; `decides`: takes partitions too,
-    where they are shared; `local`: is no client, whatever the settings name. See
-    `FolderDispatcher` for `listening`. An interruption ends it in order."""
+    where they are shared; `local`: is no client, whatever the settings name. `traced`: the kind of
+    process that its spans name, where it has any. See `FolderDispatcher` for `listening`. An
+    interruption ends it in order."""
 
     async def session() -> T:
         dispatcher = _dispatcher(config, serve=serve, decides=decides, local=local, **listening)
@@ -87,7 +90,18 @@ def with_dispatcher(
         finally:
             await dispatcher.stop()
 
-    return run(session(), serving=serve)
+    if traced is None:
+        return run(session(), serving=serve)
+    with tracing(config, traced):
+        return run(session(), serving=serve)
+
+
+def tracing(config: "Config", process: str) -> AbstractContextManager[None]:
+    """Meanwhile this process, of that kind, has spans where the settings say so."""
+    from agent_orchestration.tracing_export import exported  # noqa: PLC0415 (start-up time)
+
+    log = "sqlite" if config.backend == "embedded" else "kafka"
+    return exported(config.tracing, process, log)
 
 
 def _dispatcher(

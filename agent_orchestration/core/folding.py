@@ -24,6 +24,7 @@ from agent_orchestration.core.storable import (
     check_row,
     is_plain,
 )
+from agent_orchestration.core.types import TRACEPARENT
 
 TouchedKey = tuple[type[Entity], str]
 RULES = 2
@@ -71,7 +72,7 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
         )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
     context = EventContext(
-        envelope.seq, envelope.at, envelope.actor, correlation=_correlation(envelope)
+        envelope.seq, envelope.at, envelope.actor, _trace(envelope), _correlation(envelope)
     )
     registry.evolve[type(event)](state, event, context)
     check_rules(state.tenant, state.rules)
@@ -91,6 +92,13 @@ def _correlation(envelope: EventEnvelope) -> str | None:
     found = envelope.correlation
     known = found is not None and envelope.rules >= 2 and len(found) <= LONGEST_CORRELATION
     return found if known and found.isprintable() else None
+
+
+def _trace(envelope: EventEnvelope) -> str | None:
+    """The trace of the call behind the event; nothing that the graph could not keep."""
+    trace = envelope.traceparent
+    known = trace is not None and envelope.rules >= 2 and TRACEPARENT.fullmatch(trace)
+    return trace if known else None
 
 
 def check_rules(tenant: str, rules: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.logs import event_fields
+from agent_orchestration.pipeline import spans
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
@@ -191,6 +193,7 @@ class Projector:
         if len(batch.records) == BATCH:
             # There is more. Smaller batches are not overlapped: what comes meanwhile is to be one.
             ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
+        began = time.time_ns()
         try:
             batch.write.held = self._held
             with measures.FOLD_SECONDS.timed():
@@ -203,6 +206,7 @@ class Projector:
         finally:
             self._on_its_way = {}
         self._count(batch)
+        spans.folded(batch.folded, self._partition, began)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)

@@ -18,15 +18,13 @@ from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Forbidden, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
+from agent_orchestration.core.types import TRACEPARENT
 
 CORRELATION = "X-Correlation-Id"
 REQUEST_ID = "X-Request-Id"
 PRINCIPAL = "X-Principal"
 TENANT = "X-Tenant"
 
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -76,7 +74,7 @@ def conversation(headers: Mapping[str, str]) -> dict[str, str | None]:
     traceparent = headers.get("traceparent", "")
     return {
         "correlation": _visible(headers, CORRELATION),
-        "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        "traceparent": traceparent if TRACEPARENT.fullmatch(traceparent) else None,
     }
 
 
@@ -92,6 +90,14 @@ def correlated(caller: Caller) -> Caller:
     if caller.correlation is not None:
         return caller
     return msgspec.structs.replace(caller, correlation=uuid.uuid4().hex)
+
+
+def traced(caller: Caller, traceparent: object) -> Caller:
+    """The caller of an MCP request whose `_meta` has that `traceparent`, which goes before that of
+    the HTTP request; a malformed one is ignored."""
+    if not isinstance(traceparent, str) or not TRACEPARENT.fullmatch(traceparent):
+        return caller
+    return msgspec.structs.replace(caller, traceparent=traceparent)
 
 
 def headers_for(

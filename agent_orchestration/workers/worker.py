@@ -11,6 +11,7 @@ from agent_orchestration.logs import LogFields
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
 from agent_orchestration.workers.claiming import Claim, Claims, now
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, task_error
+from agent_orchestration.workers.spans import work_span
 
 GIVE_BACK_SECONDS = 5.0
 
@@ -130,7 +131,10 @@ class Worker:
         task = self._take(claim)
         with LogFields(correlation=task.correlation, agent_id=self.agent_id, task_id=task.id):
             try:
-                self._tell(task, await self._done(task))
+                with work_span(task) as ended:
+                    change = await self._done(task)
+                    self._tell(task, change)
+                    ended(change)
             except asyncio.CancelledError:
                 task.end("stopped")
                 self._tell(task, await _give_back(task))

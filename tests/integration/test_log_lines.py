@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.trace import format_trace_id
 
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.measures import MESSAGE_SECONDS
+from agent_orchestration.server.tool_calls import outcome
 from agent_orchestration.workers.held import HeldTask
 from agent_orchestration.workers.worker import Worker
 from tests.integration.world import World, until
 from tests.log_lines import LogLines, log_lines
+from tests.traced import span_id, traced
 
 CANARY = "canary-71c2"
 OUTCOMES = "agent_orchestration.pipeline.outcome_lines"
@@ -63,6 +66,30 @@ async def test_a_plan_is_followed_by_its_correlation(tmp_path: Path) -> None:
     [folded] = lines.all(event="PlanSubmitted")
     assert folded["command_id"] == line["command_id"]
     assert CANARY not in lines.text
+
+
+async def test_lines_about_what_is_traced_name_its_trace(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.agent("ann")
+        with log_lines("DEBUG") as lines, traced() as spans:
+            # Nobody sent a trace: it begins with the call.
+            answer = await outcome(
+                world.platform, "create_task", {"id": "t", "title": "T"}, Caller()
+            )
+            assert isinstance(answer, dict)
+            await work_off(world, "ann", "t")
+            await world.settled()
+            call = spans.named("tools/call create_task")
+    trace = format_trace_id(call.context.trace_id) if call.context else ""
+    assert {line["message"] for line in lines.all(trace_id=trace)} == {
+        "create_task: answered",
+        "CreateTask: accepted",
+        "TaskCreated is in the graph",
+        "task t: completed",
+        "CompleteTask: accepted",
+        "TaskCompleted is in the graph",
+    }
+    assert lines.all(tool="create_task")[0]["span_id"] == span_id(call)
 
 
 async def test_only_what_is_rare_is_said_at_info(tmp_path: Path) -> None:

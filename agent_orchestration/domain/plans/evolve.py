@@ -38,6 +38,7 @@ def plan_submitted(state: TenantState, event: PlanSubmitted, context: EventConte
             created_by=context.actor,
             started_at=context.at,
             correlation=context.correlation,
+            traceparent=context.traceparent,
         )
     )
     for planned in event.tasks:
@@ -70,4 +71,5 @@ def _task(event: PlanSubmitted, planned: PlannedTask, context: EventContext) -> 
         payload=planned.payload,
         reason=planned.reason,
         correlation=context.correlation,
+        traceparent=context.traceparent,
     )

@@ -49,6 +49,7 @@ def task_created(state: TenantState, event: TaskCreated, context: EventContext) 
             meant_for=event.agent_id,
             team_id=event.team_id,
             correlation=context.correlation,
+            traceparent=context.traceparent,
         )
     )
 

@@ -10,6 +10,7 @@ RETURN task.id AS id, task.title AS title, task.description AS description, task
        task.created_at AS created_at, task.created_by AS created_by, task.started_at AS started_at, task.finished_at AS finished_at,
        task.correlation AS correlation,
        task.payload AS payload, task.progress AS progress, task.result AS result, task.error AS error, task.error_type AS error_type,
+       task.traceparent AS traceparent,
        task.waiting_on AS waiting_on, coalesce(task.children, 0) AS children, coalesce(task.open_children, 0) AS open_children,
        coalesce(task.failed_children, 0) AS failed_children,
        [(t)-[:SUBTASK_OF]->(p:Task) | p.id] AS parent_ids, [(t)<-[:WORKS_ON]-(m:Team) | m.id] AS team_ids,
