@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope
 from agent_orchestration.tracing import trace_ids
+
+if TYPE_CHECKING:
+    from agent_orchestration.core.dispatch import Caller
+    from agent_orchestration.core.envelope import CommandEnvelope, EventEnvelope
 
 LOGGER = "agent_orchestration"
 _RENAMED = {
@@ -77,7 +79,7 @@ def carry(fields: Mapping[str, object]) -> None:
         known.update(fields)
 
 
-def caller_fields(caller: Caller, request_id: str | None = None) -> LogFields:
+def caller_fields(caller: "Caller", request_id: str | None = None) -> LogFields:
     """Those of a call; `request_id` is what others, such as a proxy, know it by."""
     return LogFields(
         correlation=caller.correlation,
@@ -88,7 +90,7 @@ def caller_fields(caller: Caller, request_id: str | None = None) -> LogFields:
     )
 
 
-def command_fields(envelope: CommandEnvelope) -> LogFields:
+def command_fields(envelope: "CommandEnvelope") -> LogFields:
     """Those of a command."""
     return LogFields(
         correlation=envelope.correlation,
@@ -99,7 +101,7 @@ def command_fields(envelope: CommandEnvelope) -> LogFields:
     )
 
 
-def event_fields(envelope: EventEnvelope) -> LogFields:
+def event_fields(envelope: "EventEnvelope") -> LogFields:
     """Those of an event: of the command that it came from."""
     return LogFields(
         correlation=envelope.correlation,

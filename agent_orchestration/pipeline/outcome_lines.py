@@ -24,6 +24,9 @@ def log_settled(outcome: Outcome) -> None:
     extra = {"command": envelope.type, "outcome": result.status, "seq": result.seq}
     if result.error is not None:
         extra["code"] = result.error["code"]
+    for name in ("agent_id", "task_id"):
+        if (about := getattr(outcome.asked.command, name, None)) is not None:
+            extra[name] = about
     with command_fields(envelope):
         logger.debug("%s: %s", envelope.type, result.status, extra=extra)
 

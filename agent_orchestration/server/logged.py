@@ -8,6 +8,7 @@ from typing import Any
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.module import Registry
+from agent_orchestration.core.types import is_id
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,14 @@ async def logged_call(
         if level is not None and logger.isEnabledFor(level):
             outcome["duration_ms"] = round((time.perf_counter() - began) * 1000, 1)
             said = outcome.get("code", outcome["outcome"])
-            logger.log(level, "%s: %s", tool, said, extra={"tool": tool, **outcome})
+            extra = {"tool": tool, **outcome, **_named(arguments)}
+            logger.log(level, "%s: %s", tool, said, extra=extra)
+
+
+def _named(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The agent and the task that a call names, where these are ids: anything may stand there."""
+    named = {name: arguments.get(name) for name in ("agent_id", "task_id")}
+    return {name: one for name, one in named.items() if isinstance(one, str) and is_id(one)}
 
 
 def _level(registry: Registry, name: str) -> int | None:

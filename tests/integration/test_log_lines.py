@@ -109,6 +109,7 @@ async def test_a_refused_command_says_why_by_its_code(tmp_path: Path) -> None:
             await world.task("t")
     [line] = lines.all(command="CreateTask")
     assert (line["outcome"], line["code"]) == ("failed", "already_exists")
+    assert line["task_id"] == "t"
 
 
 async def test_a_message_that_can_be_read_is_said_with_for_whom_and_after_how_long(

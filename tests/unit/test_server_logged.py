@@ -40,9 +40,13 @@ async def test_what_changes_nothing_is_for_debugging(url: str) -> None:
     async with httpx2.AsyncClient(base_url=url) as web:
         with log_lines("DEBUG") as lines:
             await web.post("/api/v1/tools/whoami")
+            await web.post("/api/v1/tools/get_task", json={"task_id": "t-1"})
+            await web.post("/api/v1/tools/get_task", json={"task_id": f"{CANARY} is no id"})
             await web.post(f"/api/v1/tools/{CANARY}")
-    [line] = lines.all()
-    assert (line["tool"], line["level"]) == ("whoami", "DEBUG")
+    assert {line["level"] for line in lines.all()} == {"DEBUG"}
+    assert [line["tool"] for line in lines.all()] == ["whoami", "get_task", "get_task"]
+    assert [line.get("task_id") for line in lines.all()] == [None, "t-1", None]
+    assert CANARY not in lines.text
 
 
 @pytest.mark.parametrize("era", ERAS)
