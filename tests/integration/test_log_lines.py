@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from opentelemetry.trace import format_trace_id
 
+from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
+from agent_orchestration.joined import FolderDispatcher
+from agent_orchestration.logs import LogFields
 from agent_orchestration.measures import MESSAGE_SECONDS
 from agent_orchestration.server.tool_calls import outcome
 from agent_orchestration.workers.held import HeldTask
@@ -90,6 +93,19 @@ async def test_lines_about_what_is_traced_name_its_trace(tmp_path: Path) -> None
         "TaskCompleted is in the graph",
     }
     assert lines.all(tool="create_task")[0]["span_id"] == span_id(call)
+
+
+async def test_work_that_began_in_a_call_does_not_belong_to_it_for_ever(tmp_path: Path) -> None:
+    dispatcher = FolderDispatcher(Config(data=tmp_path), serve=False)
+    try:
+        with LogFields(correlation="first"):
+            await dispatcher.call("create_task", {"title": "T"}, Caller())
+        with log_lines("DEBUG") as lines:
+            await dispatcher.call("create_task", {"title": "U"}, Caller())
+    finally:
+        await dispatcher.stop()
+    assert lines.all(command="CreateTask")
+    assert not lines.all(correlation="first")
 
 
 async def test_only_what_is_rare_is_said_at_info(tmp_path: Path) -> None:
