@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
@@ -48,8 +47,8 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 4
 """Characters: what is shorter stands in many a word, and nobody would know what is hidden."""
 
-#: What lines carry; a dict inside of `LogFields`.
-_carried: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
+#: What lines carry inside of `LogFields`.
+_carried: ContextVar[dict[str, object] | None] = ContextVar("log_fields", default=None)
 
 
 class LogFields:
@@ -60,11 +59,11 @@ class LogFields:
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
-        self._token: Token[Mapping[str, object]] | None = None
+        self._token: Token[dict[str, object] | None] | None = None
 
     def __enter__(self) -> None:
         said = {name: value for name, value in self._fields.items() if value is not None}
-        self._token = _carried.set({**_carried.get(), **said})
+        self._token = _carried.set({**(_carried.get() or {}), **said})
 
     def __exit__(self, *_: object) -> None:
         if self._token is not None:
@@ -75,7 +74,7 @@ def carry(fields: Mapping[str, object]) -> None:
     """What is logged from now on carries these, too, until the block of `LogFields` at hand ends;
     outside of any, nothing does."""
     known = _carried.get()
-    if isinstance(known, dict):
+    if known is not None:
         known.update(fields)
 
 
@@ -154,7 +153,7 @@ class _Handler(logging.StreamHandler[TextIO]):
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
         """Let it pass, with what is carried; what it says by itself, and the current span, are the
         nearer truth."""
-        for name, value in {**_carried.get(), **trace_ids()}.items():
+        for name, value in {**(_carried.get() or {}), **trace_ids()}.items():
             record.__dict__.setdefault(name, value)
         return super().filter(record)
 

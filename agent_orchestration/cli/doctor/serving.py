@@ -33,12 +33,13 @@ class RunningServer:
     """The server of the settings, or that of the folder's owner; asked for each page anew."""
 
     def __init__(self, config: "Config", owner: "Owner | None") -> None:
+        if owner is not None and config.server.url is None:
+            self._url, self._token = owner.url, owner.token
+            return
         host = "127.0.0.1" if config.server.host in _EVERYWHERE else config.server.host
-        here = f"http://{host}:{config.server.port}"
-        self._url = config.server.url or (here if owner is None else owner.url)
+        self._url = config.server.url or f"http://{host}:{config.server.port}"
         secret = config.server.access_token or config.server.token
-        token = owner.token if owner is not None and config.server.url is None else None
-        self._token = token if secret is None else secret.get_secret_value()
+        self._token = None if secret is None else secret.get_secret_value()
 
     def health(self) -> Check:
         """Whether it is ready."""
