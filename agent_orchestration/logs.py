@@ -150,15 +150,11 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._repeated = Repeated()
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Let it pass, with what is carried; what it says by itself, and the current span, are the
-        nearer truth."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, unless it repeats what was just said, with what is carried; what it says by
+        itself, and the current span, are the nearer truth."""
         for name, value in {**(_carried.get() or {}), **trace_ids()}.items():
             record.__dict__.setdefault(name, value)
-        return super().filter(record)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write it, unless it repeats what was just said."""
         shown = self._repeated.shown(record)
         if shown is not None:
             super().emit(shown)
