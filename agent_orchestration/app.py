@@ -51,6 +51,8 @@ from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.progress import Progress
 from agent_orchestration.pipeline.replies import Replies, address_of
 from agent_orchestration.pipeline.services import Services
+from agent_orchestration.pipeline.since import Since
+from agent_orchestration.pipeline.spans import tool_call
 from agent_orchestration.pipeline.standstill import Standstill
 from agent_orchestration.pipeline.topology import EVENTS, topics
 
@@ -132,6 +134,7 @@ class Platform:
         self._shared = process is not None
         self._decides = decides
         self._standstill = Standstill(self._log, self._graph)
+        self._since = Since(clock)
         self.bus = CommandBus(
             self._log,
             backends.blobs,
@@ -182,9 +185,9 @@ class Platform:
         found = self.registry.tools.get(tool)
         if found is None:
             raise NotFound("unknown_tool", f"there is no tool {tool}", field="tool")
-        with counted(tool, arguments):
+        with counted(tool, arguments), tool_call(tool, caller) as traced:
             authorise(found, arguments, caller)
-            return await found.call(self._gateway(caller), arguments)
+            return await found.call(self._gateway(traced), arguments)
 
     async def read_blob(self, digest: str, caller: Caller) -> bytes:
         """See `core.dispatch.Dispatcher`."""
@@ -217,7 +220,7 @@ class Platform:
             checks |= stopped
             ready = len(stopped) < self._log.topics()[EVENTS].partitions
         role = "owner" if not self._shared else "processor" if self._decides else "server"
-        return {"ready": ready, "role": role, "checks": checks}
+        return {"ready": ready, "role": role, "checks": self._since.noted(checks)}
 
     async def _stopped_elsewhere(self) -> dict[str, dict[str, Any]]:
         """The partitions that nobody works on. The tenants of the others can be worked for, so this

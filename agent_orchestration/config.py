@@ -17,6 +17,7 @@ from agent_orchestration.config_auth import Auth
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
 from agent_orchestration.config_server import Server
+from agent_orchestration.config_tracing import Tracing
 from agent_orchestration.config_types import (
     Count,
     Days,
@@ -48,6 +49,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "KAFKA_PASSWORD": ("kafka", "password"),
     "MCP_SERVER_PORT": ("server", "port"),
     "LOG_LEVEL": ("logging", "level"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
     "ENVIRONMENT": ("environment",),
     "AGENT_ORCHESTRATION_DATA": ("data",),
     "AGENT_ORCHESTRATION_BACKEND": ("backend",),
@@ -179,6 +181,7 @@ class Config(Section):
     openai: OpenAI = OpenAI()
     recording: Recording = Recording()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
 
 
 def load_config(

@@ -6,6 +6,7 @@ the same idempotency key, so it is carried out once.
 """
 
 import asyncio
+import contextvars
 import logging
 
 from agent_orchestration.app import Platform, open_backends
@@ -152,7 +153,8 @@ class FolderDispatcher(RepeatingDispatcher):
         """Run the platform here; the lock is held. Given back where it does not start."""
         platform = Platform(open_backends(self._config), secret=self._config.auth.secret)
         try:
-            await platform.start()
+            # Its own work goes on for long after the call in which it may have begun here.
+            await asyncio.create_task(platform.start(), context=contextvars.Context())
         except BaseException:
             await platform.stop()
             self.folder.release()

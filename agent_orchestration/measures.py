@@ -142,6 +142,9 @@ CONSUMER_LAG = Gauge(
     "Records that the processor of a partition has still to take, also on the embedded log",
     ("consumergroup", "topic", "partition"),
 )
+MESSAGE_SECONDS = Distribution(
+    "message_delivery_seconds", "From when a message is sent until the graph has it"
+)
 DEAD_LETTERS = Count("dead_letters", "Records that nobody could read, put aside", ("topic",))
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
 
@@ -163,6 +166,7 @@ MEASURES: tuple[Count | Gauge | Distribution, ...] = (
     QUERY_SECONDS,
     CONNECTION_FAILURES,
     CONSUMER_LAG,
+    MESSAGE_SECONDS,
     DEAD_LETTERS,
     QUARANTINES,
 )

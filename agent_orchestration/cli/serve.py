@@ -104,7 +104,7 @@ def processor(
         await dispatcher.closed()
 
     expose_metrics(metrics_port, metrics_host)
-    with_dispatcher(loaded, work, serve=True, decides=True, local=True)
+    with_dispatcher(loaded, work, serve=True, decides=True, local=True, traced="processor")
 
 
 def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, decides: bool) -> None:
@@ -126,6 +126,7 @@ def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, deci
         serve=True,
         decides=decides,
         local=True,
+        traced="dev" if decides else "server",
         address=(loaded.server.host, loaded.server.port),
         toolsets=toolsets,
     )
@@ -144,6 +145,7 @@ def mcp(
     from agent_orchestration.server.mcp import create_mcp  # noqa: PLC0415 (start-up time)
     from agent_orchestration.server.serve import serve_stdio  # noqa: PLC0415
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
+    from agent_orchestration.tracing_export import flush  # noqa: PLC0415
 
     loaded = settings(config, data)
     toolsets = parse_toolsets(tools)
@@ -158,11 +160,12 @@ def mcp(
         except (asyncio.CancelledError, TimeoutError) as ended:
             # A thread waits for standard input and cannot be woken: close all else, then end.
             await dispatcher.stop()
+            flush()
             if isinstance(ended, TimeoutError):
                 os._exit(report(_expired(), as_json=False))
             os._exit(TERMINATED if ended.args == (SIGTERM,) else INTERRUPTED)
 
-    with_dispatcher(loaded, work, serve=True, toolsets=toolsets)
+    with_dispatcher(loaded, work, serve=True, traced="mcp", toolsets=toolsets)
 
 
 async def _identity(config: "Config") -> "tuple[Caller, float | None]":

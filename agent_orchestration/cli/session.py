@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -55,12 +56,13 @@ def settings(config: Path | None, data: Path | None = None, **more: Any) -> "Con
     them. `more` names settings with a double underscore for the dot: `server__port=8000`. Raises
     `ConfigError`."""
     from agent_orchestration.config import load_config  # noqa: PLC0415 (start-up time)
+    from agent_orchestration.config_types import secrets_of  # noqa: PLC0415
     from agent_orchestration.logs import configure_logging  # noqa: PLC0415
 
     given = {"server__url": server_option.get()} | more
     overrides = {name.replace("__", "."): value for name, value in given.items()}
     loaded = load_config(config, overrides={"data": data, **overrides})
-    configure_logging(loaded.logging.level)
+    configure_logging(loaded.logging.level, secrets=secrets_of(loaded))
     return loaded
 
 
@@ -71,12 +73,14 @@ def with_dispatcher(
     serve: bool = False,
     decides: bool = False,
     local: bool = False,
+    traced: str | None = None,
     **listening: Any,
 ) -> T:
     """Do `work` with a dispatcher on what the settings name: a server, the data folder, or log and
     graph that processes share. `serve`: stays until it is stopped; `decides`: takes partitions too,
-    where they are shared; `local`: is no client, whatever the settings name. See
-    `FolderDispatcher` for `listening`. An interruption ends it in order."""
+    where they are shared; `local`: is no client, whatever the settings name. `traced`: the kind of
+    process that its spans name, where it has any. See `FolderDispatcher` for `listening`. An
+    interruption ends it in order."""
 
     async def session() -> T:
         dispatcher = _dispatcher(config, serve=serve, decides=decides, local=local, **listening)
@@ -86,7 +90,18 @@ def with_dispatcher(
         finally:
             await dispatcher.stop()
 
-    return run(session(), serving=serve)
+    if traced is None:
+        return run(session(), serving=serve)
+    with tracing(config, traced):
+        return run(session(), serving=serve)
+
+
+def tracing(config: "Config", process: str) -> AbstractContextManager[None]:
+    """Meanwhile this process, of that kind, has spans where the settings say so."""
+    from agent_orchestration.tracing_export import exported  # noqa: PLC0415 (start-up time)
+
+    log = "sqlite" if config.backend == "embedded" else "kafka"
+    return exported(config.tracing, process, log)
 
 
 def _dispatcher(

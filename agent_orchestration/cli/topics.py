@@ -63,10 +63,14 @@ def describe(as_json: JsonOption = False, config: ConfigOption = None) -> int:
 
     Example: agent-orchestration topics describe --json
     """
-    loaded = _settings(config)
-    reports = run(_work(loaded, _planned(loaded), making=False))
+    reports = described(_settings(config))
     _show(reports, as_json=as_json)
     return 0 if all(report.state == "ok" for report in reports) else 1
+
+
+def described(config: "Config") -> "list[TopicReport]":
+    """The topics as they are. Raises `Unavailable`."""
+    return run(_work(config, _planned(config), making=False))
 
 
 def _settings(config: Any) -> "Config":

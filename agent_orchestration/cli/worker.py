@@ -16,6 +16,7 @@ from agent_orchestration.cli.session import (
     expose_metrics,
     run,
     settings,
+    tracing,
     with_dispatcher,
 )
 from agent_orchestration.cli.text import plain, print_json
@@ -124,9 +125,10 @@ def worker(
 
     expose_metrics(metrics_port, metrics_host)
     if mcp is None:
-        with_dispatcher(loaded, work, serve=True)
+        with_dispatcher(loaded, work, serve=True, traced="worker")
     else:
-        run(_over_mcp(mcp, loaded, work), serving=True)
+        with tracing(loaded, "worker"):
+            run(_over_mcp(mcp, loaded, work), serving=True)
 
 
 def _check(module: str | None, options: ModelOptions, *, coordinator: bool) -> None:

@@ -102,6 +102,7 @@ def _run_plan(
             as_json=as_json,
         ),
         serve=True,
+        traced="run",
     )
 
 
@@ -127,6 +128,7 @@ def _replay(
             as_json=as_json,
         ),
         serve=True,
+        traced="run",
     )
 
 

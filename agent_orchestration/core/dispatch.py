@@ -50,7 +50,8 @@ class Dispatcher(ToolCaller, Protocol):
 
     async def status(self) -> dict[str, Any]:
         """Readiness: `{"ready": bool, "role": "owner" | "joined" | "processor" | "server",
-        "checks": {name: {"ok": bool, "detail": str}}, …}`."""
+        "checks": {name: {"ok": bool, "detail": str, "since": ISO 8601, "seconds": float}}, …}`,
+        the last two for how long it is so."""
         ...
 
     def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:

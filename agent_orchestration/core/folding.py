@@ -24,12 +24,15 @@ from agent_orchestration.core.storable import (
     check_row,
     is_plain,
 )
+from agent_orchestration.core.types import TRACEPARENT
 
 TouchedKey = tuple[type[Entity], str]
 RULES = 2
 """The newest version of the rules that this program knows. What a rule answers and what an event
 changes may differ from one version to the next, and only by `state.rules`; what each version
 brought is listed in docs/decisions/0004-rules-version.md."""
+LONGEST_CORRELATION = 128
+"""Characters of a correlation that the graph keeps."""
 REPLY_BYTES = 900 * 1024
 """What an event may answer: thousands of leases or tasks, within the limit of a record."""
 
@@ -68,7 +71,9 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
             f" {envelope.rules}, but rules {state.rules} are in force",
         )
     event = registry.decode_event(envelope.type, envelope.version, envelope.body)
-    context = EventContext(envelope.seq, envelope.at, envelope.actor)
+    context = EventContext(
+        envelope.seq, envelope.at, envelope.actor, _trace(envelope), _correlation(envelope)
+    )
     registry.evolve[type(event)](state, event, context)
     check_rules(state.tenant, state.rules)
     digest = envelope.digest
@@ -80,6 +85,20 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
     receipt = Receipt(envelope.seq, envelope.at, envelope.body_hash, reply)
     state.remember(envelope.receipt_key, receipt)
     return Folded(envelope, event, state.settle(), digest, reply)
+
+
+def _correlation(envelope: EventEnvelope) -> str | None:
+    """What the event belongs to; nothing that the graph could not keep."""
+    found = envelope.correlation
+    known = found is not None and envelope.rules >= 2 and len(found) <= LONGEST_CORRELATION
+    return found if known and found.isprintable() else None
+
+
+def _trace(envelope: EventEnvelope) -> str | None:
+    """The trace of the call behind the event; nothing that the graph could not keep."""
+    trace = envelope.traceparent
+    known = trace is not None and envelope.rules >= 2 and TRACEPARENT.fullmatch(trace)
+    return trace if known else None
 
 
 def check_rules(tenant: str, rules: int) -> None:

@@ -109,11 +109,15 @@ class CommandContext(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventContext(msgspec.Struct, frozen=True, gc=False):
-    """What `evolve` may know of an event beside its body: its place, time and author."""
+    """What `evolve` may know of an event beside its body: its place, time and author, and the trace
+    and the correlation of the call behind it, where there are any (under rules 2). No digest covers
+    these two, so no decision may depend on them."""
 
     seq: int
     at: int
     actor: str
+    traceparent: str | None = None
+    correlation: str | None = None
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):

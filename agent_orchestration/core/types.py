@@ -23,6 +23,11 @@ BLOB_KEY = "$blob"
 BLOB_PATTERN = r'^\{"\$blob":"[0-9a-f]{64}","bytes":[0-9]{1,9}\}(?!\n)$'
 BLOB_THRESHOLD = 64 * 1024
 REQUEST_LIMIT = 10 * 1024 * 1024
+TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?P<trace_id>(?!0{32})[0-9a-f]{32})"
+    r"-(?P<span_id>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
+)
+"""The context of a trace, as the W3C's header of that name has it."""
 #: Readers of JSON give up somewhere beyond 200 levels, and an answer surrounds a value with some.
 JSON_DEPTH = 100
 

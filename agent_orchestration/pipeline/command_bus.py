@@ -26,6 +26,7 @@ from agent_orchestration.core.types import BLOB_THRESHOLD, REQUEST_LIMIT, BlobRe
 from agent_orchestration.pipeline.admission import Admission
 from agent_orchestration.pipeline.answers import Answers, ReadyHints, WaitingCommand
 from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.spans import Sending
 from agent_orchestration.pipeline.topology import COMMANDS
 
 WAITING_LIMIT = 10_000
@@ -63,6 +64,7 @@ class CommandBus:
         self._new_id = new_id
         self._reply_to = reply_to
         self._failed = failed
+        self._sending = Sending()
         self._outbox: defaultdict[int, list[tuple[str, Record]]] = defaultdict(list)
         self._senders: dict[int, asyncio.Task[None]] = {}
         #: By partition, how many commands waited, and until when that counts.
@@ -83,6 +85,7 @@ class CommandBus:
         )
         partition = self._partition(envelope.tenant)
         self._admit(partition, command)
+        envelope = self._sending.begun(envelope, partition)
         copies = itertools.count()
         with self._admissions[partition].under_way():
             while True:
@@ -250,8 +253,11 @@ class CommandBus:
             try:
                 await self._log.append(COMMANDS, partition, [record for _, record in posted])
             except PlatformError as error:
+                self._sending.ended((command_id for command_id, _ in posted), error.code)
                 for command_id, _ in posted:
                     self._answers.fail(command_id, error)
+            else:
+                self._sending.ended(command_id for command_id, _ in posted)
 
 
 def _now() -> float:

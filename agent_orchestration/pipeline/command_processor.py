@@ -14,6 +14,7 @@ from agent_orchestration.core.envelope import CommandEnvelope, StoredRecord
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.core.folding import TouchedKey
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.pipeline import spans
 from agent_orchestration.pipeline.committed import CommittedPosition
 from agent_orchestration.pipeline.common_rules import common_rules
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
@@ -24,6 +25,7 @@ from agent_orchestration.pipeline.loading import (
     load_receipts,
     load_tenant,
 )
+from agent_orchestration.pipeline.outcome_lines import log_settled
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
@@ -168,6 +170,7 @@ class CommandProcessor:
             observer.taken_over()
 
     async def _decide(self, records: Sequence[StoredRecord]) -> None:
+        deciding = spans.Deciding(self._partition)
         asked = [self._asked(record) for record in records]
         borrowed = await self._load_needs([one for one in asked if isinstance(one, Asked)])
         outcomes: list[Outcome] = []
@@ -185,7 +188,8 @@ class CommandProcessor:
                 break
         events = [o.folded.envelope.to_record() for o in outcomes if o.folded is not None]
         if events:
-            await self._log.append(EVENTS, self._partition, events)
+            with deciding.appending():
+                await self._log.append(EVENTS, self._partition, events)
         self.next = following
         for outcome in outcomes:
             self._note_finished(outcome)
@@ -194,6 +198,7 @@ class CommandProcessor:
                 state.evict(cls, entity_id)
         await self._keep_rejections(outcomes)
         self._settle(outcomes, await self._lag(len(records)))
+        deciding.record(outcomes)
 
     def _asked(self, record: StoredRecord) -> Asked | str:
         """The command, or why the record holds none for this partition."""
@@ -266,6 +271,7 @@ class CommandProcessor:
     def _settle(self, outcomes: Iterable[Outcome], lag: int) -> None:
         for outcome in outcomes:
             _count(outcome)
+            log_settled(outcome)
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
                 for observer in self._observers:

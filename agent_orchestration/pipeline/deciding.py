@@ -20,6 +20,7 @@ from agent_orchestration.core.messages import (
 )
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import Receipt, TenantState
+from agent_orchestration.logs import command_fields
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +176,9 @@ def _as_refusal(asked: Asked, error: Exception) -> PlatformError:
     if isinstance(error, PlatformError):
         return error
     envelope = asked.envelope
-    logger.error("command %s (%s) failed", envelope.id, envelope.type, exc_info=error)
+    # The only line of a decision: to say for each command whose it is would cost every one of them.
+    with command_fields(envelope):
+        logger.error("command %s (%s) failed", envelope.id, envelope.type, exc_info=error)
     return Rejected(
         "internal_error",
         f"{envelope.type} could not be decided because of a mistake in the platform; report it with"

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +20,12 @@ from agent_orchestration.core.envelope import EventEnvelope, StoredRecord
 from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
+from agent_orchestration.logs import event_fields
+from agent_orchestration.pipeline import spans
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
+from agent_orchestration.pipeline.outcome_lines import log_folded
 from agent_orchestration.pipeline.partitions import graph_position
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
@@ -189,6 +193,7 @@ class Projector:
         if len(batch.records) == BATCH:
             # There is more. Smaller batches are not overlapped: what comes meanwhile is to be one.
             ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
+        began = time.time_ns()
         try:
             batch.write.held = self._held
             with measures.FOLD_SECONDS.timed():
@@ -201,6 +206,7 @@ class Projector:
         finally:
             self._on_its_way = {}
         self._count(batch)
+        spans.folded(batch.folded, self._partition, began)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)
@@ -214,6 +220,7 @@ class Projector:
             measures.EVENT_LATENCY.observe(max(now - record.timestamp, 0) / 1000)
         for folded in itertools.chain.from_iterable(batch.folded.values()):
             measures.EVENTS.add(folded.envelope.type)
+            log_folded(folded, now)
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -265,7 +272,8 @@ class Projector:
     async def _quarantine(self, record: StoredRecord, error: WriteRefused) -> None:
         """Set one tenant aside so that the others go on; its events count as passed."""
         envelope = EventEnvelope.from_record(record)
-        logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
+        with event_fields(envelope):
+            logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
         measures.QUARANTINES.add()
         state = await self._state(envelope.tenant)
         state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]

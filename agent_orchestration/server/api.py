@@ -19,6 +19,7 @@ from agent_orchestration.resilience import BREAKERS
 from agent_orchestration.server.callers import has_token
 from agent_orchestration.server.errors import error_json, error_response, masked
 from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.logged import logged_call
 from agent_orchestration.server.measured import TOOL
 from agent_orchestration.server.page import status_page
 
@@ -97,9 +98,8 @@ class Api:
         name = request.path_params["name"]
         if name in self._dispatcher.registry.tools:
             request.scope[TOOL] = name
-        return json_response(
-            {"result": await self._dispatcher.call(name, arguments, _caller(request))}
-        )
+        answer = await logged_call(self._dispatcher, name, arguments, _caller(request))
+        return json_response({"result": answer})
 
     async def blob(self, request: Request) -> Response:
         """The bytes of a blob. They never change under their digest."""

@@ -8,6 +8,7 @@ owner can read, or the one in the settings that replicas share.
 import hmac
 import json
 import re
+import uuid
 from collections.abc import Mapping
 
 import msgspec
@@ -17,14 +18,13 @@ from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Forbidden, Rejected
 from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.tool import Role
+from agent_orchestration.core.types import TRACEPARENT
 
 CORRELATION = "X-Correlation-Id"
+REQUEST_ID = "X-Request-Id"
 PRINCIPAL = "X-Principal"
 TENANT = "X-Tenant"
 
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -74,8 +74,30 @@ def conversation(headers: Mapping[str, str]) -> dict[str, str | None]:
     traceparent = headers.get("traceparent", "")
     return {
         "correlation": _visible(headers, CORRELATION),
-        "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        "traceparent": traceparent if TRACEPARENT.fullmatch(traceparent) else None,
     }
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """What a proxy, or whoever else sent it, knows the request by; None where it says nothing that
+    can be read: it only serves to find lines of logs."""
+    text = headers.get(REQUEST_ID, "")
+    return text if _VISIBLE.fullmatch(text) else None
+
+
+def correlated(caller: Caller) -> Caller:
+    """The caller with a correlation: a new one where it has none."""
+    if caller.correlation is not None:
+        return caller
+    return msgspec.structs.replace(caller, correlation=uuid.uuid4().hex)
+
+
+def traced(caller: Caller, traceparent: object) -> Caller:
+    """The caller of an MCP request whose `_meta` has that `traceparent`, which goes before that of
+    the HTTP request; a malformed one is ignored."""
+    if not isinstance(traceparent, str) or not TRACEPARENT.fullmatch(traceparent):
+        return caller
+    return msgspec.structs.replace(caller, traceparent=traceparent)
 
 
 def headers_for(

@@ -17,9 +17,10 @@ from agent_orchestration.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from agent_orchestration.logs import caller_fields
 from agent_orchestration.measures import AUTH_FAILURES
 from agent_orchestration.server.access import AccessTokens, authenticated
-from agent_orchestration.server.callers import caller_from_headers
+from agent_orchestration.server.callers import caller_from_headers, correlated, request_id
 from agent_orchestration.server.disabled_users import DisabledUsers
 from agent_orchestration.server.errors import error_response
 from agent_orchestration.server.protected_resource import METADATA, ProtectedResource
@@ -129,11 +130,10 @@ class Identity:
             headers = Headers(scope=scope)
             try:
                 if self._tokens is None:
-                    scope[CALLER] = caller_from_headers(headers, self._token)
+                    caller = caller_from_headers(headers, self._token)
                 else:
-                    scope[CALLER] = await authenticated(
-                        headers, self._token, self._tokens, self._disabled
-                    )
+                    caller = await authenticated(headers, self._token, self._tokens, self._disabled)
+                scope[CALLER] = correlated(caller)
                 parse_toolsets(headers.get(TOOLSETS_HEADER, ""))
             except PlatformError as error:
                 if isinstance(error, Unauthenticated | Forbidden):
@@ -144,6 +144,9 @@ class Identity:
                     response.headers["WWW-Authenticate"] = self._resource.challenge(scope)
                 await response(scope, receive, send)
                 return
+            with caller_fields(scope[CALLER], request_id(headers)):
+                await self._app(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
     def _is_asked(self, path: str) -> bool:

@@ -1,6 +1,5 @@
 """How the platform, what it depends on, and its agents are, for those who watch it."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from agent_orchestration import __version__
 from agent_orchestration.core.dispatch import Dispatcher
 from agent_orchestration.core.errors import NotFound
-from agent_orchestration.resilience import BREAKERS, CircuitBreakerState
+from agent_orchestration.resilience import BREAKERS, CircuitBreakerState, CircuitBreakerStatus
 from agent_orchestration.server.api import Handler, json_response, typed
 from agent_orchestration.server.guard import CALLER
 
@@ -29,25 +28,20 @@ _OF_AN_AGENT = (
 
 
 class ServiceHealth(msgspec.Struct, frozen=True):
-    """A service, or a part of the platform, and since when it is so, as far as this process knows:
-    it looks when somebody asks."""
+    """A service, or a part of the platform, and since when it is so, for how many seconds, as far
+    as this process knows: it looks when somebody asks."""
 
     status: Literal["healthy", "unhealthy"]
     detail: str
     since: datetime
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    seconds: float
 
 
 class HealthPages:
-    """The handlers. `now` gives the time."""
+    """The handlers."""
 
-    def __init__(self, dispatcher: Dispatcher, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._now = now
-        self._seen: dict[str, tuple[bool, datetime]] = {}
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Each route's method, path and handler."""
@@ -89,19 +83,25 @@ class HealthPages:
     async def look(self) -> tuple[bool, dict[str, ServiceHealth]]:
         """Whether tools can be called, and how everything is by its name."""
         status = await self._dispatcher.status()
-        found = {name: (one["ok"], one["detail"]) for name, one in status["checks"].items()}
-        for breaker in BREAKERS.status():
-            is_open = breaker.state is CircuitBreakerState.OPEN
-            found[breaker.name] = not is_open, f"circuit breaker {breaker.state.value}"
-        now = self._now()
-        self._seen = {
-            name: seen if (seen := self._seen.get(name)) and seen[0] == ok else (ok, now)
-            for name, (ok, _) in found.items()
-        }
-        return status["ready"], {
-            name: ServiceHealth("healthy" if ok else "unhealthy", detail, self._seen[name][1])
-            for name, (ok, detail) in found.items()
-        }
+        found = {name: _checked(one) for name, one in status["checks"].items()}
+        return status["ready"], found | {one.name: _guarded(one) for one in BREAKERS.status()}
+
+
+def _checked(check: dict[str, Any]) -> ServiceHealth:
+    since = datetime.fromisoformat(check["since"])
+    return ServiceHealth(_health(check["ok"]), check["detail"], since, check["seconds"])
+
+
+def _guarded(breaker: CircuitBreakerStatus) -> ServiceHealth:
+    """A service that is left alone, because it kept failing, is not well."""
+    detail = f"circuit breaker {breaker.state.value}"
+    seconds = round((datetime.now(UTC) - breaker.since).total_seconds(), 1)
+    well = breaker.state is not CircuitBreakerState.OPEN
+    return ServiceHealth(_health(well), detail, breaker.since, max(seconds, 0.0))
+
+
+def _health(well: bool) -> Literal["healthy", "unhealthy"]:
+    return "healthy" if well else "unhealthy"
 
 
 def agent_health(agent: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import mcp_types
 import msgspec
 from fastmcp import FastMCP
-from fastmcp.server.dependencies import get_http_request
+from fastmcp.server.dependencies import get_context, get_http_request
 from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool as FrameworkTool
 from fastmcp.tools import ToolResult
@@ -23,6 +23,7 @@ from agent_orchestration import __version__
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.tool import Tool
+from agent_orchestration.server.callers import traced
 from agent_orchestration.server.errors import error_text
 from agent_orchestration.server.prompts import (
     PLAN_A_GOAL,
@@ -82,7 +83,10 @@ class RegistryTool(FrameworkTool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """The dispatcher's answer; every failure is an error result, never a protocol error."""
-        answer = await outcome(self._dispatcher, self.name, arguments, self._caller())
+        request = get_context().request_context
+        meta = (request.meta if request is not None else None) or {}
+        caller = traced(self._caller(), meta.get("traceparent"))
+        answer = await outcome(self._dispatcher, self.name, arguments, caller)
         if isinstance(answer, PlatformError):
             return ToolResult(content=_text(error_text(answer)), is_error=True)
         text = msgspec.json.encode(answer).decode()

@@ -36,9 +36,15 @@ async def status_page(dispatcher: Dispatcher, url: str, caller: Caller) -> str:
 def _checks(checks: Mapping[str, Mapping[str, Any]]) -> str:
     return "".join(
         f'<li class="{"ok" if check["ok"] else "bad"}"><strong>{escape(name)}</strong> '
-        f"<span>{escape(str(check.get('detail', '')))}</span></li>"
+        f"<span>{escape(_said(check))}</span></li>"
         for name, check in checks.items()
     )
+
+
+def _said(check: Mapping[str, Any]) -> str:
+    """What a check found, and since when it is not well."""
+    detail = str(check["detail"])
+    return detail if check["ok"] else f"{detail} (since {check['since']})"
 
 
 async def _overview(dispatcher: Dispatcher, caller: Caller) -> str:

@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_orchestration.core.dispatch import Caller, Dispatcher
 from agent_orchestration.core.errors import PlatformError
+from agent_orchestration.logs import caller_fields
+from agent_orchestration.server.callers import correlated, traced
 from agent_orchestration.server.errors import error_text, masked
 from agent_orchestration.server.guard import CALLER
+from agent_orchestration.server.logged import logged_call
 from agent_orchestration.server.measured import TOOL
 
 _JSON = b"application/json"
@@ -27,12 +30,14 @@ async def outcome(
     dispatcher: Dispatcher, tool: str, arguments: dict[str, Any], caller: Caller
 ) -> dict[str, Any] | PlatformError:
     """A tool's answer, or its error; what was not expected is masked."""
-    try:
-        return await dispatcher.call(tool, arguments, caller)
-    except PlatformError as error:
-        return error
-    except Exception as unexpected:
-        return masked(tool, unexpected, caller.correlation)
+    caller = correlated(caller)  # over HTTP it is; a client over stdio says nothing of itself
+    with caller_fields(caller):
+        try:
+            return await logged_call(dispatcher, tool, arguments, caller)
+        except PlatformError as error:
+            return error
+        except Exception as unexpected:
+            return masked(tool, unexpected, caller.correlation)
 
 
 class ToolCalls:
@@ -55,15 +60,20 @@ class ToolCalls:
             return
         call = request.params
         scope[TOOL] = call.name
-        answer = await outcome(self._dispatcher, call.name, call.arguments or {}, scope[CALLER])
+        caller = (
+            scope[CALLER] if call.meta is None else traced(scope[CALLER], call.meta.traceparent)
+        )
+        answer = await outcome(self._dispatcher, call.name, call.arguments or {}, caller)
         response = Response(_encoded(request.id, answer), media_type="application/json")
         await response(scope, receive, send)
 
 
 class _Meta(msgspec.Struct, rename="camel"):
-    """Whether to tell of progress, which no tool does, and what other programs may add."""
+    """Whether to tell of progress, which no tool does, the trace that the call belongs to, and what
+    other programs may add."""
 
     progress_token: int | str | msgspec.UnsetType = msgspec.UNSET
+    traceparent: Any = None
 
 
 class _Call(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from agent_orchestration import tracing
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.types import BLOB_KEY
@@ -33,9 +34,20 @@ class PatientCalls:
         self.patience = patience
         self.repeated = 0
 
+    def about(self, correlation: str | None) -> "PatientCalls":
+        """The same for what belongs to that correlation."""
+        if correlation in (None, self.caller.correlation):
+            return self
+        caller = msgspec.structs.replace(self.caller, correlation=correlation)
+        return PatientCalls(self.dispatcher, caller, self.patience)
+
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """The tool's answer; raises a `PlatformError` that is final, or after the patience."""
-        return await self._patiently(lambda: self.dispatcher.call(tool, arguments, self.caller))
+        """The tool's answer; raises a `PlatformError` that is final, or after the patience. It is
+        part of the trace of the work at hand."""
+        caller = self.caller
+        if (traceparent := tracing.current()) is not None:
+            caller = msgspec.structs.replace(caller, traceparent=traceparent)
+        return await self._patiently(lambda: self.dispatcher.call(tool, arguments, caller))
 
     async def read_blob(self, digest: str) -> bytes:
         """See `Dispatcher.read_blob`."""

@@ -6,6 +6,7 @@ async def summarise(text: str, sentences: int = 3) -> Summary: ...
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import threading
 import typing
@@ -160,7 +161,9 @@ class FunctionAgent(Generic[P, R]):
                 loop.call_soon_threadsafe(tell, result, error)
 
         # Not of a pool: a process that was told to end must not wait for a thread that goes on.
-        threading.Thread(target=work, name=f"{self.id} {task.id}", daemon=True).start()
+        run = contextvars.copy_context().run  # what the function calls belongs to the task's trace
+        name = f"{self.id} {task.id}"
+        threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
         result, error = await ended
         if error is not None:
             raise error

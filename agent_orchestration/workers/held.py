@@ -70,7 +70,9 @@ class HeldTask:
         self.lease_seconds = float(lease or self.view["lease_seconds"])
         self.cancelled = asyncio.Event()
         self.verdict: Verdict = "continue"
-        self._calls = calls
+        #: Of the call that made it: what is said of the task belongs to that.
+        self.correlation: str | None = self.view.get("correlation")
+        self._calls = calls.about(self.correlation)
         self._lost: Lost | None = None
         self._work: asyncio.Task[Any] | None = None
         self._reporting: asyncio.Task[None] | None = None

@@ -54,7 +54,8 @@ class TokenAuth(httpx2.Auth):
 class McpCalls:
     """A `ToolCaller` on an MCP connection that is made when it is needed, and anew when it broke.
 
-    On whose behalf tools run is a matter of the connection: the caller of a call is not sent.
+    On whose behalf tools run is a matter of the connection: of a call's caller no more is sent than
+    the trace that the call belongs to.
     `auth` is that of the connection, where it has one.
     """
 
@@ -69,9 +70,9 @@ class McpCalls:
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """See `ToolCaller`."""
-        del caller
+        meta = None if caller.traceparent is None else {"traceparent": caller.traceparent}
         answer = await self._asked(
-            lambda client: client.call_tool(tool, dict(arguments), raise_on_error=False)
+            lambda client: client.call_tool(tool, dict(arguments), raise_on_error=False, meta=meta)
         )
         if answer.is_error:
             texts = (one for one in answer.content if isinstance(one, mcp_types.TextContent))

@@ -7,9 +7,11 @@ from typing import Any, Literal, cast
 
 from agent_orchestration.core.dispatch import Caller, ToolCaller
 from agent_orchestration.core.errors import NotFound, PlatformError, Rejected
+from agent_orchestration.logs import LogFields
 from agent_orchestration.workers.calls import PATIENCE_SECONDS, PatientCalls
 from agent_orchestration.workers.claiming import Claim, Claims, now
 from agent_orchestration.workers.held import HeldTask, Outcome, TaskError, raised, task_error
+from agent_orchestration.workers.spans import work_span
 
 GIVE_BACK_SECONDS = 5.0
 
@@ -127,14 +129,24 @@ class Worker:
 
     async def _carry_out(self, claim: Claim) -> None:
         task = self._take(claim)
-        try:
-            self._watch(task, await self._done(task))
-        except asyncio.CancelledError:
-            task.end("stopped")
-            self._watch(task, await _give_back(task))
-            raise
-        finally:
-            del self.held[task.id, task.attempt]
+        with LogFields(correlation=task.correlation, agent_id=self.agent_id, task_id=task.id):
+            try:
+                with work_span(task) as ended:
+                    change = await self._done(task)
+                    self._tell(task, change)
+                    ended(change)
+            except asyncio.CancelledError:
+                task.end("stopped")
+                self._tell(task, await _give_back(task))
+                raise
+            finally:
+                del self.held[task.id, task.attempt]
+
+    def _tell(self, task: HeldTask, change: Change) -> None:
+        """What came of it."""
+        extra = {"attempt": task.attempt, "outcome": change}
+        logger.debug("task %s: %s", task.id, change, extra=extra)
+        self._watch(task, change)
 
     async def _done(self, task: HeldTask) -> Change:
         """Run the handler to its end and report it; answers what came of it."""

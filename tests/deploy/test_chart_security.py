@@ -193,6 +193,14 @@ def test_nobody_calls_a_processor() -> None:
     assert peers(found["egress"], "to") == {(53,): DNS, (7687,): {"neo4j"}, (9092,): {"kafka"}}
 
 
+@pytest.mark.parametrize("app", ["mcp-server", "core-services", "worker"])
+def test_where_traces_go_to_a_collector_it_is_reached(app: str) -> None:
+    collector = {"config.tracing.endpoint": "http://collector:4318"}
+    egress = [policy(rendered(DEFAULT, WORKERS | more), app)["egress"] for more in ({}, collector)]
+    without, found = (peers(rules, "to") for rules in egress)
+    assert found == without | {(4318,): {"anybody"}}
+
+
 def test_workers_reach_the_server_and_models_only() -> None:
     found = policy(rendered(DEFAULT, WORKERS), "worker")
     assert found["ingress"] == []

@@ -81,11 +81,11 @@ def started(
 
 @contextlib.contextmanager
 def server(
-    folder: Path, *arguments: str, more: Mapping[str, str] | None = None
+    folder: Path, *arguments: str, more: Mapping[str, str] | None = None, **options: Any
 ) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A ready `dev` on the data folder `folder/data`, and what it says of itself."""
     words = ["dev", "--json", "--port", "0", "--data", str(folder / "data"), *arguments]
-    with started(folder, *words, more=more) as process:
+    with started(folder, *words, more=more, **options) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, f"ended with {process.wait()} before it was ready"

@@ -17,6 +17,7 @@ from agent_orchestration.core.messages import Principal
 from agent_orchestration.core.module import Registry
 from agent_orchestration.core.operations import Operation
 from agent_orchestration.core.tool import Gateway, Output, Role, tool
+from agent_orchestration.pipeline.since import Since
 from agent_orchestration.server.http import create_app
 from agent_orchestration.server.mcp import create_mcp
 from agent_orchestration.server.toolsets import Toolsets
@@ -163,6 +164,7 @@ class FakeDispatcher:
         self.waiting = asyncio.Event()
         self.abandoned = asyncio.Event()
         self.operations: list[Operation] = []
+        self._since = Since(lambda: 1_000)
 
     async def call(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         known = self.registry.tools.get(tool)
@@ -191,7 +193,7 @@ class FakeDispatcher:
 
     async def status(self) -> dict[str, Any]:
         checks = {"log": {"ok": True, "detail": "open"}, "graph": {"ok": self.ready, "detail": ""}}
-        return {"ready": self.ready, "role": "owner", "checks": checks}
+        return {"ready": self.ready, "role": "owner", "checks": self._since.noted(checks)}
 
     async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         self.operations.append(operation)

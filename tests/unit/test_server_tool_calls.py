@@ -7,19 +7,24 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.server.guard import CALLER
 from agent_orchestration.server.tool_calls import ToolCalls
-from tests.unit.server_fakes import ADA, FakeDispatcher, served
+from tests.e2e.server_process import ERAS
+from tests.unit.server_fakes import ADA, TRACEPARENT, FakeDispatcher, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 #: The same to everybody who reads the standard, and not plain.
 FRAMEWORK = HEADERS | {"content-type": "application/json; charset=utf-8"}
+
+OTHER = TRACEPARENT.replace("b7ad", "ffff")
 
 
 def request(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def request(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
 async def web() -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         served(FakeDispatcher()) as url,
-        httpx2.AsyncClient(base_url=url, timeout=30) as client,
+        httpx2.AsyncClient(base_url=url, timeout=30, headers={"X-Correlation-Id": "c"}) as client,
     ):
         yield client
 
@@ -42,6 +47,8 @@ async def web() -> AsyncIterator[httpx2.AsyncClient]:
         request("note", {"text": "hi", "tags": ["a"]}),
         request("note", {"text": "é\U0001f600 \n", "parts": [{"name": "p", "level": 0.5}]}),
         request("note", {"text": "hi"}, _meta={"progressToken": 3, "other": {"a": [1]}}),
+        request("whoami", {}, _meta={"traceparent": TRACEPARENT}),
+        request("whoami", {}, _meta={"traceparent": 7}),
         request("note", {"text": 1}),
         request("note", {"text": 123456789012345678901234567890}),
         request("whoami"),
@@ -58,6 +65,26 @@ async def test_both_ways_answer_the_same(web: httpx2.AsyncClient, body: dict[str
     assert short.status_code == framework.status_code == 200
     assert short.json() == framework.json()
     assert short.headers["content-type"] == framework.headers["content-type"]
+
+
+@pytest.mark.parametrize("headers", [HEADERS, FRAMEWORK], ids=["short", "framework"])
+@pytest.mark.parametrize(
+    ("sent", "counts"),
+    [(TRACEPARENT, TRACEPARENT), ("00-x", OTHER), (7, OTHER), (None, OTHER)],
+)
+async def test_the_trace_in_meta_goes_before_that_of_the_request(
+    web: httpx2.AsyncClient, headers: dict[str, str], sent: object, counts: str
+) -> None:
+    body = request("whoami", {}, _meta={"traceparent": sent})
+    answer = await web.post("/mcp", json=body, headers=headers | {"traceparent": OTHER})
+    assert answer.json()["result"]["structuredContent"]["traceparent"] == counts
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_clients_of_both_eras_send_their_trace(web: httpx2.AsyncClient, era: str) -> None:
+    async with Client(StreamableHttpTransport(f"{web.base_url}/mcp"), mode=era) as client:
+        answer = await client.call_tool("whoami", {}, meta={"traceparent": TRACEPARENT})
+    assert (answer.structured_content or {})["traceparent"] == TRACEPARENT
 
 
 async def test_an_unexpected_error_is_masked(web: httpx2.AsyncClient) -> None:

@@ -24,6 +24,7 @@ from agent_orchestration.backends.llm.openai_errors import (
     timed_out,
     translated,
 )
+from agent_orchestration.backends.llm.openai_spans import chat_span
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
 from agent_orchestration.metrics import MODEL_CALLS
@@ -100,7 +101,9 @@ class OpenAIChatModel:
         teller = _Teller(on_text) if on_text is not None else None
         call = _Call(request, model, timeout or self._config.request_timeout, teller)
         try:
-            draft, attempts = await self._answered(call)
+            with chat_span(model, self._base_url, max_tokens) as answered:
+                draft, attempts = await self._answered(call)
+                answered(draft)
         except PlatformError as error:
             MODEL_CALLS.labels(model, error.code).inc()
             raise

@@ -37,6 +37,8 @@ def plan_submitted(state: TenantState, event: PlanSubmitted, context: EventConte
             created_at=context.at,
             created_by=context.actor,
             started_at=context.at,
+            correlation=context.correlation,
+            traceparent=context.traceparent,
         )
     )
     for planned in event.tasks:
@@ -68,4 +70,6 @@ def _task(event: PlanSubmitted, planned: PlannedTask, context: EventContext) -> 
         non_retryable=retry.non_retryable,
         payload=planned.payload,
         reason=planned.reason,
+        correlation=context.correlation,
+        traceparent=context.traceparent,
     )

@@ -48,6 +48,8 @@ def task_created(state: TenantState, event: TaskCreated, context: EventContext) 
             reason=event.reason,
             meant_for=event.agent_id,
             team_id=event.team_id,
+            correlation=context.correlation,
+            traceparent=context.traceparent,
         )
     )
 

@@ -110,7 +110,9 @@ class Task(Entity, kw_only=True):
     `attempt` counts the claims and is the fencing token of the last one; `given_back` counts those
     that a stopping worker gave back (None: none); `waiting_on` counts the dependencies that are not
     met; `reason` says why it is blocked, failed or cancelled.
-    `meant_for` is the only agent that may claim it (None: whoever is able).
+    `meant_for` is the only agent that may claim it (None: whoever is able). `traceparent` is the
+    trace of the call that made it, where that was traced: work on the task belongs to it.
+    `correlation` is that of the call that made it, for whoever follows it through the logs.
     A plan is a task with `children`: nobody claims it, and it ends when the last of them does.
     Fields that came later are None where they say nothing, so that older rows stay as they were.
     """
@@ -166,6 +168,8 @@ class Task(Entity, kw_only=True):
     error_type: str | None = None
     error: str | None = None
     reason: str | None = None
+    correlation: str | None = None
+    traceparent: str | None = None
 
     @property
     def needs(self) -> tuple[Requirement, ...]:

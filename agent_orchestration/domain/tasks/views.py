@@ -82,6 +82,12 @@ class TaskView(TaskLine):
     result: Any = None
     error_type: str | None = None
     error: str | None = None
+    traceparent: str | None = Field(
+        default=None, description="the trace that made it, where it was traced: work goes on there"
+    )
+    correlation: str | None = Field(
+        default=None, description="of the call that made it, in the logs of all processes"
+    )
 
 
 class TaskAnswer(Output):

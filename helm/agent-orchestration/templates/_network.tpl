@@ -54,6 +54,13 @@ spec:
 {{ include "ao.egress" (dict "peers" $kafka "ports" (fromJsonArray (include "ao.kafkaPorts" .))) }}
 {{- end }}
 
+{{/* The collector of traces, where the settings name one: any address, on its port. */}}
+{{- define "ao.egressTraces" -}}
+{{- with (.Values.config.tracing).endpoint }}
+{{- include "ao.egress" (dict "ports" (list (include "ao.webPort" .))) }}
+{{- end }}
+{{- end }}
+
 {{/* Language models, and the keys of the identity provider. */}}
 {{- define "ao.egressInternet" -}}
 {{- $ports := list (include "ao.webPort" (.Values.openai.baseUrl | default "https://api.openai.com/v1")) -}}

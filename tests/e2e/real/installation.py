@@ -202,6 +202,11 @@ class Installation:
         more = {**self._variables, **variables}
         return self._added(Server(name, self.folder, more, program=program))
 
+    def worker(self, name: str, server: Server, *words: str, **variables: str) -> Process:
+        """A `worker` that is a client of that server, started."""
+        command = [*PROGRAM, "--server", server.url, "worker", "--json", *words]
+        return self._added(Process(name, command, self.folder, {**self._variables, **variables}))
+
     def environment(self) -> dict[str, str]:
         """The environment of a program that belongs to the installation."""
         return environment(self.folder, self._variables)
