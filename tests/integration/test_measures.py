@@ -8,7 +8,7 @@ import pytest
 
 from agent_orchestration import measures
 from agent_orchestration.core.envelope import Record
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import Busy, NotFound, Rejected
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.measures import Count, Distribution
 from agent_orchestration.pipeline import lag
@@ -82,6 +82,21 @@ async def test_calls_commands_and_events_are_counted_by_what_became_of_them(
         assert since[measures.EVENT_LATENCY] == {(): 3}
         assert since[measures.QUERY_SECONDS].keys() >= {("task",), ("agent",)}
         assert since[measures.DECIDE_BATCH] == since[measures.DECIDE_SECONDS]
+
+
+async def test_commands_that_are_refused_for_a_while_are_counted_by_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(tmp_path) as world:
+        await world.agent("ann")
+        since = Since()
+        monkeypatch.setattr("agent_orchestration.pipeline.command_bus.WAITING_LIMIT", 0)
+        for _ in range(2):
+            with pytest.raises(Busy):
+                await world.task("t")
+        with pytest.raises(NotFound):
+            await world.call("complete_task", task_id="t", agent_id="ann", attempt=1)
+        assert since[measures.COMMANDS_SHED] == {("busy",): 2}
 
 
 async def test_the_lag_of_a_partition_is_what_it_has_still_to_take(
