@@ -12,6 +12,7 @@ from agent_orchestration.core.operations import Rebuild, Verify
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.measures import MOST_TENANTS, Gauge, NamedTenants
 from agent_orchestration.pipeline import archiving, lag
+from agent_orchestration.pipeline.topology import EVENTS, GROUP
 from tests.integration.test_archive import HOME, ArchivingWorld
 from tests.integration.test_measures import Since
 from tests.integration.world import Clock, World, until
@@ -47,6 +48,7 @@ async def test_the_lag_of_the_graph_is_told_while_it_refuses_everything(
         clock.pass_seconds(90)
         assert here(measures.FOLD_LAG_EVENTS) == 1
         assert here(measures.FOLD_LAG_SECONDS) == 90
+        assert (GROUP, EVENTS, str(HOME)) in measures.CONSUMER_LAG.values
         assert here(measures.CHECKPOINT) == 1
         world.graph.refuse = lambda _: None
         await until(lambda: here(measures.FOLD_LAG_SECONDS) == 0, "the graph to have everything")
