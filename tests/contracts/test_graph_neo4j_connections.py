@@ -30,4 +30,4 @@ async def test_what_is_used_and_what_may_be_is_told_while_the_graph_is_open(
         assert shown() == {"used": 0, "free": 3}
     finally:
         await connection.close()
-    assert not shown()
+    assert shown() == {"used": 0, "free": 0}
