@@ -7,14 +7,17 @@ caller can fill the memory with names: what comes beyond is counted as "other".
 
 import time
 from bisect import bisect_left
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 MOST = 1000
+MOST_TENANTS = 20
 OTHER = "other"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of durations."""
+LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of durations of what others do for us."""
 SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Upper bounds of sizes of batches."""
 
@@ -37,11 +40,14 @@ class Measure:
 
 
 class Count(Measure):
-    """What only grows. Without labels it is there from the start, at 0."""
+    """What only grows. Without labels it is there from the start, at 0; so are the series of its
+    one label that are `known`, for Prometheus sees no growth in what was not there before."""
 
-    def __init__(self, name: str, meaning: str, labels: Labels = ()) -> None:
+    def __init__(
+        self, name: str, meaning: str, labels: Labels = (), known: Sequence[str] = ()
+    ) -> None:
         super().__init__(name, meaning, labels)
-        self.values: dict[Labels, float] = {} if labels else {(): 0.0}
+        self.values: dict[Labels, float] = {(one,): 0.0 for one in known} if labels else {(): 0.0}
 
     def add(self, *labels: str, by: float = 1.0) -> None:
         """So much more."""
@@ -56,14 +62,37 @@ class Gauge(Measure):
     def __init__(self, name: str, meaning: str, labels: Labels = ()) -> None:
         super().__init__(name, meaning, labels)
         self.values: dict[Labels, float] = {}
+        self._followed: dict[Labels, Callable[[], float]] = {}
 
     def set(self, value: float, *labels: str) -> None:
         """It is that much now."""
         self.values[labels] = value
 
+    def follow(self, read: Callable[[], float], *labels: str) -> None:
+        """It is what `read` says whenever somebody asks, from whichever thread."""
+        self._followed[labels] = read
+
+    def replace(self, values: Mapping[Labels, float]) -> None:
+        """It is that now, and nothing else is known."""
+        self.values = dict(values)
+
     def drop(self, *labels: str) -> None:
         """Nobody here knows any more."""
         self.values.pop(labels, None)
+        self._followed.pop(labels, None)
+
+    @contextmanager
+    def raised(self, *labels: str) -> Generator[None]:
+        """One more meanwhile."""
+        self.values[labels] = self.values.get(labels, 0.0) + 1
+        try:
+            yield
+        finally:
+            self.values[labels] -= 1
+
+    def read(self) -> dict[Labels, float]:
+        """All of it, as it is now."""
+        return self.values | {labels: read() for labels, read in list(self._followed.items())}
 
 
 class Series:
@@ -105,6 +134,25 @@ class Distribution(Measure):
             self.observe(time.perf_counter() - began, *labels)
 
 
+class NamedTenants:
+    """The tenants that counters name: the first of a process. What was counted cannot move from
+    one series to another, so a tenant that is not named at first never is."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._names: set[str] = set()
+
+    def label(self, tenant: str) -> str:
+        """The tenant, or "other"."""
+        if tenant not in self._names:
+            if len(self._names) >= self._most:
+                return OTHER
+            self._names.add(tenant)
+        return tenant
+
+
+NAMED_TENANTS = NamedTenants(MOST_TENANTS)
+
 TOOL_CALLS = Count(
     "tool_calls", "Calls of tools, by how they ended: answered, or the error", ("tool", "outcome")
 )
@@ -145,29 +193,91 @@ CONSUMER_LAG = Gauge(
 MESSAGE_SECONDS = Distribution(
     "message_delivery_seconds", "From when a message is sent until the graph has it"
 )
-DEAD_LETTERS = Count("dead_letters", "Records that nobody could read, put aside", ("topic",))
+DEAD_LETTERS = Count(
+    "dead_letters",
+    "Records that nobody could read, put aside",
+    ("topic",),
+    known=("commands", "events"),
+)
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
 
-MEASURES: tuple[Count | Gauge | Distribution, ...] = (
-    TOOL_CALLS,
-    TOOL_SECONDS,
-    AGENT_INTERACTIONS,
-    HTTP_REQUESTS,
-    HTTP_SECONDS,
-    AUTH_FAILURES,
-    COMMANDS,
-    REJECTIONS,
-    DECIDE_SECONDS,
-    DECIDE_BATCH,
-    EVENTS,
-    EVENT_LATENCY,
-    FOLD_SECONDS,
-    FOLD_BATCH,
-    QUERY_SECONDS,
-    CONNECTION_FAILURES,
-    CONSUMER_LAG,
-    MESSAGE_SECONDS,
-    DEAD_LETTERS,
-    QUARANTINES,
+FOLD_LAG_EVENTS = Gauge(
+    "fold_lag_events",
+    "Events in the log that the graph has not, as far as is known",
+    ("partition",),
+)
+FOLD_LAG_SECONDS = Gauge(
+    "fold_lag_seconds",
+    "How long ago the log took the oldest event that the graph has not; 0 without any",
+    ("partition",),
+)
+CHECKPOINT = Gauge(
+    "checkpoint_position", "Offset of the next event that the graph needs", ("partition",)
+)
+ARCHIVE_LAG_EVENTS = Gauge(
+    "archive_lag_events", "Events in the log that the archive has not", ("partition",)
+)
+ARCHIVE_LAG_SECONDS = Gauge(
+    "archive_lag_seconds",
+    "How long ago the log took the oldest event that the archive has not; 0 without any",
+    ("partition",),
+)
+DIVERGENCES = Count(
+    "divergences", "Differences found when log and graph were compared, each time they were"
+)
+TASKS_BY_STATUS = Gauge(
+    "tasks_by_status", "Tasks that are not finished, plans too", ("tenant", "status")
+)
+AGENTS_BY_STATUS = Gauge("agents_by_status", "Agents that are not retired", ("tenant", "status"))
+TEAMS_BY_STATUS = Gauge("teams_by_status", "Teams that are not disbanded", ("tenant", "status"))
+OLDEST_READY = Gauge(
+    "oldest_ready_task_age_seconds",
+    "For how long the task is ready that waits for longest; 0 without any",
+    ("tenant",),
+)
+UNSTAFFED = Gauge("unstaffed_tasks", "Ready tasks that require what no agent can do", ("tenant",))
+TENANT_STATES = Gauge("tenant_states", "Tenants that are in memory to be decided for")
+STATE_ENTITIES = Gauge("tenant_state_entities", "What they have there, by its kind", ("kind",))
+QUARANTINED = Gauge(
+    "quarantined_tenants", "Tenants that are set aside in this process's partitions"
+)
+COMMANDS_SHED = Count(
+    "commands_shed",
+    "Commands that could not be taken or answered for a while, by the error's code",
+    ("code",),
+    known=("busy", "partition_stopped", "outcome_unknown"),
+)
+REQUESTS_IN_FLIGHT = Gauge("requests_in_flight", "Requests over HTTP under way, open streams too")
+MODEL_CALLS = Count(
+    "model_calls",
+    "Calls of language models, by how they ended: answered, or the code of the error",
+    ("model", "outcome"),
+)
+MODEL_SECONDS = Distribution(
+    "model_call_duration_seconds",
+    "How long calls of language models took, repeated attempts included",
+    ("model",),
+    bounds=LONG_SECONDS,
+)
+MODEL_TOKENS = Count(
+    "model_tokens",
+    "Tokens of settled calls of language models: input without what was cached, cached, output",
+    ("tenant", "model", "kind"),
+)
+MODEL_COST = Count(
+    "model_cost_usd",
+    "What settled calls of language models cost, in the currency of the prices",
+    ("tenant", "model"),
+)
+GRAPH_CONNECTIONS = Gauge(
+    "graph_connections", "Connections to Neo4j that are used, and how many more may be", ("state",)
+)
+LOOP_DELAY = Distribution(
+    "event_loop_delay_seconds",
+    "How late the process came to what was due, looked at twice a second",
+)
+
+MEASURES = tuple(
+    one for one in list(globals().values()) if isinstance(one, Count | Gauge | Distribution)
 )
 """All of them."""

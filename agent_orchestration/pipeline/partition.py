@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from agent_orchestration import measures
 from agent_orchestration.core.envelope import CommandEnvelope
 from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.state import TenantState
@@ -16,13 +17,15 @@ from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.archiving import Archiver
 from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.counting import FoldMeasures
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
-from agent_orchestration.pipeline.lag import Lag
+from agent_orchestration.pipeline.lag import Lag, forget_lag
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
 from agent_orchestration.pipeline.timer import Timer
+from agent_orchestration.pipeline.waiting_tenants import load_waiting
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ class Partition:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._caught_up = asyncio.Event()
+        self._measures = FoldMeasures(number, services.clock)
         self.projector: Projector | None = None
         self.processor: CommandProcessor | None = None
 
@@ -98,6 +102,8 @@ class Partition:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._measures.stop()
+        forget_lag(self.number)
 
     async def caught_up(self, seconds: float) -> bool:
         """Wait until the graph has what the log had when this process took the partition over.
@@ -153,6 +159,8 @@ class Partition:
             error = Corrupt("internal", f"{type(error).__name__}: {error}")
         self.failure = error
         self._caught_up.set()
+        if error.code == "divergence":
+            measures.DIVERGENCES.add()
         logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
         self._gave_up(error)
 
@@ -161,7 +169,8 @@ class Partition:
         projector = Projector(services, self.number)
         observers: list[HintGiver | Timer] = [HintGiver(services.hints, services.replies)]
         processor = CommandProcessor(services, projector, self.number, observers)
-        projector.on_quarantine = processor.forget
+        self._measures.follow(projector)
+        projector.on_quarantine = functools.partial(_quarantined, processor)
         timer = Timer(services, processor, self.number)
         observers.append(timer)
         self.projector, self.processor = projector, processor
@@ -170,7 +179,9 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
-                group.create_task(Lag(services, processor, projector, self.number).run())
+                behind = Lag(services, processor, projector, self._measures, self.number)
+                group.create_task(behind.run())
+                group.create_task(load_waiting(services, processor, self.number))
                 group.create_task(Publisher(services, projector, self.number).run())
                 if services.archive is not None:
                     group.create_task(Archiver(services, services.archive, self.number).run())
@@ -178,6 +189,11 @@ class Partition:
                 self._caught_up.set()
         finally:
             self.projector = self.processor = None
+
+
+def _quarantined(processor: CommandProcessor, tenant: str) -> None:
+    measures.QUARANTINES.add()
+    processor.forget(tenant)
 
 
 def _causes(errors: BaseExceptionGroup[Any]) -> list[BaseException]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agent_orchestration import measures
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
     GraphWrite,
@@ -21,11 +20,9 @@ from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.logs import event_fields
-from agent_orchestration.pipeline import spans
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
-from agent_orchestration.pipeline.outcome_lines import log_folded
 from agent_orchestration.pipeline.partitions import graph_position
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.services import Services
@@ -56,8 +53,9 @@ class Projector:
     """Folds a partition's events into the graph, one transaction per batch.
 
     `position` is what the graph has; `published` what the feeds have, as far as is known here: it
-    is stored with the next batch, or when nothing comes for a while. `on_quarantine` is told the
-    tenant that was set aside.
+    is stored with the next batch, or when nothing comes for a while. `on_read` is told from
+    where on the log was read, and the batch or None that came; `on_folded` of every batch that the
+    graph took, and how many seconds that was; `on_quarantine` of the tenant that was set aside.
     """
 
     def __init__(self, services: Services, partition: int) -> None:
@@ -65,7 +63,6 @@ class Projector:
         self._graph = services.graph
         self._registry = services.registry
         self._progress = services.progress
-        self._clock = services.clock
         self._partition = partition
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
@@ -78,6 +75,8 @@ class Projector:
         self._ahead: Batch | None = None
         #: The folded events of the batch that is being written, by tenant.
         self._on_its_way: Mapping[str, Sequence[Folded]] = {}
+        self.on_read: Callable[[int, Batch | None], None] = lambda _position, _batch: None
+        self.on_folded: Callable[[Batch, float], None] = lambda _batch, _seconds: None
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
     async def run(self) -> None:
@@ -104,6 +103,7 @@ class Projector:
         """
         batch = self._ahead or await self._next_batch(self.position[1])
         self._ahead = None
+        self.on_read(self.position[1], batch)
         if batch is None:
             return 0
         await self._safely(lambda: self._fold(batch))
@@ -193,11 +193,11 @@ class Projector:
         if len(batch.records) == BATCH:
             # There is more. Smaller batches are not overlapped: what comes meanwhile is to be one.
             ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
-        began = time.time_ns()
         try:
             batch.write.held = self._held
-            with measures.FOLD_SECONDS.timed():
-                await self._write(batch.write)
+            began = time.perf_counter()
+            await self._write(batch.write)
+            seconds = time.perf_counter() - began
         except BaseException:
             if ahead is not None:
                 ahead.cancel()
@@ -205,22 +205,12 @@ class Projector:
             raise
         finally:
             self._on_its_way = {}
-        self._count(batch)
-        spans.folded(batch.folded, self._partition, began)
+        self.on_folded(batch, seconds)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)
         self._ahead = await ahead if ahead is not None else None
         self._forget_tenants()
-
-    def _count(self, batch: Batch) -> None:
-        measures.FOLD_BATCH.observe(len(batch.records))
-        now = self._clock()
-        for record in batch.records:
-            measures.EVENT_LATENCY.observe(max(now - record.timestamp, 0) / 1000)
-        for folded in itertools.chain.from_iterable(batch.folded.values()):
-            measures.EVENTS.add(folded.envelope.type)
-            log_folded(folded, now)
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -274,7 +264,6 @@ class Projector:
         envelope = EventEnvelope.from_record(record)
         with event_fields(envelope):
             logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
-        measures.QUARANTINES.add()
         state = await self._state(envelope.tenant)
         state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]
         row: dict[str, Any] = tenant_row(state, None)

@@ -137,11 +137,13 @@ class Deciding:
             )
 
 
-def folded(by_tenant: Mapping[str, Sequence[Folded]], partition: int, began: int) -> None:
-    """The graph has these events; `began`: when it was given them, nanoseconds since the epoch."""
+def folded(
+    by_tenant: Mapping[str, Sequence[Folded]], partition: int, times: tuple[int, int]
+) -> None:
+    """The graph has these events; `times`: when it was given them and when it had them, nanoseconds
+    since the epoch."""
     if not tracing.is_on():
         return
-    ended = time.time_ns()
     for events in by_tenant.values():
         for one in events:
             parent = one.envelope.traceparent
@@ -151,7 +153,7 @@ def folded(by_tenant: Mapping[str, Sequence[Folded]], partition: int, began: int
                     _of_event(one, "fold", "process", partition),
                     parent=parent,
                     kind="consumer",
-                    times=(began, ended),
+                    times=times,
                 )
 
 

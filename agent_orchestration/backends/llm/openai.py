@@ -27,7 +27,7 @@ from agent_orchestration.backends.llm.openai_errors import (
 from agent_orchestration.backends.llm.openai_spans import chat_span
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
-from agent_orchestration.metrics import MODEL_CALLS
+from agent_orchestration.measures import MODEL_CALLS, MODEL_SECONDS
 from agent_orchestration.resilience import (
     BREAKERS,
     CircuitBreaker,
@@ -101,13 +101,16 @@ class OpenAIChatModel:
         teller = _Teller(on_text) if on_text is not None else None
         call = _Call(request, model, timeout or self._config.request_timeout, teller)
         try:
-            with chat_span(model, self._base_url, max_tokens) as answered:
+            with (
+                MODEL_SECONDS.timed(model),
+                chat_span(model, self._base_url, max_tokens) as answered,
+            ):
                 draft, attempts = await self._answered(call)
                 answered(draft)
         except PlatformError as error:
-            MODEL_CALLS.labels(model, error.code).inc()
+            MODEL_CALLS.add(model, error.code)
             raise
-        MODEL_CALLS.labels(model, "answered").inc()
+        MODEL_CALLS.add(model, "answered")
         return ChatAnswer(
             draft.text,
             draft.tool_calls,

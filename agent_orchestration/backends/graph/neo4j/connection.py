@@ -26,6 +26,7 @@ from agent_orchestration.backends.graph.neo4j.values import row, to_driver
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Row
 from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.measures import GRAPH_CONNECTIONS
 
 #: Connections that were idle for longer are asked whether they still work.
 IDLE_SECONDS = 30.0
@@ -43,6 +44,8 @@ class Connection:
         self._driver: AsyncDriver | None = None
         self._login = Login()
         self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+        #: How many sessions there are, each of which takes one connection at a time.
+        self.used = 0
         # Half of the connections are kept for those who write: they never wait for readers.
         self._readers = asyncio.Semaphore(max(settings.pool_size // 2, 1))
 
@@ -71,12 +74,19 @@ class Connection:
                 await driver.close()
                 raise
         self._driver = driver
+        _OPEN.add(self)
 
     async def close(self) -> None:
         """Disconnect; what is under way fails."""
         driver, self._driver = self._driver, None
         if driver is not None:
+            _OPEN.discard(self)
             await driver.close()
+
+    @property
+    def free(self) -> int:
+        """How many more sessions get a connection at once."""
+        return max(self._settings.pool_size - self.used, 0)
 
     @contextlib.asynccontextmanager
     async def session(
@@ -93,12 +103,15 @@ class Connection:
             bookmark_manager=self._bookmarks,
             fetch_size=fetch_size,
         )
+        self.used += 1
         try:
             async with session:
                 yield session
         except Neo4jError as error:
             self._login.failed(error)
             raise
+        finally:
+            self.used -= 1
         self._login.worked()
 
     async def read(
@@ -179,3 +192,8 @@ class Connection:
             await self.run(statement)
         except Neo4jError:
             await self.run(statement)
+
+
+_OPEN: set[Connection] = set()
+GRAPH_CONNECTIONS.follow(lambda: sum(one.used for one in [*_OPEN]), "used")
+GRAPH_CONNECTIONS.follow(lambda: sum(one.free for one in [*_OPEN]), "free")
