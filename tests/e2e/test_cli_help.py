@@ -46,6 +46,7 @@ VERBS = [
     "users disable",
     "users enable",
     "doctor",
+    "slo",
     "install claude-desktop",
     "schema show",
     "schema migrate",
