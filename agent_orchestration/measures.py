@@ -7,7 +7,7 @@ caller can fill the memory with names: what comes beyond is counted as "other".
 
 import time
 from bisect import bisect_left
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ MOST = 1000
 OTHER = "other"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of durations."""
+LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of durations of what others do for us."""
 SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Upper bounds of sizes of batches."""
 
@@ -56,14 +58,33 @@ class Gauge(Measure):
     def __init__(self, name: str, meaning: str, labels: Labels = ()) -> None:
         super().__init__(name, meaning, labels)
         self.values: dict[Labels, float] = {}
+        self._followed: dict[Labels, Callable[[], float]] = {}
 
     def set(self, value: float, *labels: str) -> None:
         """It is that much now."""
         self.values[labels] = value
 
+    def follow(self, read: Callable[[], float], *labels: str) -> None:
+        """It is what `read` says whenever somebody asks, from whichever thread."""
+        self._followed[labels] = read
+
     def drop(self, *labels: str) -> None:
         """Nobody here knows any more."""
         self.values.pop(labels, None)
+        self._followed.pop(labels, None)
+
+    @contextmanager
+    def raised(self, *labels: str) -> Generator[None]:
+        """One more meanwhile."""
+        self.values[labels] = self.values.get(labels, 0.0) + 1
+        try:
+            yield
+        finally:
+            self.values[labels] -= 1
+
+    def read(self) -> dict[Labels, float]:
+        """All of it, as it is now."""
+        return self.values | {labels: read() for labels, read in list(self._followed.items())}
 
 
 class Series:
@@ -145,25 +166,25 @@ CONSUMER_LAG = Gauge(
 DEAD_LETTERS = Count("dead_letters", "Records that nobody could read, put aside", ("topic",))
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
 
-MEASURES: tuple[Count | Gauge | Distribution, ...] = (
-    TOOL_CALLS,
-    TOOL_SECONDS,
-    AGENT_INTERACTIONS,
-    HTTP_REQUESTS,
-    HTTP_SECONDS,
-    AUTH_FAILURES,
-    COMMANDS,
-    REJECTIONS,
-    DECIDE_SECONDS,
-    DECIDE_BATCH,
-    EVENTS,
-    EVENT_LATENCY,
-    FOLD_SECONDS,
-    FOLD_BATCH,
-    QUERY_SECONDS,
-    CONNECTION_FAILURES,
-    CONSUMER_LAG,
-    DEAD_LETTERS,
-    QUARANTINES,
+COMMANDS_SHED = Count(
+    "commands_shed",
+    "Commands that could not be taken or answered for a while, by the error's code",
+    ("code",),
+)
+REQUESTS_IN_FLIGHT = Gauge("requests_in_flight", "Requests over HTTP under way, open streams too")
+MODEL_CALLS = Count(
+    "model_calls",
+    "Calls of language models, by how they ended: answered, or the code of the error",
+    ("model", "outcome"),
+)
+MODEL_SECONDS = Distribution(
+    "model_call_duration_seconds",
+    "How long calls of language models took, repeated attempts included",
+    ("model",),
+    bounds=LONG_SECONDS,
+)
+
+MEASURES = tuple(
+    one for one in list(globals().values()) if isinstance(one, Count | Gauge | Distribution)
 )
 """All of them."""

@@ -1,11 +1,10 @@
 """What Prometheus is told of this process."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
@@ -21,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent_orchestration.core.errors import Rejected
-from agent_orchestration.measures import MEASURES, Count, Distribution, Gauge
+from agent_orchestration.measures import MEASURES, Count, Distribution, Gauge, Labels, Measure
 from agent_orchestration.resilience import BREAKERS, CircuitBreakerRegistry, CircuitBreakerState
 
 
@@ -53,18 +52,20 @@ class MeasureCollector(Collector):
         for measure in MEASURES:
             match measure:
                 case Count():
-                    yield _plain(CounterMetricFamily, measure)
+                    yield _plain(CounterMetricFamily, measure, measure.values)
                 case Gauge():
-                    yield _plain(GaugeMetricFamily, measure)
+                    yield _plain(GaugeMetricFamily, measure, measure.read())
                 case Distribution():
                     yield _histogram(measure)
 
 
 def _plain(
-    family: type[CounterMetricFamily] | type[GaugeMetricFamily], measure: Count | Gauge
+    family: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    measure: Measure,
+    values: Mapping[Labels, float],
 ) -> Metric:
     found = family(measure.name, measure.meaning, labels=measure.labels)
-    for labels, value in list(measure.values.items()):
+    for labels, value in list(values.items()):
         found.add_metric(labels, value)
     return found
 
@@ -84,13 +85,6 @@ METRICS.register(BreakerCollector(BREAKERS))
 METRICS.register(MeasureCollector())
 for _collector in (ProcessCollector, PlatformCollector, GCCollector):
     _collector(registry=METRICS)
-
-MODEL_CALLS = Counter(
-    "model_calls",
-    "Calls of language models, by how they ended: answered, or the code of the error",
-    ("model", "outcome"),
-    registry=METRICS,
-)
 
 
 def exposed(accept: str) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.backends.blobs import BlobStore
 from agent_orchestration.backends.log import Log
 from agent_orchestration.core.dispatch import Caller
@@ -77,6 +78,15 @@ class CommandBus:
         """The command's outcome: accepted, or nothing to do. Every other outcome is raised, as
         the `PlatformError` it is. Repeating a call with the same key is harmless.
         `waits` is how many seconds the caller waits for work where there is none."""
+        try:
+            return await self._submitted(command, caller, key, waits)
+        except (Busy, Unavailable) as error:
+            measures.COMMANDS_SHED.add(error.code)
+            raise
+
+    async def _submitted(
+        self, command: Command, caller: Caller, key: str | None, waits: float
+    ) -> CommandResult:
         envelope = await self._envelope(command, caller, key)
         envelope = msgspec.structs.replace(
             envelope, reply_to=self._reply_to, waits_ms=round(waits * 1000)

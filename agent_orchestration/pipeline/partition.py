@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from agent_orchestration import measures
 from agent_orchestration.core.envelope import CommandEnvelope
 from agent_orchestration.core.errors import Corrupt, PlatformError, Rejected, Unavailable
 from agent_orchestration.core.state import TenantState
@@ -16,6 +17,7 @@ from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.archiving import Archiver
 from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.counting import FoldCounter
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
 from agent_orchestration.pipeline.lag import Lag
@@ -161,7 +163,8 @@ class Partition:
         projector = Projector(services, self.number)
         observers: list[HintGiver | Timer] = [HintGiver(services.hints, services.replies)]
         processor = CommandProcessor(services, projector, self.number, observers)
-        projector.on_quarantine = processor.forget
+        projector.on_folded = FoldCounter(services.clock).folded
+        projector.on_quarantine = functools.partial(_quarantined, processor)
         timer = Timer(services, processor, self.number)
         observers.append(timer)
         self.projector, self.processor = projector, processor
@@ -178,6 +181,11 @@ class Partition:
                 self._caught_up.set()
         finally:
             self.projector = self.processor = None
+
+
+def _quarantined(processor: CommandProcessor, tenant: str) -> None:
+    measures.QUARANTINES.add()
+    processor.forget(tenant)
 
 
 def _causes(errors: BaseExceptionGroup[Any]) -> list[BaseException]:

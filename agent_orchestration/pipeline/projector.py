@@ -3,10 +3,10 @@
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agent_orchestration import measures
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
     GraphWrite,
@@ -52,8 +52,9 @@ class Projector:
     """Folds a partition's events into the graph, one transaction per batch.
 
     `position` is what the graph has; `published` what the feeds have, as far as is known here: it
-    is stored with the next batch, or when nothing comes for a while. `on_quarantine` is told the
-    tenant that was set aside.
+    is stored with the next batch, or when nothing comes for a while. `on_folded` is told of every
+    batch that the graph took, and how many seconds that was; `on_quarantine` of the tenant that was
+    set aside.
     """
 
     def __init__(self, services: Services, partition: int) -> None:
@@ -61,7 +62,6 @@ class Projector:
         self._graph = services.graph
         self._registry = services.registry
         self._progress = services.progress
-        self._clock = services.clock
         self._partition = partition
         self._states: dict[str, TenantState] = {}
         self._held: Position | None = None
@@ -74,6 +74,7 @@ class Projector:
         self._ahead: Batch | None = None
         #: The folded events of the batch that is being written, by tenant.
         self._on_its_way: Mapping[str, Sequence[Folded]] = {}
+        self.on_folded: Callable[[Batch, float], None] = lambda _batch, _seconds: None
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
     async def run(self) -> None:
@@ -191,8 +192,9 @@ class Projector:
             ahead = asyncio.create_task(self._next_batch(batch.write.next[1]))
         try:
             batch.write.held = self._held
-            with measures.FOLD_SECONDS.timed():
-                await self._write(batch.write)
+            began = time.perf_counter()
+            await self._write(batch.write)
+            seconds = time.perf_counter() - began
         except BaseException:
             if ahead is not None:
                 ahead.cancel()
@@ -200,20 +202,12 @@ class Projector:
             raise
         finally:
             self._on_its_way = {}
-        self._count(batch)
+        self.on_folded(batch, seconds)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)
         self._ahead = await ahead if ahead is not None else None
         self._forget_tenants()
-
-    def _count(self, batch: Batch) -> None:
-        measures.FOLD_BATCH.observe(len(batch.records))
-        now = self._clock()
-        for record in batch.records:
-            measures.EVENT_LATENCY.observe(max(now - record.timestamp, 0) / 1000)
-        for folded in itertools.chain.from_iterable(batch.folded.values()):
-            measures.EVENTS.add(folded.envelope.type)
 
     async def _write(self, write: GraphWrite) -> None:
         write.published = self.published
@@ -266,7 +260,6 @@ class Projector:
         """Set one tenant aside so that the others go on; its events count as passed."""
         envelope = EventEnvelope.from_record(record)
         logger.error("tenant %s is quarantined: %s", envelope.tenant, error)
-        measures.QUARANTINES.add()
         state = await self._state(envelope.tenant)
         state.quarantined = f"event {envelope.seq} ({envelope.type}): {error.reason}"[:1000]
         row: dict[str, Any] = tenant_row(state, None)

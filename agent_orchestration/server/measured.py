@@ -39,7 +39,8 @@ class Measured:
 
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, noting)
+            with measures.REQUESTS_IN_FLIGHT.raised():
+                await self._app(scope, receive, noting)
         finally:
             measures.HTTP_SECONDS.observe(time.perf_counter() - began, _endpoint(scope))
             measures.HTTP_REQUESTS.add(SERVICE, str(status))

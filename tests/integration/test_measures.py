@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from agent_orchestration import measures
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.envelope import Record
+from agent_orchestration.core.errors import Busy, NotFound, Rejected
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.measures import Count, Distribution
 from agent_orchestration.pipeline import lag
-from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
+from agent_orchestration.pipeline.partitions import partition_of
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP, PARTITIONS
 from tests.integration.world import World, until
+
+HOME = partition_of("default", PARTITIONS)
 
 
 class Since:
@@ -80,6 +84,21 @@ async def test_calls_commands_and_events_are_counted_by_what_became_of_them(
         assert since[measures.DECIDE_BATCH] == since[measures.DECIDE_SECONDS]
 
 
+async def test_commands_that_are_refused_for_a_while_are_counted_by_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(tmp_path) as world:
+        await world.agent("ann")
+        since = Since()
+        monkeypatch.setattr("agent_orchestration.pipeline.command_bus.WAITING_LIMIT", 0)
+        for _ in range(2):
+            with pytest.raises(Busy):
+                await world.task("t")
+        with pytest.raises(NotFound):
+            await world.call("complete_task", task_id="t", agent_id="ann", attempt=1)
+        assert since[measures.COMMANDS_SHED] == {("busy",): 2}
+
+
 async def test_the_lag_of_a_partition_is_what_it_has_still_to_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,3 +119,23 @@ async def test_the_lag_of_a_partition_is_what_it_has_still_to_take(
         world.graph.gate.open()
         await until(lambda: behind(EVENTS) == 0, "the graph to have everything")
     assert not measures.CONSUMER_LAG.values
+
+
+async def test_a_graph_that_is_made_from_the_same_events_counts_nothing(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.task("t")
+        since = Since()
+        await world.log.append(EVENTS, HOME, [Record(b"default", b"unreadable")])
+        await until(lambda: since[measures.DEAD_LETTERS] == {(EVENTS,): 1}, "a dead letter")
+        await world.settled()
+        since = Since()
+        found = await world.call("read_cypher", query="MATCH (t:Task) RETURN t.id AS id", at=1)
+        assert found["rows"] == [{"id": "t"}]
+        await world.rebuilt_equal()
+        await world.settled()
+        folding = (measures.EVENTS, measures.EVENT_LATENCY, measures.FOLD_SECONDS)
+        for measure in (*folding, measures.FOLD_BATCH, measures.DEAD_LETTERS, measures.QUARANTINES):
+            assert not since[measure], measure.name
+        await world.task("u")
+        await world.settled()
+        assert [since[measure] for measure in folding] == [{("TaskCreated",): 1}, {(): 1}, {(): 1}]

@@ -124,6 +124,8 @@ async def test_calls_are_counted_by_how_they_ended() -> None:
         for _ in range(2):
             await model.chat(HELLO, model="counted")
     assert (counted("model_key"), counted("answered")) == (1, 2)
+    count = "model_call_duration_seconds_count"
+    assert METRICS.get_sample_value(count, {"model": "counted"}) == 3
 
 
 async def test_a_service_of_ones_own_needs_no_key_and_is_sent_none() -> None:

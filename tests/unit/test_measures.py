@@ -55,6 +55,27 @@ def test_a_count_a_gauge_and_a_distribution_are_told_as_prometheus_has_them(
     assert ("hens_awake", ()) not in exposed()
 
 
+def test_a_gauge_that_follows_something_says_how_it_is_when_somebody_asks(
+    declared: tuple[Count, Gauge, Distribution],
+) -> None:
+    awake = declared[1]
+    now = [3.0]
+    awake.follow(lambda: now[0])
+    now[0] = 4.0
+    assert exposed()["hens_awake", ()] == 4
+    awake.drop()
+    assert ("hens_awake", ()) not in exposed()
+
+
+def test_a_gauge_is_raised_while_something_goes_on_whatever_its_end() -> None:
+    open_ones = Gauge("open", "Open", ("door",))
+    with open_ones.raised("front"), open_ones.raised("front"):
+        assert open_ones.read() == {("front",): 2}
+    with pytest.raises(ZeroDivisionError), open_ones.raised("front"):
+        raise ZeroDivisionError
+    assert open_ones.read() == {("front",): 0}
+
+
 def test_no_caller_fills_the_memory_with_names() -> None:
     count = Count("calls", "Calls", ("tool", "agent"))
     seconds = Distribution("seconds", "Seconds", ("agent",))
@@ -85,11 +106,9 @@ def test_what_has_no_labels_is_there_before_anything_happened() -> None:
             assert (f"{measure.name}_count", ()) in found
 
 
-def test_names_and_labels_are_told_apart() -> None:
+def test_no_name_is_given_twice() -> None:
     names = [measure.name for measure in measures.MEASURES]
     assert len(set(names)) == len(names)
-    declared = [one for one in vars(measures).values() if isinstance(one, measures.Measure)]
-    assert declared == list(measures.MEASURES)
 
 
 def test_the_page_lists_every_measure() -> None:

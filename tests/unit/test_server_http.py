@@ -274,6 +274,7 @@ async def test_prometheus_is_told_of_the_process_and_its_breakers(web: httpx2.As
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {one.name: one for one in text_string_to_metric_families(response.text)}
     assert families["process_resident_memory_bytes"].samples[0].value > 0
+    assert families["requests_in_flight"].samples[0].value >= 1  # this one
     shown = {
         sample.labels["state"]: sample.value
         for sample in families["circuit_breaker_state"].samples

@@ -26,7 +26,7 @@ from agent_orchestration.backends.llm.openai_errors import (
 )
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.errors import Busy, PlatformError, Rejected, Unavailable
-from agent_orchestration.metrics import MODEL_CALLS
+from agent_orchestration.measures import MODEL_CALLS, MODEL_SECONDS
 from agent_orchestration.resilience import (
     BREAKERS,
     CircuitBreaker,
@@ -100,11 +100,12 @@ class OpenAIChatModel:
         teller = _Teller(on_text) if on_text is not None else None
         call = _Call(request, model, timeout or self._config.request_timeout, teller)
         try:
-            draft, attempts = await self._answered(call)
+            with MODEL_SECONDS.timed(model):
+                draft, attempts = await self._answered(call)
         except PlatformError as error:
-            MODEL_CALLS.labels(model, error.code).inc()
+            MODEL_CALLS.add(model, error.code)
             raise
-        MODEL_CALLS.labels(model, "answered").inc()
+        MODEL_CALLS.add(model, "answered")
         return ChatAnswer(
             draft.text,
             draft.tool_calls,
