@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +54,8 @@ def slo(
     from agent_orchestration.cli.slo_targets import evaluate, load_objectives  # noqa: PLC0415
 
     objectives = load_objectives(file or packaged_objectives())
-    findings = list(evaluate(objectives, _measured(settings(config, data), prometheus, window)))
+    with _measured(settings(config, data), prometheus, window) as measured:
+        findings = list(evaluate(objectives, measured))
     states = Counter(one.state for one in findings)
     ok = not any(one.fails for one in findings) and states["not measured"] < len(findings)
     if as_json:
@@ -74,13 +76,18 @@ def packaged_objectives() -> Path:
     return packaged if packaged.is_file() else beside
 
 
-def _measured(config: "Config", prometheus: str | None, window: str | None) -> "Measured":
-    from agent_orchestration.cli.slo_sources import FromProcess, FromPrometheus  # noqa: PLC0415
+def _measured(
+    config: "Config", prometheus: str | None, window: str | None
+) -> "AbstractContextManager[Measured]":
+    from agent_orchestration.cli.slo_sources import FromProcess, asked  # noqa: PLC0415
 
     if prometheus is None:
         if window is not None:
-            raise typer.BadParameter("needs --prometheus: a server knows of all its time only")
-        return FromProcess(run(_page(config)))
+            raise typer.BadParameter(
+                "needs --prometheus: a server knows only what was since it began",
+                param_hint="--window",
+            )
+        return nullcontext(FromProcess(run(_page(config))))
     if not re.fullmatch(r"https?://\S+", prometheus):
         raise typer.BadParameter(
             f"{plain(prometheus)!r} is no address, such as http://localhost:9090",
@@ -91,7 +98,7 @@ def _measured(config: "Config", prometheus: str | None, window: str | None) -> "
             f"{plain(window)!r} is no length of time, such as 30s, 5m, 2h, 7d",
             param_hint="--window",
         )
-    return FromPrometheus(prometheus.rstrip("/"), window or _WINDOW)
+    return asked(prometheus.rstrip("/"), window or _WINDOW)
 
 
 async def _page(config: "Config") -> str:
@@ -120,11 +127,13 @@ def _server(config: "Config") -> tuple[str, str | None, str | None]:
         return config.server.url.rstrip("/"), token, access_token
     if config.backend == "embedded" and (owner := DataFolder(config.data).owner()):
         return owner.url, owner.token, None
-    raise Unavailable(
-        "no_server",
-        "no server runs on the data folder; start `dev`, or name a server with --server or a"
-        " Prometheus with --prometheus",
+    nobody = (
+        f"nobody serves {config.data}: start `dev` there"
+        if config.backend == "embedded"
+        else f"backend {config.backend} has many processes"
     )
+    reason = f"{nobody}, name a server with --server, or a Prometheus with --prometheus"
+    raise Unavailable("no_server", reason)
 
 
 def _row(finding: "Finding") -> dict[str, object]:

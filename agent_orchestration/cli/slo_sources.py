@@ -3,7 +3,8 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -17,15 +18,21 @@ ANSWER_SECONDS = 30.0
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 
-class FromPrometheus:
-    """What the Prometheus at `url` has kept of the last `window`, such as 5m. Raises `Unavailable`
-    where it does not answer, and `Rejected` where it refuses a question."""
+@contextmanager
+def asked(url: str, window: str) -> "Generator[FromPrometheus]":
+    """The Prometheus at `url`, about the last `window`."""
+    # A proxy named in the environment is not meant for a server nearby.
+    with httpx2.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False) as client:
+        yield FromPrometheus(client, window)
 
-    def __init__(self, url: str, window: str) -> None:
-        self._url = url
+
+class FromPrometheus:
+    """What the Prometheus that `client` asks has kept of the last `window`, such as 5m. Raises
+    `Unavailable` where it does not answer, and `Rejected` where it refuses a question."""
+
+    def __init__(self, client: httpx2.Client, window: str) -> None:
+        self._client = client
         self._window = window
-        # A proxy named in the environment is not meant for a server nearby.
-        self._client = httpx2.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False)
 
     def increase(self, selector: Selector) -> float | None:
         """See `Measured`."""
@@ -65,15 +72,14 @@ class FromPrometheus:
         try:
             answer = self._client.get(f"/api/v1/{path}", params=parameters).json()
         except httpx2.TransportError as error:
-            raise Unavailable(
-                "no_prometheus", f"--prometheus: {self._url} does not answer: {error}"
-            ) from None
+            reason = f"--prometheus: {self._client.base_url} does not answer: {error}"
+            raise Unavailable("no_prometheus", reason, field="prometheus") from None
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or "status" not in answer:
-            raise _refused(f"at {self._url} is no Prometheus; give the address of one")
+            raise _refused(f"{self._client.base_url} is no Prometheus; give the address of one")
         if answer["status"] != "success":
-            raise _refused(f"{self._url} does not answer {parameters}: {answer.get('error')}")
+            raise _refused(f"it does not answer {parameters}: {answer.get('error')}")
         return answer["data"]
 
 
