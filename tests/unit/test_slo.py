@@ -290,6 +290,7 @@ def test_what_is_promised_is_not_changed_in_passing() -> None:
         "api_errors": 0.001,
         "database_errors": 0.0001,
         "availability": 0.999,
+        "chat_completion": 0.95,
     }
 
 
