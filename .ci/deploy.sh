@@ -44,10 +44,10 @@ if [ ! -d "$schemas" ]; then
 fi
 mkdir "$work/chart"
 "$BIN/python" -m tests.deploy.render_chart "$work/chart"
-# Kinds of KEDA are not in Kubernetes' API.
+# Kinds of KEDA and of the Prometheus Operator are not in Kubernetes' API.
 "$("$BIN/python" -m tests.services.go kubeconform)" -strict -summary \
   -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" \
-  -skip ScaledObject,TriggerAuthentication "$work"/chart/*.yaml
+  -skip ScaledObject,TriggerAuthentication,PodMonitor,PrometheusRule,ServiceMonitor "$work"/chart/*.yaml
 for rendered in "$work"/chart/*.yaml; do
   echo "kube-score: $(basename "$rendered")"
   "$("$BIN/python" -m tests.services.go kube-score)" score --kubernetes-version "${KUBERNETES%.*}" \
