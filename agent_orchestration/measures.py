@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 MOST = 1000
+MOST_TENANTS = 20
 OTHER = "other"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of durations."""
@@ -126,6 +127,25 @@ class Distribution(Measure):
             self.observe(time.perf_counter() - began, *labels)
 
 
+class NamedTenants:
+    """The tenants that counters name: the first of a process. What was counted cannot move from
+    one series to another, so a tenant that is not named at first never is."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._names: set[str] = set()
+
+    def label(self, tenant: str) -> str:
+        """The tenant, or "other"."""
+        if tenant not in self._names:
+            if len(self._names) >= self._most:
+                return OTHER
+            self._names.add(tenant)
+        return tenant
+
+
+NAMED_TENANTS = NamedTenants(MOST_TENANTS)
+
 TOOL_CALLS = Count(
     "tool_calls", "Calls of tools, by how they ended: answered, or the error", ("tool", "outcome")
 )
@@ -166,6 +186,30 @@ CONSUMER_LAG = Gauge(
 DEAD_LETTERS = Count("dead_letters", "Records that nobody could read, put aside", ("topic",))
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
 
+FOLD_LAG_EVENTS = Gauge(
+    "fold_lag_events",
+    "Events in the log that the graph has not, as far as is known",
+    ("partition",),
+)
+FOLD_LAG_SECONDS = Gauge(
+    "fold_lag_seconds",
+    "How long ago the log took the oldest event that the graph has not; 0 without any",
+    ("partition",),
+)
+CHECKPOINT = Gauge(
+    "checkpoint_position", "Offset of the next event that the graph needs", ("partition",)
+)
+ARCHIVE_LAG_EVENTS = Gauge(
+    "archive_lag_events", "Events in the log that the archive has not", ("partition",)
+)
+ARCHIVE_LAG_SECONDS = Gauge(
+    "archive_lag_seconds",
+    "How long ago the log took the oldest event that the archive has not; 0 without any",
+    ("partition",),
+)
+DIVERGENCES = Count(
+    "divergences", "Differences found when log and graph were compared, each time they were"
+)
 COMMANDS_SHED = Count(
     "commands_shed",
     "Commands that could not be taken or answered for a while, by the error's code",
@@ -182,6 +226,23 @@ MODEL_SECONDS = Distribution(
     "How long calls of language models took, repeated attempts included",
     ("model",),
     bounds=LONG_SECONDS,
+)
+MODEL_TOKENS = Count(
+    "model_tokens",
+    "Tokens of settled calls of language models: input without what was cached, cached, output",
+    ("tenant", "model", "kind"),
+)
+MODEL_COST = Count(
+    "model_cost_usd",
+    "What settled calls of language models cost, in the currency of the prices",
+    ("tenant", "model"),
+)
+GRAPH_CONNECTIONS = Gauge(
+    "graph_connections", "Connections to Neo4j that are used, and how many more may be", ("state",)
+)
+LOOP_DELAY = Distribution(
+    "event_loop_delay_seconds",
+    "How late the process came to what was due, looked at twice a second",
 )
 
 MEASURES = tuple(

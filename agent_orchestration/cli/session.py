@@ -125,7 +125,15 @@ def run(work: Awaitable[T], *, serving: bool = False) -> T:
         assert task is not None
         with contextlib.suppress(NotImplementedError):  # Windows has no such signal
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel, SIGTERM)
-        return await work
+        if not serving:
+            return await work
+        from agent_orchestration.loop_delay import measure_loop_delay  # noqa: PLC0415
+
+        measuring = asyncio.create_task(measure_loop_delay(), name="loop-delay")
+        try:
+            return await work
+        finally:
+            measuring.cancel()
 
     with asyncio.Runner(loop_factory=_fast_loop() if serving else None) as runner:
         return runner.run(cancellable())

@@ -1,6 +1,7 @@
 """Archiving the events of one partition: what is in the archive and old leaves the log."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.backends.log import Log
 from agent_orchestration.backends.log.archive import Archive
 from agent_orchestration.backends.log.wrapped import WrappedLog
@@ -54,13 +56,24 @@ class Archiver:
 
     async def run(self) -> None:
         """Archive for ever; what goes wrong is tried again."""
-        while True:
-            try:
-                await self.archive(all_of_it=False)
-                await self.delete_old()
-            except PlatformError as error:
-                logger.warning("partition %d is not archived: %s", self._partition, error)
-            await asyncio.sleep(EVERY_SECONDS)
+        try:
+            while True:
+                try:
+                    await self.archive(all_of_it=False)
+                    await self.delete_old()
+                except PlatformError as error:
+                    logger.warning("partition %d is not archived: %s", self._partition, error)
+                await self._measure()
+                await asyncio.sleep(EVERY_SECONDS)
+        finally:
+            for gauge in (measures.ARCHIVE_LAG_EVENTS, measures.ARCHIVE_LAG_SECONDS):
+                gauge.drop(str(self._partition))
+
+    async def _measure(self) -> None:
+        with contextlib.suppress(PlatformError):  # what was known stands until more is
+            found = await self.state()
+            measures.ARCHIVE_LAG_EVENTS.set(found.waiting, str(self._partition))
+            measures.ARCHIVE_LAG_SECONDS.set(found.waiting_ms / 1000, str(self._partition))
 
     async def archive(self, *, all_of_it: bool) -> int:
         """Write what waits, however little where `all_of_it`; how many records. Raises what log and

@@ -5,6 +5,7 @@ import asyncio
 from agent_orchestration import measures
 from agent_orchestration.core.errors import Unavailable
 from agent_orchestration.pipeline.command_processor import CommandProcessor
+from agent_orchestration.pipeline.counting import FoldMeasures
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
@@ -16,11 +17,17 @@ class Lag:
     """Says every few seconds how many commands and events of a partition wait, while it runs."""
 
     def __init__(
-        self, services: Services, processor: CommandProcessor, projector: Projector, partition: int
+        self,
+        services: Services,
+        processor: CommandProcessor,
+        projector: Projector,
+        folding: FoldMeasures,
+        partition: int,
     ) -> None:
         self._log = services.log
         self._processor = processor
         self._projector = projector
+        self._folding = folding
         self._partition = partition
 
     async def run(self) -> None:
@@ -40,6 +47,8 @@ class Lag:
         reached = {COMMANDS: self._processor.next, EVENTS: self._projector.position[1]}
         for topic, offset in reached.items():
             _, end = await self._log.bounds(topic, self._partition)
+            if topic == EVENTS:
+                self._folding.log_ends(end)
             measures.CONSUMER_LAG.set(max(end - offset, 0), GROUP, topic, str(self._partition))
 
     def _forget(self) -> None:

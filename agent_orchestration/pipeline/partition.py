@@ -17,7 +17,7 @@ from agent_orchestration.domain.tasks.model import Task
 from agent_orchestration.pipeline.answers import Hint, ReadyHints, Requires
 from agent_orchestration.pipeline.archiving import Archiver
 from agent_orchestration.pipeline.command_processor import CommandProcessor
-from agent_orchestration.pipeline.counting import FoldCounter
+from agent_orchestration.pipeline.counting import FoldMeasures
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
 from agent_orchestration.pipeline.lag import Lag
@@ -86,6 +86,7 @@ class Partition:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._caught_up = asyncio.Event()
+        self._measures = FoldMeasures(number, services.clock)
         self.projector: Projector | None = None
         self.processor: CommandProcessor | None = None
 
@@ -100,6 +101,7 @@ class Partition:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._measures.stop()
 
     async def caught_up(self, seconds: float) -> bool:
         """Wait until the graph has what the log had when this process took the partition over.
@@ -155,6 +157,8 @@ class Partition:
             error = Corrupt("internal", f"{type(error).__name__}: {error}")
         self.failure = error
         self._caught_up.set()
+        if error.code == "divergence":
+            measures.DIVERGENCES.add()
         logger.critical("partition %d stopped: %s", self.number, error.reason, exc_info=error)
         self._gave_up(error)
 
@@ -163,7 +167,7 @@ class Partition:
         projector = Projector(services, self.number)
         observers: list[HintGiver | Timer] = [HintGiver(services.hints, services.replies)]
         processor = CommandProcessor(services, projector, self.number, observers)
-        projector.on_folded = FoldCounter(services.clock).folded
+        self._measures.follow(projector)
         projector.on_quarantine = functools.partial(_quarantined, processor)
         timer = Timer(services, processor, self.number)
         observers.append(timer)
@@ -173,7 +177,8 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
-                group.create_task(Lag(services, processor, projector, self.number).run())
+                lag = Lag(services, processor, projector, self._measures, self.number)
+                group.create_task(lag.run())
                 group.create_task(Publisher(services, projector, self.number).run())
                 if services.archive is not None:
                     group.create_task(Archiver(services, services.archive, self.number).run())

@@ -52,9 +52,9 @@ class Projector:
     """Folds a partition's events into the graph, one transaction per batch.
 
     `position` is what the graph has; `published` what the feeds have, as far as is known here: it
-    is stored with the next batch, or when nothing comes for a while. `on_folded` is told of every
-    batch that the graph took, and how many seconds that was; `on_quarantine` of the tenant that was
-    set aside.
+    is stored with the next batch, or when nothing comes for a while. `on_read` is told from
+    where on the log was read, and the batch or None that came; `on_folded` of every batch that the
+    graph took, and how many seconds that was; `on_quarantine` of the tenant that was set aside.
     """
 
     def __init__(self, services: Services, partition: int) -> None:
@@ -74,6 +74,7 @@ class Projector:
         self._ahead: Batch | None = None
         #: The folded events of the batch that is being written, by tenant.
         self._on_its_way: Mapping[str, Sequence[Folded]] = {}
+        self.on_read: Callable[[int, Batch | None], None] = lambda _position, _batch: None
         self.on_folded: Callable[[Batch, float], None] = lambda _batch, _seconds: None
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
 
@@ -101,6 +102,7 @@ class Projector:
         """
         batch = self._ahead or await self._next_batch(self.position[1])
         self._ahead = None
+        self.on_read(self.position[1], batch)
         if batch is None:
             return 0
         await self._safely(lambda: self._fold(batch))

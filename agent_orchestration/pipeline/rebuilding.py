@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.backends.graph import (
     CheckpointMoved,
     Graph,
@@ -247,6 +248,7 @@ class Rebuilding:
     def _count(self, found: Changes) -> None:
         told = found.told()
         self._counts.update(one.what for one in told)
+        measures.DIVERGENCES.add(by=len(told))
         self._told += told[: MOST_DIFFERENCES - len(self._told)]
 
 

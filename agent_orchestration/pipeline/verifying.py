@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agent_orchestration import measures
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.log import Log, LogLost
 from agent_orchestration.core.entities import node_id
@@ -69,6 +70,7 @@ async def verify(
         answer.count(verifier)
     if tenant is not None and not answer.counts["tenants"] and not answer.counts["found"]:
         raise NotFound("unknown_tenant", f"tenant: there is no tenant {tenant}", field="tenant")
+    measures.DIVERGENCES.add(by=answer.counts["found"])
     yield {
         "ok": not answer.counts["found"],
         **answer.counts,

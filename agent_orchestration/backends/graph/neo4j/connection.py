@@ -26,6 +26,7 @@ from agent_orchestration.backends.graph.neo4j.values import row, to_driver
 from agent_orchestration.config import Database
 from agent_orchestration.core.entities import Row
 from agent_orchestration.core.errors import Unavailable
+from agent_orchestration.measures import GRAPH_CONNECTIONS
 
 #: Connections that were idle for longer are asked whether they still work.
 IDLE_SECONDS = 30.0
@@ -43,6 +44,7 @@ class Connection:
         self._driver: AsyncDriver | None = None
         self._login = Login()
         self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+        self._used = 0
         # Half of the connections are kept for those who write: they never wait for readers.
         self._readers = asyncio.Semaphore(max(settings.pool_size // 2, 1))
 
@@ -71,11 +73,15 @@ class Connection:
                 await driver.close()
                 raise
         self._driver = driver
+        GRAPH_CONNECTIONS.follow(lambda: self._used, "used")
+        GRAPH_CONNECTIONS.follow(lambda: max(settings.pool_size - self._used, 0), "free")
 
     async def close(self) -> None:
         """Disconnect; what is under way fails."""
         driver, self._driver = self._driver, None
         if driver is not None:
+            for state in ("used", "free"):
+                GRAPH_CONNECTIONS.drop(state)
             await driver.close()
 
     @contextlib.asynccontextmanager
@@ -93,12 +99,15 @@ class Connection:
             bookmark_manager=self._bookmarks,
             fetch_size=fetch_size,
         )
+        self._used += 1
         try:
             async with session:
                 yield session
         except Neo4jError as error:
             self._login.failed(error)
             raise
+        finally:
+            self._used -= 1
         self._login.worked()
 
     async def read(
