@@ -69,6 +69,10 @@ class Gauge(Measure):
         """It is what `read` says whenever somebody asks, from whichever thread."""
         self._followed[labels] = read
 
+    def replace(self, values: Mapping[Labels, float]) -> None:
+        """It is that now, and nothing else is known."""
+        self.values = dict(values)
+
     def drop(self, *labels: str) -> None:
         """Nobody here knows any more."""
         self.values.pop(labels, None)
@@ -209,6 +213,22 @@ ARCHIVE_LAG_SECONDS = Gauge(
 )
 DIVERGENCES = Count(
     "divergences", "Differences found when log and graph were compared, each time they were"
+)
+TASKS_BY_STATUS = Gauge(
+    "tasks_by_status", "Tasks that are not finished, plans too", ("tenant", "status")
+)
+AGENTS_BY_STATUS = Gauge("agents_by_status", "Agents that are not retired", ("tenant", "status"))
+TEAMS_BY_STATUS = Gauge("teams_by_status", "Teams that are not disbanded", ("tenant", "status"))
+OLDEST_READY = Gauge(
+    "oldest_ready_task_age_seconds",
+    "For how long the task is ready that waits for longest; 0 without any",
+    ("tenant",),
+)
+UNSTAFFED = Gauge("unstaffed_tasks", "Ready tasks that require what no agent can do", ("tenant",))
+TENANT_STATES = Gauge("tenant_states", "Tenants that are in memory to be decided for")
+STATE_ENTITIES = Gauge("tenant_state_entities", "What they have there, by its kind", ("kind",))
+QUARANTINED = Gauge(
+    "quarantined_tenants", "Tenants that are set aside in this process's partitions"
 )
 COMMANDS_SHED = Count(
     "commands_shed",

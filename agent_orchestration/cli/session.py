@@ -127,7 +127,7 @@ def run(work: Awaitable[T], *, serving: bool = False) -> T:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel, SIGTERM)
         if not serving:
             return await work
-        from agent_orchestration.loop_delay import measure_loop_delay  # noqa: PLC0415
+        from agent_orchestration.cli.loop_delay import measure_loop_delay  # noqa: PLC0415
 
         measuring = asyncio.create_task(measure_loop_delay(), name="loop-delay")
         try:

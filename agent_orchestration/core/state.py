@@ -108,6 +108,10 @@ class TenantState:
         """Every loaded entity of a class: for tests and loading, never for a decision."""
         return iter(self._entities[cls].values())
 
+    def sizes(self) -> dict[str, int]:
+        """How many entities of each kind are in memory."""
+        return {cls.LABEL: len(its) for cls, its in self._entities.items()}
+
     def index(self, cls: type[IndexT]) -> IndexT:
         """The index of that class."""
         return self._indexes[cls]

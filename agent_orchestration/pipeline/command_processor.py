@@ -142,6 +142,10 @@ class CommandProcessor:
             state.rules = await common_rules(self._log)
         return state
 
+    def states(self) -> list[TenantState]:
+        """Those in memory, to look at."""
+        return [*self._states.values()]
+
     def forget(self, tenant: str) -> None:
         """The tenant's state has to be loaded again."""
         self._states.pop(tenant, None)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.folding import RULES
+from agent_orchestration.pipeline.live_work import LiveWork
 from agent_orchestration.pipeline.partition import Partition
 from agent_orchestration.pipeline.services import Services
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
@@ -30,11 +31,14 @@ class Ownership:
         self._log = services.log
         self._changing = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.working: dict[int, Partition] = {}
         self.outdated: PlatformError | None = None
 
     async def join(self) -> None:
         """Become a member; work begins with what is assigned."""
+        watching = LiveWork(self._services, self.working).run()
+        self._watching = asyncio.create_task(watching, name="live-work")
         await self._log.join(GROUP, [COMMANDS, EVENTS], self._assigned, self._revoked)
 
     async def leave(self) -> None:
@@ -43,6 +47,9 @@ class Ownership:
             await self._leaving
         await self._log.leave(GROUP)
         await self._revoked(frozenset(self.working))
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     async def caught_up(self, number: int, seconds: float) -> bool:
         """See `Partition.caught_up`; work on the partition may begin anew meanwhile."""

@@ -25,6 +25,7 @@ from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
 from agent_orchestration.pipeline.timer import Timer
+from agent_orchestration.pipeline.waiting_tenants import load_waiting
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class Partition:
                 group.create_task(timer.run())
                 lag = Lag(services, processor, projector, self._measures, self.number)
                 group.create_task(lag.run())
+                group.create_task(load_waiting(services, processor, self.number))
                 group.create_task(Publisher(services, projector, self.number).run())
                 if services.archive is not None:
                     group.create_task(Archiver(services, services.archive, self.number).run())

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from agent_orchestration import measures
-from agent_orchestration.measures import MEASURES, Measure
+from agent_orchestration.measures import Measure
 from agent_orchestration.metrics import METRICS
 from tests.deploy.files import ROOT
 from tests.deploy.promql import Use, uses
@@ -21,8 +21,8 @@ ELSEWHERE = {
 }
 _PAGE = ROOT / "docs" / "metrics.md"
 _ROW = re.compile(r"\| `(\w+)` \| \w+ \| ([^|]+) \|")
-#: How a measure is written to.
-_WRITTEN = r"\b{}\.(?:add|set|observe|timed|raised|follow)\("
+#: How modules name a measure that they write to: of the module, or imported by itself.
+_WRITTEN = r"measures\.{0}\b|\b{0}\.\w+\("
 
 
 def series() -> dict[str, frozenset[str]]:
@@ -46,11 +46,14 @@ def _labels() -> dict[str, frozenset[str]]:
 
 
 def silent(package: Path) -> set[str]:
-    """The measures that no module of the package writes to."""
-    names = {one: name for name, one in vars(measures).items() if isinstance(one, Measure)}
-    code = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    """The measures that no module of the package but their own speaks of."""
+    code = "\n".join(
+        path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "measures.py"
+    )
     return {
-        measure.name for measure in MEASURES if not re.search(_WRITTEN.format(names[measure]), code)
+        measure.name
+        for name, measure in vars(measures).items()
+        if isinstance(measure, Measure) and not re.search(_WRITTEN.format(name), code)
     }
 
 

@@ -3,12 +3,15 @@ has a section of the page that says what to do."""
 
 import re
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from agent_orchestration.app import REGISTRY
+from agent_orchestration.cli import main
 from tests.deploy.dashboards import MONITORING
 from tests.deploy.exported import missing, series
 from tests.deploy.files import ROOT
@@ -85,6 +88,20 @@ def test_each_says_how_bad_it_is_and_where_to_read_on(name: str) -> None:
 
 def test_the_page_has_no_alert_that_there_is_not() -> None:
     assert re.findall(r"^### (\w+)$", PAGE.read_text("utf-8"), re.MULTILINE) == list(ALERTS)
+
+
+def test_the_commands_of_the_page_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = re.findall(r"`agent-orchestration ([^`]+)`", PAGE.read_text("utf-8"))
+    for command in set(commands):
+        match command.split():
+            case ["query", name]:
+                assert name == "NAME" or name in REGISTRY.queries
+            case ["call", tool, *_]:
+                assert tool in REGISTRY.tools
+            case words:
+                verb = takewhile(re.compile(r"[a-z][a-z-]*").fullmatch, words)
+                assert main([*verb, "--help"]) == 0, command
+    capsys.readouterr()
 
 
 def test_there_are_three_severities() -> None:

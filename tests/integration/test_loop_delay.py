@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from agent_orchestration import loop_delay, measures
+from agent_orchestration import measures
+from agent_orchestration.cli import loop_delay
 from agent_orchestration.cli.session import run
 from agent_orchestration.measures import Distribution
 from tests.integration.world import until

@@ -6,7 +6,13 @@ from typing import Any
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import TenantState
-from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Levels, Silence
+from agent_orchestration.domain.agents.index import (
+    AgentsByCapability,
+    AgentStatuses,
+    KnownAgents,
+    Levels,
+    Silence,
+)
 from agent_orchestration.domain.agents.model import Agent
 from agent_orchestration.domain.budgets.index import OpenSpends
 from agent_orchestration.domain.budgets.model import Spend
@@ -16,9 +22,10 @@ from agent_orchestration.domain.tasks.index import (
     ReadyTasks,
     TaskDeadlines,
     TasksByAgent,
+    TaskStatuses,
 )
 from agent_orchestration.domain.tasks.model import HELD, Dependency, Task
-from agent_orchestration.domain.teams.index import TeamMembers, TeamTasks
+from agent_orchestration.domain.teams.index import TeamMembers, TeamStatuses, TeamTasks
 from agent_orchestration.domain.templates.index import TemplateVersions
 from agent_orchestration.domain.templates.model import Template
 from agent_orchestration.pipeline.due import Due
@@ -33,6 +40,10 @@ def index_contents(state: TenantState) -> dict[str, Any]:
     return {
         "ready": ready,
         "dependents": _plain(vars(state.index(Dependents))["_waiting"]),
+        "tasks by status": dict(state.index(TaskStatuses).counts),
+        "agents by status": dict(state.index(AgentStatuses).counts),
+        "teams by status": dict(state.index(TeamStatuses).counts),
+        "ready tasks": set(vars(state.index(TaskStatuses))["_ready_since"]),
         "holders": _plain(vars(state.index(TasksByAgent))["_held"]),
         "capabilities": _capabilities(state.index(AgentsByCapability)),
         "children": _plain(vars(state.index(Children))["_open"]),

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import multiprocessing
 import random
 import sys
@@ -25,7 +26,7 @@ from agent_orchestration.backends.graph.fingerprint import fingerprint
 from agent_orchestration.backends.graph.kglite import KgliteGraph
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.folding import Folded, fold, tenant_row
-from agent_orchestration.pipeline import projector
+from agent_orchestration.pipeline import live_work, projector, waiting_tenants
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.rows import BatchRows
 from agent_orchestration.pipeline.topology import COMMANDS, EVENTS, GROUP
@@ -65,6 +66,9 @@ def simulate(seed: int, bug: Bug | None = None) -> Result:
         tempfile.TemporaryDirectory(dir=folder) as path,
         # Whether a statement was quick depends on the machine.
         patch.object(kglite, "QUICK_SECONDS", 0.0),
+        # What is only measured would change what happens next.
+        patch.object(live_work, "EVERY_SECONDS", math.inf),
+        patch.object(waiting_tenants, "LATER_SECONDS", math.inf),
         # Batches are seldom full otherwise, and only those are overlapped.
         _batches(small=seed % 2 == 1),
     ):

@@ -72,6 +72,10 @@ ORDER BY id"""
 
 DUE_TENANTS = "MATCH (n:Tenant) WHERE n.next_due IS NOT NULL RETURN n.id AS id"
 
+READY_TENANTS = """
+MATCH (t:Task) WHERE t.status = 'ready'
+RETURN DISTINCT t.tenant AS tenant"""
+
 TENANT_SEQ = "MATCH (n:Tenant {id: $tenant}) RETURN n.seq AS seq"
 
 RECENT_RECEIPTS = """

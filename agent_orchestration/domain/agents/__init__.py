@@ -2,7 +2,12 @@
 
 from agent_orchestration.core.module import Module
 from agent_orchestration.domain.agents import commands, decide, events, evolve, model, tools
-from agent_orchestration.domain.agents.index import AgentsByCapability, KnownAgents, Silence
+from agent_orchestration.domain.agents.index import (
+    AgentsByCapability,
+    AgentStatuses,
+    KnownAgents,
+    Silence,
+)
 
 MODULE = Module(
     "agents",
@@ -13,6 +18,6 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(AgentsByCapability, KnownAgents),
+    indexes=(AgentsByCapability, AgentStatuses, KnownAgents),
     evolve_indexes=(Silence,),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import StateIndex, TenantState
+from agent_orchestration.core.statuses import Statuses
 from agent_orchestration.domain.agents.model import Agent, Skill
 
 
@@ -98,6 +99,17 @@ class AgentsByCapability(StateIndex[Agent]):
     def having_any(self, names: Iterable[str]) -> list[str]:
         """The agents that have at least one of the capabilities, in order of id."""
         return sorted({agent for name in names for agent in self._agents.get(name, ())})
+
+
+class AgentStatuses(Statuses[Agent]):
+    """The agents that are not retired."""
+
+    ENTITY = Agent
+    STATUSES = ("idle", "busy", "draining", "offline")
+
+    def key(self, entity: Agent) -> str | None:
+        """Its status, until it is retired."""
+        return entity.status if entity.retired_at is None else None
 
 
 class KnownAgents(StateIndex[Agent]):

@@ -63,6 +63,11 @@ def identity(agent_id: str) -> str:
     return f"={agent_id}"
 
 
+def is_capability(name: str) -> bool:
+    """Whether it is the name of a capability, not one of those that take the place of one."""
+    return not name.startswith((ANYBODY, "@", "="))
+
+
 def kept_breaker(service: str, state: BreakerState) -> tuple[BreakerState | None, str | None]:
     """What an agent keeps of a breaker, state and service: nothing of a closed one, so that the
     rows of agents of which nothing was ever reported are those that they were."""

@@ -8,6 +8,7 @@ from agent_orchestration.domain.tasks.index import (
     ReadyTasks,
     TaskDeadlines,
     TasksByAgent,
+    TaskStatuses,
 )
 
 MODULE = Module(
@@ -19,6 +20,6 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(ReadyTasks, TasksByAgent),
+    indexes=(ReadyTasks, TasksByAgent, TaskStatuses),
     evolve_indexes=(Dependents, Children, TaskDeadlines),
 )

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 from agent_orchestration.core.deadlines import Deadlines
 from agent_orchestration.core.state import StateIndex, TenantState
-from agent_orchestration.domain.tasks.model import HELD, Dependency, Requirement, Task
+from agent_orchestration.core.statuses import Statuses
+from agent_orchestration.domain.agents.index import AgentsByCapability
+from agent_orchestration.domain.agents.model import is_capability
+from agent_orchestration.domain.tasks.model import HELD, OPEN, Dependency, Requirement, Task
 from agent_orchestration.domain.tasks.ready import LAST, Names, Order
 
 
@@ -36,6 +39,53 @@ class ReadyTasks(StateIndex[Task]):
         found, looks = self._tasks.best(levels)
         self.state.examined += looks
         return None if found is LAST else found[2]
+
+    def unstaffed(self) -> int:
+        """How many require what no agent is able to do. Looks at every group of equal requirements:
+        for those who watch the platform, not for a decision."""
+        agents = self.state.index(AgentsByCapability)
+        found = 0
+        for needs, group in self._tasks.all_groups():
+            requires = [
+                (one.capability, one.level) for one in needs if is_capability(one.capability)
+            ]
+            if requires and agents.unstaffed(requires):
+                found += len(group)
+        return found
+
+
+class TaskStatuses(Statuses[Task]):
+    """The unfinished tasks, and since when the ready ones are ready: since the tenant's last event
+    before they were loaded, where they were loaded."""
+
+    ENTITY = Task
+    STATUSES = OPEN
+
+    def __init__(self, state: TenantState) -> None:
+        super().__init__(state)
+        #: In order of time, which a tenant's events are in.
+        self._ready_since: dict[str, int] = {}
+
+    def key(self, entity: Task) -> str | None:
+        """Its status, until it is finished."""
+        return entity.status if entity.is_live() else None
+
+    def put(self, key: str, entity: Task) -> None:
+        """One more has that status, from the event on that is folded."""
+        super().put(key, entity)
+        if key == "ready":
+            self._ready_since[entity.id] = self.state.at
+
+    def drop(self, key: str, entity: Task) -> None:
+        """One less."""
+        super().drop(key, entity)
+        if key == "ready":
+            del self._ready_since[entity.id]
+
+    def oldest_ready(self) -> int | None:
+        """Since when the task is ready that waits for longest; None without any. Milliseconds since
+        the epoch."""
+        return next(iter(self._ready_since.values()), None)
 
 
 def meets(levels: Mapping[str, int], requires: tuple[Requirement, ...]) -> bool:

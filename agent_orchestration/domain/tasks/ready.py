@@ -68,6 +68,9 @@ class Group:
             rest.clear()
             gone.clear()
 
+    def __len__(self) -> int:
+        return len(self.run) + len(self.rest) - len(self.gone)
+
     def orders(self) -> set[Order]:
         """Its tasks."""
         return {*self.run, *self.rest} - self.gone

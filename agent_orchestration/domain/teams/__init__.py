@@ -2,7 +2,7 @@
 
 from agent_orchestration.core.module import Module
 from agent_orchestration.domain.teams import commands, decide, events, evolve, model, tools
-from agent_orchestration.domain.teams.index import TeamMembers, TeamTasks
+from agent_orchestration.domain.teams.index import TeamMembers, TeamStatuses, TeamTasks
 
 MODULE = Module(
     "teams",
@@ -13,5 +13,5 @@ MODULE = Module(
     decide=decide,
     evolve=evolve,
     tools=tools,
-    indexes=(TeamMembers, TeamTasks),
+    indexes=(TeamMembers, TeamStatuses, TeamTasks),
 )

@@ -1,8 +1,10 @@
 """Questions about teams that decisions ask."""
 
 from agent_orchestration.core.state import StateIndex, TenantState
+from agent_orchestration.core.statuses import Statuses
 from agent_orchestration.domain.agents.model import Agent, Membership
 from agent_orchestration.domain.tasks.model import Task
+from agent_orchestration.domain.teams.model import Team
 
 
 class TeamMembers(StateIndex[Agent]):
@@ -34,6 +36,17 @@ class TeamMembers(StateIndex[Agent]):
     def of(self, team_id: str) -> dict[str, str]:
         """Agent id -> role, in order of id."""
         return dict(sorted(self._members.get(team_id, {}).items()))
+
+
+class TeamStatuses(Statuses[Team]):
+    """The teams that are not disbanded."""
+
+    ENTITY = Team
+    STATUSES = ("active",)
+
+    def key(self, entity: Team) -> str | None:
+        """Its status, until it is disbanded."""
+        return entity.status if entity.is_live() else None
 
 
 class TeamTasks(StateIndex[Task]):
