@@ -88,7 +88,7 @@ def _measured(
                 param_hint="--window",
             )
         return nullcontext(FromProcess(run(_page(config))))
-    if not re.fullmatch(r"https?://\S+", prometheus):
+    if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", prometheus):
         raise typer.BadParameter(
             f"{plain(prometheus)!r} is no address, such as http://localhost:9090",
             param_hint="--prometheus",

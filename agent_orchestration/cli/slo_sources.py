@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,9 +20,13 @@ _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 @contextmanager
 def asked(url: str, window: str) -> "Generator[FromPrometheus]":
-    """The Prometheus at `url`, about the last `window`."""
-    # A proxy named in the environment is not meant for a server nearby.
-    with httpx2.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False) as client:
+    """The Prometheus at `url`, about the last `window`. Raises `Rejected` for what is no address."""
+    try:
+        # A proxy named in the environment is not meant for a server nearby.
+        client = httpx2.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False)
+    except httpx2.InvalidURL as error:
+        raise _refused(f"{url}: {error}; give an address such as http://localhost:9090") from None
+    with client:
         yield FromPrometheus(client, window)
 
 
@@ -71,16 +75,17 @@ class FromPrometheus:
     def _get(self, path: str, **parameters: str) -> Any:
         try:
             answer = self._client.get(f"/api/v1/{path}", params=parameters).json()
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             reason = f"--prometheus: {self._client.base_url} does not answer: {error}"
             raise Unavailable("no_prometheus", reason, field="prometheus") from None
         except ValueError:
             answer = None
-        if not isinstance(answer, dict) or "status" not in answer:
+        told = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+        if "status" not in told:
             raise _refused(f"{self._client.base_url} is no Prometheus; give the address of one")
-        if answer["status"] != "success":
-            raise _refused(f"it does not answer {parameters}: {answer.get('error')}")
-        return answer["data"]
+        if told["status"] != "success":
+            raise _refused(f"it does not answer {parameters}: {told.get('error')}")
+        return told["data"]
 
 
 class FromProcess:

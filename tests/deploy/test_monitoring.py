@@ -110,8 +110,8 @@ def test_each_finds_the_others_where_they_are() -> None:
 
 def test_grafana_shows_the_dashboards_of_the_chart() -> None:
     [provider] = read("grafana/dashboards/dashboards.yml")["providers"]
-    mounts = dict(one.split(":")[:2] for one in SERVICES["grafana"]["volumes"])
-    by_target = {target: ROOT / source for source, target in mounts.items()}
+    mounts = [one.split(":") for one in SERVICES["grafana"]["volumes"]]
+    by_target = {one[1]: ROOT / one[0] for one in mounts}
     shown = by_target[provider["options"]["path"]]
     assert [json.loads(path.read_text("utf-8"))["uid"] for path in shown.glob("*.json")]
     assert by_target["/etc/grafana/provisioning"] == FOLDER / "grafana"

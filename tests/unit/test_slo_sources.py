@@ -104,6 +104,11 @@ async def ask(url: str) -> None:
         await asyncio.to_thread(source.increase, DONE)
 
 
+async def test_what_is_no_address_is_said_to_be_none() -> None:
+    with pytest.raises(Rejected, match=r"Invalid port: 'b'; give an address such as"):
+        await ask("http://a:b")
+
+
 async def test_where_nobody_is_nothing_is_known() -> None:
     with pytest.raises(Unavailable, match=r"--prometheus: .* does not answer"):
         await ask(f"http://127.0.0.1:{free_port()}")
