@@ -20,7 +20,8 @@ _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 @contextmanager
 def asked(url: str, window: str) -> "Generator[FromPrometheus]":
-    """The Prometheus at `url`, about the last `window`. Raises `Rejected` for what is no address."""
+    """The Prometheus at `url`, about the last `window`. Raises `Rejected` for an address that is
+    none."""
     try:
         # A proxy named in the environment is not meant for a server nearby.
         client = httpx2.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False)
