@@ -177,7 +177,9 @@ def in_one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched
 
 
 @pytest.fixture(scope="module")
-def in_many(installation: Installation) -> Iterator[Watched]:
+def in_many(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
     ports = [free_port(), free_port()]
     parts = [
         installation.processor(f"p{port}", words=("--metrics-port", str(port))) for port in ports
@@ -187,7 +189,8 @@ def in_many(installation: Installation) -> Iterator[Watched]:
         wait_for(process.ready, f"{process.name} to be ready")
     prepare(front.url)
     own, port = free_port(), int(front.url.rpartition(":")[2])
-    folder = installation.folder
+    # Clients have no settings but the server's address.
+    folder = tmp_path_factory.mktemp("clients")
     with writer(folder, front.url, own), asked(folder, port, own, *ports) as prometheus:
         work(folder, front.url)
         wait_for(seen(prometheus), "the work to be known")
