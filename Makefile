@@ -13,7 +13,7 @@ ARGS ?=
 SEEDS ?= 500
 MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-deploy simulate chaos nightly demo bench profile schema format lint types check build clean
+.PHONY: help setup test test-deploy simulate chaos nightly demo bench profile schema dashboards format lint types check build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ profile: setup ## where the time goes on the way of a command (ARGS="--top 20")
 
 schema: setup ## write the generated files of schema/
 	$(PROGRAM) schema write schema
+
+dashboards: setup ## write Grafana's dashboards from their description (see dashboards.yaml)
+	$(BIN)/python -m tests.deploy.dashboards
 
 format: setup ## format the code and fix what can be fixed
 	$(BIN)/ruff format

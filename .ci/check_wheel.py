@@ -11,25 +11,32 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = "agent_orchestration"
-MIGRATIONS = "schema/migrations"
+#: Where the wheel has what stands beside the package.
+MOVED = {
+    "schema/migrations": f"{PACKAGE}/schema/migrations",
+    "helm/agent-orchestration/monitoring/slo.yaml": f"{PACKAGE}/slo.yaml",
+}
 
 
 def missing(wheel: Path) -> list[str]:
     """The files of the package, as git sees them, that the wheel lacks."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", PACKAGE, MIGRATIONS],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", PACKAGE, *MOVED],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
-    wanted = [
-        f"{PACKAGE}/{name}" if name.startswith(MIGRATIONS) else name
-        for name in listed
-        if Path(name).is_file()
-    ]
+    wanted = [_packed_as(name) for name in listed if Path(name).is_file()]
     return sorted(name for name in wanted if name not in packed)
+
+
+def _packed_as(name: str) -> str:
+    for beside, inside in MOVED.items():
+        if name.startswith(beside):
+            return inside + name.removeprefix(beside)
+    return name
 
 
 def version(wheel: Path) -> str:

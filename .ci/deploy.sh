@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Check the files of a deployment with the tools of those who read them: the compose file with the
 # parser of Docker Compose, the Dockerfiles with hadolint, and their build stage by running it; the chart
-# with Helm, the schemas of Kubernetes' API and kube-score. No container engine and no cluster is
-# needed. Needs Go and Python's package index.
+# with Helm, the schemas of the APIs of Kubernetes and of the Prometheus Operator, and kube-score. No
+# container engine and no cluster is needed. Needs Go and Python's package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,11 +35,16 @@ echo "build stage: dockerfiles"
 
 echo "chart: helm/agent-orchestration"
 KUBERNETES=v1.36.3
-schemas=$CACHE/schemas-$KUBERNETES
+OPERATOR=v0.85.0
+schemas=$CACHE/schemas-$KUBERNETES-$OPERATOR
+module() {
+  (cd "$work" && go mod download -json "$1" | "$BIN/python" -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+}
 if [ ! -d "$schemas" ]; then
-  sources=$(cd "$work" && go mod download -json "k8s.io/kubernetes@$KUBERNETES" |
-    "$BIN/python" -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
-  "$BIN/python" .ci/api_schemas.py "$sources/api/openapi-spec/swagger.json" "$work/schemas"
+  kubernetes=$(module "k8s.io/kubernetes@$KUBERNETES")
+  operator=$(module "github.com/prometheus-operator/prometheus-operator@$OPERATOR")
+  "$BIN/python" .ci/api_schemas.py "$kubernetes/api/openapi-spec/swagger.json" \
+    "$operator/example/prometheus-operator-crd" "$work/schemas"
   mv "$work/schemas" "$schemas"
 fi
 mkdir "$work/chart"

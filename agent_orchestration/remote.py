@@ -94,6 +94,15 @@ class RemoteDispatcher:
             raise _gone(f"{self.url} is not a server of ours")
         return status
 
+    async def metrics(self) -> str:
+        """The server's own, in Prometheus' text format. Raises what asks for another token."""
+        request = self._request("GET", "/metrics", Caller())
+        request.headers["Accept"] = "text/plain"
+        response = await self._sent(lambda: self._client.send(request))
+        if not response.is_success:
+            _answer(response)
+        return response.text
+
     async def operate(self, operation: Operation) -> AsyncIterator[dict[str, Any]]:
         """See `Dispatcher`."""
         body = msgspec.json.encode(operation)

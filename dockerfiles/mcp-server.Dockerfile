@@ -16,6 +16,7 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-default-groups --extra fast --extra tracing --no-install-project
 COPY LICENSE README.md ./
 COPY schema/migrations schema/migrations
+COPY helm/agent-orchestration/monitoring/slo.yaml helm/agent-orchestration/monitoring/slo.yaml
 COPY agent_orchestration agent_orchestration
 RUN uv sync --frozen --no-default-groups --extra fast --extra tracing --no-editable
 

@@ -30,6 +30,7 @@ func show(file, environment string) error {
 		[]string{file},
 		cli.WithEnvFiles(environment),
 		cli.WithDotEnv,
+		cli.WithProfiles([]string{"*"}),
 	)
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ def _copy(arguments: str, work: Path) -> None:
     *sources, target = shlex.split(arguments)
     for source in sources:
         assert source in admitted(), f"COPY {source}: .dockerignore keeps it out"
+        (work / target).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / source).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / source, work / target, ignore=ignored)

@@ -11,16 +11,19 @@ from pathlib import Path
 from tests.deploy.chart import Chart, Object, decoded, variables
 from tests.deploy.container import Container, Rights, Volume
 from tests.deploy.files import environment, last, words
+from tests.services.kafka import free_port
 
 #: Where Python's image looks for programs.
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALLED = "/opt/agent-orchestration"
 GRACE_SECONDS = 30
+METRICS_PORT = 9090
 
 
 class Node:
     """Where the pods of a chart run, with what is installed in `tree`. They find `hosts` by
-    these names, and the server has `port` in place of its own. Volumes are kept in `folder`."""
+    these names. Volumes are kept in `folder`. Ports are those of this machine: the server has
+    `port` in place of its own, and every other pod another one for its metrics."""
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Node:
         self._tree = tree
         self._folder = folder
         self._port = port
+        self._metrics_ports = {pod: free_port() for pod in self._pods}
         self._hosts = folder / "hosts"
         lines = {"localhost": "127.0.0.1", **hosts}.items()
         self._hosts.write_text("".join(f"{address} {name}\n" for name, address in lines), "utf-8")
@@ -44,6 +48,12 @@ class Node:
     def url(self) -> str:
         """Where the server is."""
         return f"http://127.0.0.1:{self._port}"
+
+    def metrics_url(self, pod: str) -> str:
+        """Where a pod that is no server has its metrics."""
+        [port] = self.manifest(pod)["ports"]
+        assert port == {"name": "metrics", "containerPort": METRICS_PORT}
+        return f"http://127.0.0.1:{self._metrics_ports[pod]}/metrics"
 
     def manifest(self, pod: str) -> Object:
         """What the chart says of a pod's one container."""
@@ -56,10 +66,11 @@ class Node:
         image = manifest["image"].rpartition(":")[0].rpartition("/")[2]
         command: list[str] = manifest.get("command") or words(last(image, "ENTRYPOINT"))
         arguments: list[str] = manifest.get("args") or []
+        ports = {f"--metrics-port={METRICS_PORT}": f"--metrics-port={self._metrics_ports[pod]}"}
         return Container(
             pod.replace("/", "-").lower(),
             # What listens on all addresses of a pod listens on loopback here.
-            [one.replace("0.0.0.0", "127.0.0.1") for one in (*command, *arguments)],
+            [ports.get(one, one.replace("0.0.0.0", "127.0.0.1")) for one in (*command, *arguments)],
             self._folder,
             work=last(image, "WORKDIR"),
             variables=self._variables(image, manifest),

@@ -15,6 +15,9 @@ EVERYTHING = {
     "global.openaiApiKey": "only-for-tests",
     "coreServices.autoscaling.enabled": "true",
     "ingress.sticky": "true",
+    "monitoring.monitors": "true",
+    "monitoring.tokenSecret": "server-token",
+    "monitoring.rules": "true",
 }
 
 

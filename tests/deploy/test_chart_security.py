@@ -187,9 +187,9 @@ def test_the_server_calls_names_graph_broker_and_language_models() -> None:
     assert {one["protocol"] for one in names["ports"]} == {"UDP", "TCP"}
 
 
-def test_nobody_calls_a_processor() -> None:
+def test_nobody_but_prometheus_calls_a_processor() -> None:
     found = policy(rendered(DEFAULT, BROUGHT_ALONG), "core-services")
-    assert found["ingress"] == []
+    assert peers(found["ingress"], "from") == {(9090,): {"in monitoring"}}
     assert peers(found["egress"], "to") == {(53,): DNS, (7687,): {"neo4j"}, (9092,): {"kafka"}}
 
 
@@ -203,7 +203,7 @@ def test_where_traces_go_to_a_collector_it_is_reached(app: str) -> None:
 
 def test_workers_reach_the_server_and_models_only() -> None:
     found = policy(rendered(DEFAULT, WORKERS), "worker")
-    assert found["ingress"] == []
+    assert peers(found["ingress"], "from") == {(9090,): {"in monitoring"}}
     assert peers(found["egress"], "to") == {(53,): DNS, (8000,): {"mcp-server"}, (443,): INTERNET}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent_orchestration.cli import main
 from agent_orchestration.config import VARIABLES, load_config
-from tests.deploy.files import compose, last, named_variables, words
+from tests.deploy.files import ROOT, compose, last, named_variables, words
 from tests.services import kafka, neo4j
 
 PASSWORD = "only-for-tests"
@@ -14,7 +14,11 @@ STACK = compose({"NEO4J_PASSWORD": PASSWORD})
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 #: Built here, not fetched.
 OURS = sorted(name for name, one in SERVICES.items() if "build" in one)
-LASTING = sorted(name for name, one in SERVICES.items() if one["restart"] != "no")
+#: What only looks at the rest: not there unless it is asked for.
+MONITORING = sorted(name for name, one in SERVICES.items() if "profiles" in one)
+LASTING = sorted(
+    name for name, one in SERVICES.items() if one["restart"] != "no" and name not in MONITORING
+)
 
 ours = pytest.mark.parametrize("name", OURS)
 
@@ -29,7 +33,7 @@ def test_the_platform_runs_apart_from_what_it_needs_and_in_two_parts() -> None:
     assert OURS == ["event-processor", "mcp-server", "schema", "topics"]
 
 
-@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize("name", [*LASTING, *MONITORING])
 def test_what_ends_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
@@ -98,10 +102,15 @@ def test_all_processes_share_the_blobs(name: str) -> None:
 def test_nothing_is_published_beyond_this_machine() -> None:
     ports = [port for one in SERVICES.values() for port in one.get("ports", ())]
     assert sorted(ports) == [
+        "127.0.0.1:16686:16686",
+        "127.0.0.1:3000:3000",
+        "127.0.0.1:4318:4318",
         "127.0.0.1:7474:7474",
         "127.0.0.1:7687:7687",
         "127.0.0.1:8000:8000",
+        "127.0.0.1:9090:9090",
         "127.0.0.1:9092:29092",
+        "127.0.0.1:9093:9093",
     ]
 
 
@@ -140,7 +149,9 @@ def test_every_volume_is_used_and_declared() -> None:
     mounted = {
         volume.split(":")[0] for one in SERVICES.values() for volume in one.get("volumes", ())
     }
-    assert mounted == set(STACK["volumes"])
+    files = {name for name in mounted if name.startswith("./")}
+    assert mounted - files == set(STACK["volumes"])
+    assert {name for name in files if not (ROOT / name).exists()} == set()
 
 
 def test_no_value_that_is_a_secret_is_in_the_file() -> None:

@@ -170,8 +170,10 @@ def test_the_platform_works_on_both(
         return {key: value or "" for key, value in SERVICES[name]["environment"].items()} | outside
 
     def command(name: str) -> list[str]:
-        # What listens on all addresses of a container listens on loopback here.
-        return [word.replace("0.0.0.0", "127.0.0.1") for word in SERVICES[name]["command"]]
+        # What listens on all addresses of a container listens on loopback here, at a port of its
+        # own.
+        here = {"0.0.0.0": "127.0.0.1", "9090": str(kafka.free_port())}
+        return [here.get(word, word) for word in SERVICES[name]["command"]]
 
     def healthy(name: str) -> bool:
         done = subprocess.run(

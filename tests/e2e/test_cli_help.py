@@ -46,6 +46,7 @@ VERBS = [
     "users disable",
     "users enable",
     "doctor",
+    "slo",
     "install claude-desktop",
     "schema show",
     "schema migrate",
@@ -121,6 +122,8 @@ def test_help_and_version_do_not_load_the_platform(tmp_path: Path) -> None:
         (["query", "RETURN 1 AS n", "x"], "'x' is not PARAM=VALUE"),
         (["agents", "get"], "Missing argument 'ID'"),
         (["tasks", "list", "--limit", "0"], "greater than or equal to 1"),
+        (["slo", "--window", "5m"], "--window: needs --prometheus"),
+        (["slo", "--prometheus", "here:9090"], "'here:9090' is no address"),
         (["dev", "--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines"),
     ],
 )

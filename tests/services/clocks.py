@@ -1,43 +1,20 @@
 """Clocks of processes that jump when a test says so: Debian's libfaketime, from the system or taken
 out of its package into the folder for downloads."""
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.services.jars import NotHere, cache_folder, made_once
+from tests.services.debian import unpacked
 
 PACKAGE = "libfaketime"
 _LIBRARY = "usr/lib/*/faketime/libfaketimeMT.so.1"
-_SECONDS = 120
 
 
 def library() -> Path:
     """The library, fetched when it is not there. Raises `NotHere`."""
     if found := next(Path("/").glob(_LIBRARY), None):
         return found
-    return next(made_once(cache_folder() / PACKAGE, _fetch).glob(_LIBRARY))
-
-
-def _fetch(folder: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise NotHere(f"{PACKAGE} is not installed, and this is no Debian to fetch it from")
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        for words in (["apt-get", "download", PACKAGE], ["dpkg", "-x"]):
-            files = [*Path(work).glob("*.deb"), Path(work) / "found"] if words[0] == "dpkg" else []
-            done = subprocess.run(
-                [*words, *files],
-                cwd=work,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-            if done.returncode:
-                raise NotHere(f"{PACKAGE} cannot be fetched: {done.stderr[-300:].strip()}")
-        (Path(work) / "found").rename(folder)
+    return next(unpacked(PACKAGE).glob(_LIBRARY))
 
 
 class Clock:

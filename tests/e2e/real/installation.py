@@ -191,9 +191,16 @@ class Installation:
         self.program("topics", "create")
         self.program("schema", "migrate")
 
-    def processor(self, name: str, program: Sequence[str] = PROGRAM, **variables: str) -> Process:
-        """A `processor`, of this program or of another version of it, started."""
-        command = [*program, "processor", "--json"]
+    def processor(
+        self,
+        name: str,
+        program: Sequence[str] = PROGRAM,
+        words: Sequence[str] = (),
+        **variables: str,
+    ) -> Process:
+        """A `processor`, of this program or of another version of it, started; `words` are options
+        of it."""
+        command = [*program, "processor", "--json", *words]
         more = {**self._variables, **variables}
         return self._added(Process(name, command, self.folder, more))
 

@@ -116,6 +116,12 @@ def check_probes(node: Node, pod: str, container: Container) -> None:
         wait_for(partial(node.probed, pod, container, probe), f"the {probe} of {pod}")
 
 
+def check_metrics(node: Node, pod: str) -> None:
+    """It tells Prometheus of itself."""
+    with urllib.request.urlopen(node.metrics_url(pod), timeout=PATIENCE) as answer:
+        assert b"process_cpu_seconds_total" in answer.read()
+
+
 def check_health(image: str, container: Container) -> None:
     """The image's own check of its health finds nothing wrong."""
     _, _, command = last(image, "HEALTHCHECK").partition("CMD ")
@@ -159,6 +165,8 @@ async def test_pods_of_the_chart_work_in_containers_that_may_do_nothing_else(
             stack.callback(container.kill)
             container.start()
             check_probes(here, pod, container)
+        for pod in (PROCESSOR, WORKER):
+            check_metrics(here, pod)
         check_health("event-processor", running[PROCESSOR])
         check_health("mcp-server", running[SERVER])
         check_rights(running[PROCESSOR], {"/data", "/data/blobs", "/tmp"})
