@@ -21,9 +21,14 @@ from tests.deploy.chart import (
 )
 from tests.deploy.files import compose, last
 
-WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
-EVERYTHING = {**WORKERS, **BROUGHT_ALONG}
-OURS = {"mcp-server", "core-services", "worker", "platform-job"}
+#: The parts that are there if they are asked for.
+OPTIONAL = {
+    "workers.enabled": "true",
+    "analytics.enabled": "true",
+    "mcpServer.token.value": "only-for-tests-1",
+}
+EVERYTHING = {**OPTIONAL, **BROUGHT_ALONG}
+OURS = {"mcp-server", "core-services", "worker", "analytics", "platform-job"}
 #: Their images write into folders of their own.
 WRITING = {"neo4j", "kafka"}
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
@@ -60,7 +65,7 @@ def test_every_pod_is_allowed_where_pod_security_is_restricted(profile: Profile)
 
 @every_profile
 def test_no_pod_speaks_to_kubernetes_or_takes_services_for_settings(profile: Profile) -> None:
-    chart = rendered(profile, WORKERS)
+    chart = rendered(profile, OPTIONAL)
     for name, pod in chart.pods().items():
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         assert pod["spec"]["enableServiceLinks"] is False, name
@@ -71,7 +76,7 @@ def test_no_pod_speaks_to_kubernetes_or_takes_services_for_settings(profile: Pro
 def test_our_containers_are_the_user_of_their_image_and_write_nowhere_else(
     profile: Profile,
 ) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         app = pod["metadata"]["labels"]["app"]
         security = container["securityContext"]
@@ -84,7 +89,7 @@ def test_our_containers_are_the_user_of_their_image_and_write_nowhere_else(
 
 @every_profile
 def test_every_container_says_how_much_it_takes(profile: Profile) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         for kind in ("requests", "limits"):
             wanted = {"cpu", "memory", "ephemeral-storage"}
@@ -92,10 +97,10 @@ def test_every_container_says_how_much_it_takes(profile: Profile) -> None:
 
 
 def test_all_processes_share_the_blobs_and_workers_have_none() -> None:
-    for name, pod in rendered(DEFAULT, WORKERS).pods().items():
+    for name, pod in rendered(DEFAULT, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         mounted = {one["mountPath"]: one["name"] for one in container.get("volumeMounts", ())}
-        if name.startswith(("Deployment/mcp", "Deployment/core", "CronJob/")):
+        if name.startswith(("Deployment/mcp", "Deployment/core", "Deployment/an", "CronJob/")):
             assert mounted["/data/blobs"] == "blobs", name
             volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
             claim = volumes["blobs"]["persistentVolumeClaim"]["claimName"]
@@ -159,7 +164,7 @@ INTERNET = {"0.0.0.0/0", "::/0"}
 
 @every_profile
 def test_every_pod_has_a_policy(profile: Profile) -> None:
-    chart = rendered(profile, WORKERS)
+    chart = rendered(profile, OPTIONAL)
     for name, pod in chart.pods().items():
         labels = pod["metadata"]["labels"].items()
         matching = [
@@ -193,8 +198,17 @@ def test_nobody_but_prometheus_calls_a_processor() -> None:
     assert peers(found["egress"], "to") == {(53,): DNS, (7687,): {"neo4j"}, (9092,): {"kafka"}}
 
 
+def test_the_server_asks_the_analytics_which_reach_the_broker_only() -> None:
+    chart = rendered(DEFAULT, EVERYTHING)
+    found = policy(chart, "analytics")
+    assert peers(found["ingress"], "from") == {(8200,): {"mcp-server"}, (9090,): {"in monitoring"}}
+    assert peers(found["egress"], "to") == {(53,): DNS, (9092,): {"kafka"}}
+    assert peers(policy(chart, "mcp-server")["egress"], "to")[8200,] == {"analytics"}
+    assert peers(policy(chart, "kafka")["ingress"], "from")[9092,] >= {"analytics"}
+
+
 def test_workers_reach_the_server_and_models_only() -> None:
-    found = policy(rendered(DEFAULT, WORKERS), "worker")
+    found = policy(rendered(DEFAULT, OPTIONAL), "worker")
     assert peers(found["ingress"], "from") == {(9090,): {"in monitoring"}}
     assert peers(found["egress"], "to") == {(53,): DNS, (8000,): {"mcp-server"}, (443,): INTERNET}
 
