@@ -13,13 +13,13 @@ from tests.deploy.chart import (
     PRODUCTION,
     PROFILES,
     SMALL,
-    Chart,
     Object,
     Profile,
     rendered,
     variables,
 )
 from tests.deploy.files import compose, last
+from tests.deploy.policies import DNS, peers, policy
 
 #: The parts that are there if they are asked for.
 OPTIONAL = {
@@ -127,38 +127,7 @@ def test_a_query_reaches_neither_files_nor_the_network_nor_all_memory() -> None:
     assert given["NEO4J_server_bolt_thread__pool__max__size"] == "400"
 
 
-def policy(chart: Chart, app: str) -> dict[str, Any]:
-    """The NetworkPolicy of the pods of that label."""
-    [found] = [
-        one["spec"]
-        for one in chart.of("NetworkPolicy")
-        if one["spec"]["podSelector"]["matchLabels"]["app"] == app
-    ]
-    assert found["policyTypes"] == ["Ingress", "Egress"]
-    return found
-
-
-def peers(rules: list[Any], side: str) -> dict[tuple[int, ...], Any]:
-    """Of each rule the ports, and who is there: labels of pods, namespaces, blocks, or anybody."""
-    found: dict[tuple[int, ...], Any] = {}
-    for rule in rules:
-        ports = tuple(sorted({one["port"] for one in rule.get("ports", ())}))
-        there: list[Object] = rule.get(side, [])
-        found.setdefault(ports, set()).update({who(one) for one in there} or {"anybody"})
-    return found
-
-
-def who(peer: Object) -> str:
-    """A peer in a word."""
-    if "podSelector" in peer:
-        return peer["podSelector"]["matchLabels"]["app"]
-    if "namespaceSelector" in peer:
-        return "in " + peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-    return peer["ipBlock"]["cidr"]
-
-
 CALLERS = {"api-gateway", "worker", "platform-job", "in ingress-nginx", "in monitoring"}
-DNS = {"in kube-system"}
 INTERNET = {"0.0.0.0/0", "::/0"}
 
 
@@ -196,15 +165,6 @@ def test_nobody_but_prometheus_calls_a_processor() -> None:
     found = policy(rendered(DEFAULT, BROUGHT_ALONG), "core-services")
     assert peers(found["ingress"], "from") == {(9090,): {"in monitoring"}}
     assert peers(found["egress"], "to") == {(53,): DNS, (7687,): {"neo4j"}, (9092,): {"kafka"}}
-
-
-def test_the_server_asks_the_analytics_which_reach_the_broker_only() -> None:
-    chart = rendered(DEFAULT, EVERYTHING)
-    found = policy(chart, "analytics")
-    assert peers(found["ingress"], "from") == {(8200,): {"mcp-server"}, (9090,): {"in monitoring"}}
-    assert peers(found["egress"], "to") == {(53,): DNS, (9092,): {"kafka"}}
-    assert peers(policy(chart, "mcp-server")["egress"], "to")[8200,] == {"analytics"}
-    assert peers(policy(chart, "kafka")["ingress"], "from")[9092,] >= {"analytics"}
 
 
 def test_workers_reach_the_server_and_models_only() -> None:

@@ -110,29 +110,6 @@ def test_the_settings_of_workers_know_nothing_of_broker_and_graph(tmp_path: Path
     }
 
 
-def test_servers_ask_the_analytics_where_they_are(tmp_path: Path) -> None:
-    chart = rendered(DEFAULT, OPTIONAL)
-    config = settings(chart, tmp_path, "Deployment/mcp-server")
-    service = chart.named("Service", "analytics-service")["spec"]
-    assert config.analytics.url == f"http://analytics-service:{service['ports'][0]['port']}"
-    pod = chart.pods()["Deployment/analytics"]
-    assert service["selector"].items() <= pod["metadata"]["labels"].items()
-    [container] = pod["spec"]["containers"]
-    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
-    assert ports == {"http": 8200, "metrics": 9090}
-    assert container["args"][:3] == ["analytics", "--host=0.0.0.0", "--port=8200"]
-    given = variables(container)
-    assert [name for name in given if name.startswith("NEO4J")] == []
-    token = given["AGENT_ORCHESTRATION_TOKEN"]
-    assert (
-        token
-        == variables(chart.pods()["Deployment/mcp-server"]["spec"]["containers"][0])[
-            "AGENT_ORCHESTRATION_TOKEN"
-        ]
-    )
-    assert settings(rendered(DEFAULT), tmp_path, "Deployment/mcp-server").analytics.url is None
-
-
 def test_any_other_setting_can_be_said_and_wins(tmp_path: Path) -> None:
     more = {"config.kafka.prefix": "ao-", "config.database.pool_size": "7"}
     config = settings(rendered(DEFAULT, more), tmp_path)
