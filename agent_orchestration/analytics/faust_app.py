@@ -82,15 +82,11 @@ def make_app(
         PartitionAssignor=OneMember,
         Table=KeptTable,
     )
-    raw: dict[str, Any] = {
-        "key_type": bytes,
-        "value_type": bytes,
-        "key_serializer": "raw",
-        "value_serializer": "raw",
-    }
-    topic = app.topic(*(settings.prefix + feed for feed in feeds), internal=False, **raw)
+    kinds: dict[str, Any] = {"key_type": bytes, "value_type": bytes}
+    names = [settings.prefix + feed for feed in feeds]
+    topic = app.topic(*names, key_serializer="raw", value_serializer="raw", **kinds)
     # One partition: its rows are in it in the order in which they were written.
-    table = app.Table(_TABLE, partitions=1, use_partitioner=True, **raw)
+    table = app.Table(_TABLE, partitions=1, use_partitioner=True, **kinds)
     return app, topic, table
 
 

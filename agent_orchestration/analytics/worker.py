@@ -4,12 +4,12 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent_orchestration import measures
+from agent_orchestration.analytics.acknowledging import Acknowledgements
 from agent_orchestration.analytics.commits import Commits
 from agent_orchestration.analytics.counting import Counting
 from agent_orchestration.analytics.faust_app import GROUP, make_app
@@ -35,14 +35,6 @@ MOST_HELD = 500_000
 """Events that wait for one before them: more of them are no disorder but a loss."""
 
 
-class Waiting(NamedTuple):
-    """An event that Faust was not told of yet, and when it may be: once the tenant is that far."""
-
-    event: Any
-    tenant: str
-    seq: int
-
-
 class Worker:
     """Counts what is in the feeds until it is stopped; `core.analytics.Analytics`.
 
@@ -56,7 +48,7 @@ class Worker:
         self._log = log
         self._registry = registry
         self._counting = Counting(registry)
-        self._unacknowledged = defaultdict[Any, deque[Waiting]](deque)
+        self._unacknowledged = Acknowledgements()
         self._failed = asyncio.Event()
         self._error: BaseException | None = None
         self._turn = asyncio.Lock()
@@ -135,15 +127,16 @@ class Worker:
 
     async def _count(self, commits: Commits, events: Sequence[Any]) -> None:
         for event in events:
-            tenant, seq = self._counting.take(await self._record(event.message, event.headers))
-            self._unacknowledged[event.message.tp].append(Waiting(event, tenant, seq))
+            record = await self._record(event.message, event.headers)
+            place = record.topic, record.partition
+            self._unacknowledged.add(place, event, *self._counting.take(record))
         changes: dict[str, bytes | None] = {}
         for tenant in sorted(self._counting.changed):
             changes |= changes_of(self._counting.histories[tenant])
         if changes:
             await commits.commit(changes)
             self._counting.changed.clear()
-        self._acknowledge()
+        self._unacknowledged.release(self._counting.histories)
         self._refuse_losses()
 
     async def _record(self, message: Any, headers: dict[str, bytes]) -> StoredRecord:
@@ -158,17 +151,6 @@ class Worker:
             {name: value.decode() for name, value in headers.items()},
         )
         return await self._log.whole(record)
-
-    def _acknowledge(self) -> None:
-        """In each partition in order: Faust takes what is acknowledged for all before it."""
-        histories = self._counting.histories
-        for waiting in self._unacknowledged.values():
-            while waiting:
-                first = waiting[0]
-                if first.seq and histories[first.tenant].state.seq < first.seq:
-                    break
-                first.event.ack()
-                waiting.popleft()
 
     def _refuse_losses(self) -> None:
         held = self._counting.held

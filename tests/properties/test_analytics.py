@@ -4,22 +4,19 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from random import Random
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_orchestration.analytics.commits import Commits
 from agent_orchestration.analytics.counting import Counting
 from agent_orchestration.analytics.rows import changes_of, histories_in
-from agent_orchestration.analytics.windows import LENGTH_MS
 from agent_orchestration.app import REGISTRY
 from agent_orchestration.core.envelope import Record, StoredRecord
+from tests.contracts.analytics_load import shown
 from tests.properties.histories import PLAIN, History, moves
 from tests.properties.move import Move
-from tests.unit.domain import snapshot
 
 SEEDS = st.integers(0, 2**32)
-Shown = dict[str, tuple[object, ...]]
 
 
 def records(history: History) -> tuple[list[StoredRecord], list[StoredRecord]]:
@@ -35,22 +32,6 @@ def records(history: History) -> tuple[list[StoredRecord], list[StoredRecord]]:
 
 def stored(record: Record, timestamp: int) -> StoredRecord:
     return StoredRecord("", 0, 0, timestamp, record.key, record.value, record.headers)
-
-
-def shown(counting: Counting) -> Shown:
-    """Everything that was counted, and what counting goes on with."""
-    return {
-        tenant: (
-            [msgspec.to_builtins(history.windows.of(size)) for size in LENGTH_MS],
-            history.state.seq,
-            history.state.prev,
-            history.refused,
-            snapshot(history.state),
-            history.notes.ready_since,
-            history.notes.spent_on,
-        )
-        for tenant, history in counting.histories.items()
-    }
 
 
 def counted(records: Iterable[StoredRecord]) -> Counting:
