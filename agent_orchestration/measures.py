@@ -200,6 +200,19 @@ DEAD_LETTERS = Count(
     known=("commands", "events"),
 )
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
+ANALYTICS_MINUTE = Gauge(
+    "analytics_last_minute",
+    "What was counted in the last closed minute, by the time of the events",
+    ("tenant", "measure"),
+)
+ANALYTICS_SECONDS = Gauge(
+    "analytics_last_minute_seconds",
+    "Percentiles of how long tasks were in the queue, and ran, in the last closed minute",
+    ("tenant", "measure", "quantile"),
+)
+ANALYTICS_HELD = Gauge(
+    "analytics_held_events", "Events of the feeds that wait for one before them to be counted"
+)
 
 FOLD_LAG_EVENTS = Gauge(
     "fold_lag_events",

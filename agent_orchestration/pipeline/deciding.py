@@ -23,6 +23,8 @@ from agent_orchestration.core.state import Receipt, TenantState
 from agent_orchestration.logs import command_fields
 
 logger = logging.getLogger(__name__)
+REJECTION = "CommandRejected"
+"""The type of a kept rejection."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -140,10 +142,12 @@ class Decider:
         """Who asked for what, and why not; kept in `system_events`."""
         envelope = asked.envelope
         body = {"command": envelope.type, "command_id": envelope.id, **error.to_dict()}
+        epoch, offset = asked.position
         headers = {
             **envelope.to_record().headers,
             "ce_id": f"rejection:{envelope.id}",
-            "ce_type": "CommandRejected",
+            "ce_type": REJECTION,
+            "ce_commandposition": f"{epoch}:{offset}",
         }
         return Record(envelope.tenant.encode(), canonical(body), headers)
 
