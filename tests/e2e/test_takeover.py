@@ -219,18 +219,20 @@ async def test_a_desktop_client_goes_on_when_the_owner_is_killed(tmp_path: Path)
             assert owner_pid(tmp_path) not in (owner.pid, os.getpid())
 
 
+async def a_task_is_completed(folder: Path, workflow: subprocess.Popen[str]) -> None:
+    """Wait for it in this process: to start another for each look takes as long as the workflow."""
+    async with asyncio.timeout(PATIENCE), dispatcher(folder, serve=False) as client:
+        while not (await client.call("list_tasks", {"status": "completed"}, LOCAL))["tasks"]:
+            assert workflow.poll() is None, workflow.communicate()
+            await asyncio.sleep(0.01)
+
+
 def test_a_workflow_is_finished_though_the_owner_is_killed_in_the_middle(tmp_path: Path) -> None:
     sample = ROOT / "agent_orchestration" / "examples" / "album.json"
     with server(tmp_path) as (owner, _), server(tmp_path):
         words = ["run", str(sample), "--speed", "5", "--data", "data", "--json"]
         with started(tmp_path, *words, stderr=subprocess.PIPE) as workflow:
-            completed = "MATCH (t:Task) WHERE t.status = 'completed' RETURN count(t) AS n"
-
-            def under_way() -> bool:
-                assert workflow.poll() is None, workflow.communicate()
-                return answer(tmp_path, "query", completed, "--data", "data")["rows"][0]["n"] > 0
-
-            wait_for(under_way, "a task to be completed")
+            asyncio.run(a_task_is_completed(tmp_path, workflow))
             owner.kill()
             assert workflow.poll() is None
             _, errors = workflow.communicate(timeout=PATIENCE)
