@@ -51,6 +51,12 @@ class Counting:
         self.held += len(history.held) - held
         return event.tenant, event.seq
 
+    def settle(self) -> None:
+        """What changed is of no interest any more."""
+        for tenant in self.changed:
+            self.histories[tenant].settle()
+        self.changed.clear()
+
     def _refuse(self, record: StoredRecord) -> None:
         epoch, _, offset = record.headers.get("ce_commandposition", "").partition(":")
         tenant = record.headers.get("ce_tenant")

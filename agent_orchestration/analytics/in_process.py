@@ -53,3 +53,4 @@ class LogAnalytics:
                 self._following[place] = record.offset + 1
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
+            self._counting.settle()

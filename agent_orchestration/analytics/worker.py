@@ -140,7 +140,7 @@ class Worker:
             changes |= changes_of(self._counting.histories[tenant])
         if changes:
             await commits.commit(changes)
-            self._counting.changed.clear()
+            self._counting.settle()
         self._unacknowledged.release(self._counting.histories)
         self._refuse_losses()
 
