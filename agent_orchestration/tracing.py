@@ -13,7 +13,7 @@ be secret and is left out.
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from agent_orchestration.core.errors import PlatformError
 from agent_orchestration.core.types import TRACEPARENT
@@ -61,36 +61,36 @@ class _Tracing:
         self.log = log
         self.rate = rate
         self._trace = trace
-        self._no_context = context.Context()
+        self._empty = context.Context()
         self._propagator = tracecontext.TraceContextTextMapPropagator()
         self._tracer = provider.get_tracer(NAME)
 
     def begun(
-        self, name: str, kind: Kind, attributes: Attributes, parent: str | None, began: int | None
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Attributes,
+        context: "Context | None",
+        began: int | None = None,
     ) -> "Span | None":
-        """A span below `parent`, without one below the current span, None where it would not be
-        recorded."""
-        span = self._tracer.start_span(
-            name,
-            None if parent is None else self._context(parent),
-            self._trace.SpanKind[kind.upper()],
-            attributes,
-            start_time=began,
-        )
+        """A span below that of the context, without one below the current span; None where it would
+        not be recorded."""
+        span_kind = self._trace.SpanKind[kind.upper()]
+        span = self._tracer.start_span(name, context, span_kind, attributes, start_time=began)
         return span if span.is_recording() else None
 
     def root(self, name: str, kind: Kind, attributes: Attributes) -> "Span | None":
         """The first span of a trace, as long as there are not too many of them."""
-        if not self.rate.allows():
-            return None
-        span_kind = self._trace.SpanKind[kind.upper()]
-        span = self._tracer.start_span(name, self._no_context, span_kind, attributes)
-        return span if span.is_recording() else None
+        return self.begun(name, kind, attributes, self._empty) if self.rate.allows() else None
+
+    def context(self, traceparent: str) -> "Context":
+        """A context from its text form."""
+        return self._propagator.extract({"traceparent": traceparent}, self._empty)
 
     def traceparent(self, span: "Span") -> str:
         """The context of a span."""
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier, self._trace.set_span_in_context(span, self._no_context))
+        self._propagator.inject(carrier, self._trace.set_span_in_context(span, self._empty))
         return carrier["traceparent"]
 
     def current(self) -> "Span | None":
@@ -113,9 +113,6 @@ class _Tracing:
         """It did not do what it was for; `problem` is the kind of error."""
         span.set_attribute("error.type", problem)
         span.set_status(self._trace.StatusCode.ERROR)
-
-    def _context(self, traceparent: str) -> "Context":
-        return self._propagator.extract({"traceparent": traceparent}, self._no_context)
 
 
 _tracing: _Tracing | None = None
@@ -144,7 +141,7 @@ def log_system() -> str:
     return _tracing.log if _tracing is not None else ""
 
 
-def records(traceparent: str | None) -> bool:
+def records(traceparent: str | None) -> TypeGuard[str]:
     """Whether spans are to be made below that context: there is tracing here, and the trace is
     recorded."""
     if _tracing is None or traceparent is None:
@@ -172,8 +169,11 @@ def span(
     if tracing is not None:
         if begins and parent is None:
             made = tracing.root(name, kind, attributes)
-        elif records(parent) or (parent is None and tracing.current() is not None):
-            made = tracing.begun(name, kind, attributes, parent, None)
+        elif parent is None:
+            inside = tracing.current() is not None
+            made = tracing.begun(name, kind, attributes, None) if inside else None
+        elif records(parent):
+            made = tracing.begun(name, kind, attributes, tracing.context(parent))
     if tracing is None or made is None:
         yield None
     else:
@@ -187,7 +187,7 @@ def begun(
     where nothing is recorded."""
     if _tracing is None or not records(parent):
         return None
-    made = _tracing.begun(name, kind, attributes, parent, None)
+    made = _tracing.begun(name, kind, attributes, _tracing.context(parent))
     return None if made is None else (made, _tracing.traceparent(made))
 
 
@@ -205,7 +205,7 @@ def recorded(
     if _tracing is None or not records(parent):
         return None
     began, ended = times
-    made = _tracing.begun(name, kind, attributes, parent, began)
+    made = _tracing.begun(name, kind, attributes, _tracing.context(parent), began)
     if made is None:
         return None
     if problem is not None:

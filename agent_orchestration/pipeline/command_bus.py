@@ -85,11 +85,11 @@ class CommandBus:
         )
         partition = self._partition(envelope.tenant)
         self._admit(partition, command)
-        envelope = self._sending.begun(envelope, partition)
         copies = itertools.count()
-        with self._admissions[partition].under_way():
+        under_way = self._admissions[partition].under_way()
+        with under_way, self._sending.under_way(envelope, partition) as sent:
             while True:
-                result = await self._outcome(envelope, partition, copies)
+                result = await self._outcome(sent, partition, copies)
                 if result.status != "unsettled":
                     break
         if result.error is not None:

@@ -22,6 +22,7 @@ from agent_orchestration.pipeline.lag import Lag
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
+from agent_orchestration.pipeline.spans import folded
 from agent_orchestration.pipeline.timer import Timer
 
 logger = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ class Partition:
         observers: list[HintGiver | Timer] = [HintGiver(services.hints, services.replies)]
         processor = CommandProcessor(services, projector, self.number, observers)
         projector.on_quarantine = processor.forget
+        projector.on_folded = functools.partial(folded, self.number)
         timer = Timer(services, processor, self.number)
         observers.append(timer)
         self.projector, self.processor = projector, processor

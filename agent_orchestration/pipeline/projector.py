@@ -21,7 +21,6 @@ from agent_orchestration.core.errors import Corrupt, Unavailable
 from agent_orchestration.core.folding import Folded, fold, tenant_row
 from agent_orchestration.core.state import TenantState
 from agent_orchestration.logs import event_fields
-from agent_orchestration.pipeline import spans
 from agent_orchestration.pipeline.dead_letters import send_dead_letter
 from agent_orchestration.pipeline.due import next_due
 from agent_orchestration.pipeline.loading import load_tenant
@@ -57,7 +56,8 @@ class Projector:
 
     `position` is what the graph has; `published` what the feeds have, as far as is known here: it
     is stored with the next batch, or when nothing comes for a while. `on_quarantine` is told the
-    tenant that was set aside.
+    tenant that was set aside, `on_folded` what the graph took, by tenant, and since when that was
+    on its way, in nanoseconds since the epoch.
     """
 
     def __init__(self, services: Services, partition: int) -> None:
@@ -79,6 +79,7 @@ class Projector:
         #: The folded events of the batch that is being written, by tenant.
         self._on_its_way: Mapping[str, Sequence[Folded]] = {}
         self.on_quarantine: Callable[[str], None] = lambda _tenant: None
+        self.on_folded: Callable[[Mapping[str, Sequence[Folded]], int], None] = lambda _f, _t: None
 
     async def run(self) -> None:
         """Fold for ever. Raises `Corrupt` where going on would be wrong."""
@@ -206,7 +207,7 @@ class Projector:
         finally:
             self._on_its_way = {}
         self._count(batch)
-        spans.folded(batch.folded, self._partition, began)
+        self.on_folded(batch.folded, began)
         for tenant, its in batch.folded.items():
             self._evict(self._states[tenant], its)
             self._progress.advance(tenant, its[-1].envelope.seq)

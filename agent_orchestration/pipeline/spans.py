@@ -58,19 +58,28 @@ class Sending:
     def __init__(self) -> None:
         self._open: dict[str, Span] = {}
 
-    def begun(self, envelope: CommandEnvelope, partition: int) -> CommandEnvelope:
+    @contextmanager
+    def under_way(self, envelope: CommandEnvelope, partition: int) -> Generator[CommandEnvelope]:
         """The command as it is to be sent: its trace goes on below its span."""
-        if not tracing.is_on():
-            return envelope
-        attributes = _attributes("send", "send", COMMANDS, partition, envelope.id)
-        attributes |= {TENANT: envelope.tenant, COMMAND: envelope.type}
-        begun = tracing.begun(
-            f"send {COMMANDS}", attributes, parent=envelope.traceparent, kind="producer"
-        )
+        begun = None
+        if tracing.records(envelope.traceparent):
+            attributes = _attributes("send", "send", COMMANDS, partition, envelope.id)
+            attributes |= {TENANT: envelope.tenant, COMMAND: envelope.type}
+            begun = tracing.begun(
+                f"send {COMMANDS}", attributes, parent=envelope.traceparent, kind="producer"
+            )
         if begun is None:
-            return envelope
+            yield envelope
+            return
         self._open[envelope.id], context = begun
-        return msgspec.structs.replace(envelope, traceparent=context)
+        problem = None
+        try:
+            yield msgspec.structs.replace(envelope, traceparent=context)
+        except BaseException as error:
+            problem = tracing.error_type(error)
+            raise
+        finally:
+            self.ended([envelope.id], problem)
 
     def ended(self, ids: Iterable[str], problem: str | None = None) -> None:
         """They are in the log, or failed with that code."""
@@ -137,7 +146,7 @@ class Deciding:
             )
 
 
-def folded(by_tenant: Mapping[str, Sequence[Folded]], partition: int, began: int) -> None:
+def folded(partition: int, by_tenant: Mapping[str, Sequence[Folded]], began: int) -> None:
     """The graph has these events; `began`: when it was given them, nanoseconds since the epoch."""
     if not tracing.is_on():
         return

@@ -14,8 +14,9 @@ from agent_orchestration import tracing
 from agent_orchestration.backends.llm.openai import OpenAIChatModel
 from agent_orchestration.config import OpenAI
 from agent_orchestration.core.dispatch import Caller
-from agent_orchestration.core.errors import NotFound, Rejected
+from agent_orchestration.core.errors import NotFound, Rejected, Unavailable
 from agent_orchestration.domain.agents.commands import RegisterAgent
+from agent_orchestration.pipeline.topology import COMMANDS
 from agent_orchestration.resilience import CircuitBreakerRegistry
 from agent_orchestration.workers import agent
 from agent_orchestration.workers.held import HeldTask, TaskError
@@ -247,3 +248,25 @@ async def test_without_tracing_contexts_are_passed_on_as_they_came(tmp_path: Pat
         assert task["traceparent"] == TRACEPARENT
         await world.is_fold_of_log()
         await world.rebuilt_equal()
+
+
+async def test_a_command_that_cannot_be_sent_is_a_failed_span(tmp_path: Path) -> None:
+    with traced() as spans:
+        async with World(tmp_path) as world:
+            await world.ready()
+            world.log.faults[COMMANDS] = lambda _: Unavailable("no_disk", SECRET)
+            with pytest.raises(Unavailable):
+                await world.platform.call("create_task", {"id": "t", "title": "t"}, TRACED)
+    for name in ("tools/call create_task", "send commands"):
+        assert (spans.named(name).attributes or {})["error.type"] == "no_disk", name
+
+
+async def test_what_is_folded_anew_is_no_part_of_old_traces(tmp_path: Path) -> None:
+    with traced() as spans:
+        async with World(tmp_path) as world:
+            await world.platform.call("submit_plan", PLAN, TRACED)
+            await world.settled()
+            before = of(spans, TRACE)
+            await world.rebuilt_equal()
+    assert "fold events" in before
+    assert of(spans, TRACE) == before

@@ -8,14 +8,19 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from fastmcp.client.transports import StreamableHttpTransport
 from opentelemetry.trace import SpanKind, StatusCode
 
 from agent_orchestration import tracing, tracing_export
 from agent_orchestration.config import ConfigError, load_config
 from agent_orchestration.config_tracing import Tracing
+from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.tracing import Rate
+from agent_orchestration.workers.calls import PatientCalls
+from agent_orchestration.workers.over_mcp import McpCalls
 from tests.traced import NOT_RECORDED, SPAN, TRACE, TRACEPARENT, above, span_id, trace_of, traced
+from tests.unit.server_fakes import FakeDispatcher, served
 
 
 def test_without_tracing_there_is_no_span_and_nothing_of_opentelemetry_is_imported() -> None:
@@ -111,6 +116,21 @@ async def test_spans_of_tasks_that_run_together_do_not_meet() -> None:
         await asyncio.gather(work("a"), work("b"))
     for name in ("a", "b"):
         assert above(spans.named(f"{name}-inner")) == span_id(spans.named(name))
+
+
+async def test_calls_over_mcp_are_part_of_the_work_at_hand() -> None:
+    async with served(FakeDispatcher()) as url:
+        calls = McpCalls(lambda: StreamableHttpTransport(f"{url}/mcp"))
+        sent = await calls.call("whoami", {}, Caller(traceparent=TRACEPARENT))
+        with traced() as spans:
+            with tracing.span("work", {}, begins=True):
+                inside = await PatientCalls(calls, Caller())("whoami")
+            outside = await PatientCalls(calls, Caller())("whoami")
+        await calls.close()
+    work = spans.named("work")
+    assert sent["traceparent"] == TRACEPARENT
+    assert inside["traceparent"].startswith(f"00-{trace_of(work)}-{span_id(work)}-")
+    assert "traceparent" not in outside
 
 
 def test_so_many_traces_begin_in_a_second() -> None:
