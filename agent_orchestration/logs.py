@@ -180,7 +180,9 @@ class _Json(JsonFormatter):
     """A JSON object for each line."""
 
     def __init__(self, secrets: _Secrets) -> None:
-        super().__init__(list(_FIELDS), rename_fields=_RENAMED, timestamp=True)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            list(_FIELDS), rename_fields=_RENAMED, timestamp=True
+        )
         self._secrets = secrets
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,9 @@ def fold(registry: Registry, state: TenantState, envelope: EventEnvelope) -> Fol
 def _correlation(envelope: EventEnvelope) -> str | None:
     """What the event belongs to; nothing that the graph could not keep."""
     found = envelope.correlation
-    known = found is not None and envelope.rules >= 2 and len(found) <= LONGEST_CORRELATION
-    return found if known and found.isprintable() else None
+    if found is None or envelope.rules < 2 or len(found) > LONGEST_CORRELATION:
+        return None
+    return found if found.isprintable() else None
 
 
 def _trace(envelope: EventEnvelope) -> str | None:

@@ -35,7 +35,7 @@ def submit(url: str, token: str | None = None) -> None:
         part = {"id": "t", "title": "T", "requires": needs, "payload": {"text": CANARY}}
         plan = call("submit_plan", id="p", title="P", description=CANARY, tasks=[part])
         assert plan.status_code == 200, plan.text
-        waited = call("wait_for_tasks", task_ids=["p"], wait_seconds=50).json()["result"]
+        waited = call("wait_for_tasks", ids=["p"], seconds=50).json()["result"]
         assert waited["finished"], waited
         shown = call("get_task", task_id="p.t").json()["result"]["task"]
         assert shown["result"] == CANARY.upper()

@@ -27,7 +27,10 @@ def found(
     async def migrations(_: Config) -> tuple[int, list[Any]]:
         return 2, lacks
 
-    monkeypatch.setattr(topics, "described", lambda _: reports)
+    def described(_: Config) -> list[TopicReport]:
+        return reports
+
+    monkeypatch.setattr(topics, "described", described)
     monkeypatch.setattr(stores, "_migrations", migrations)
     return stores.tables_and_cluster(Config.model_validate(SHARED))
 
