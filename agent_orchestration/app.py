@@ -11,10 +11,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from agent_orchestration.analytics.in_process import LogAnalytics
 from agent_orchestration.backends import Backends
 from agent_orchestration.backends.embedded import EmbeddedBackends
 from agent_orchestration.backends.graph.read_only import ReadOnlyRunner
 from agent_orchestration.config import Config
+from agent_orchestration.core.analytics import Analytics
 from agent_orchestration.core.dispatch import Caller, authorise
 from agent_orchestration.core.entities import DEFAULT_TENANT
 from agent_orchestration.core.errors import Forbidden, NotFound, PlatformError
@@ -107,8 +109,9 @@ class Platform:
 
     `clock` gives milliseconds since the epoch, `new_id` the ids of commands. `process` is this
     process's name where others share log and graph; there, one that does not `decides` submits and
-    answers only. `secret` seals the passwords of local accounts; without it there are none. `bus`
-    is for callers that build commands themselves, `accounts` for those who log in.
+    answers only. `secret` seals the passwords of local accounts; without it there are none. Without
+    `analytics` it counts by itself. `bus` is for callers that build commands themselves, `accounts`
+    for those who log in.
     """
 
     registry = REGISTRY
@@ -122,11 +125,12 @@ class Platform:
         *,
         decides: bool = True,
         secret: str | None = None,
+        analytics: Analytics | None = None,
     ) -> None:
         self._backends = backends
         self._passwords = Passwords(secret)
-        self._log = backends.log
-        self._graph = backends.graph
+        self._log, self._graph = backends.log, backends.graph
+        self.analytics: Analytics = analytics or LogAnalytics(self._log, REGISTRY)
         self._progress = Progress()
         answers, hints = Answers(), ReadyHints()
         self._shared = process is not None
@@ -245,6 +249,7 @@ class Platform:
             caught_up=self._caught_up,
             owns=self._owns,
             common_rules=functools.partial(common_rules, self._log),
+            analytics=self.analytics,
         )
 
     async def _read_cypher(

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from agent_orchestration.config_auth import Auth
 from agent_orchestration.config_kafka import Kafka
 from agent_orchestration.config_problems import explain
-from agent_orchestration.config_server import Server
+from agent_orchestration.config_server import Analytics, Server
 from agent_orchestration.config_types import (
     Count,
     Days,
@@ -58,6 +58,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "AGENT_ORCHESTRATION_ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "AGENT_ORCHESTRATION_TOKEN": ("server", "token"),
     "AGENT_ORCHESTRATION_ACCESS_TOKEN": ("server", "access_token"),
+    "AGENT_ORCHESTRATION_ANALYTICS": ("analytics", "url"),
     "JWT_SECRET_KEY": ("auth", "jwt_secret"),
 }
 #: Backend -> what it cannot do without and what has no default.
@@ -171,6 +172,7 @@ class Config(Section):
     blobs: Annotated[Path, BeforeValidator(_folder)] | None = None
     environment: Annotated[Environment, BeforeValidator(_lower)] = "development"
     server: Server = Server()
+    analytics: Analytics = Analytics()
     auth: Auth = Auth()
     database: Database = Database()
     kafka: Kafka = Kafka()

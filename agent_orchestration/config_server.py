@@ -31,3 +31,10 @@ class Server(Section):
     access_token: SecretStr | None = None
     workers: Count = 1
     timeout: Seconds = 60
+
+
+class Analytics(Section):
+    """Where servers ask what was counted: the `url` of `agent-orchestration analytics`, which has
+    the same `server.token`. The embedded backend counts by itself."""
+
+    url: HttpUrl | None = None

@@ -40,11 +40,14 @@ class Measure:
 
 
 class Count(Measure):
-    """What only grows. Without labels it is there from the start, at 0."""
+    """What only grows. Without labels it is there from the start, at 0; so are the series of its
+    one label that are `known`, for Prometheus sees no growth in what was not there before."""
 
-    def __init__(self, name: str, meaning: str, labels: Labels = ()) -> None:
+    def __init__(
+        self, name: str, meaning: str, labels: Labels = (), known: Sequence[str] = ()
+    ) -> None:
         super().__init__(name, meaning, labels)
-        self.values: dict[Labels, float] = {} if labels else {(): 0.0}
+        self.values: dict[Labels, float] = {(one,): 0.0 for one in known} if labels else {(): 0.0}
 
     def add(self, *labels: str, by: float = 1.0) -> None:
         """So much more."""
@@ -187,8 +190,26 @@ CONSUMER_LAG = Gauge(
     "Records that the processor of a partition has still to take, also on the embedded log",
     ("consumergroup", "topic", "partition"),
 )
-DEAD_LETTERS = Count("dead_letters", "Records that nobody could read, put aside", ("topic",))
+DEAD_LETTERS = Count(
+    "dead_letters",
+    "Records that nobody could read, put aside",
+    ("topic",),
+    known=("commands", "events"),
+)
 QUARANTINES = Count("tenants_quarantined", "Times that a tenant was set aside")
+ANALYTICS_MINUTE = Gauge(
+    "analytics_last_minute",
+    "What was counted in the last closed minute, by the time of the events",
+    ("tenant", "measure"),
+)
+ANALYTICS_SECONDS = Gauge(
+    "analytics_last_minute_seconds",
+    "Percentiles of how long tasks were in the queue, and ran, in the last closed minute",
+    ("tenant", "measure", "quantile"),
+)
+ANALYTICS_HELD = Gauge(
+    "analytics_held_events", "Events of the feeds that wait for one before them to be counted"
+)
 
 FOLD_LAG_EVENTS = Gauge(
     "fold_lag_events",
@@ -234,6 +255,7 @@ COMMANDS_SHED = Count(
     "commands_shed",
     "Commands that could not be taken or answered for a while, by the error's code",
     ("code",),
+    known=("busy", "partition_stopped", "outcome_unknown"),
 )
 REQUESTS_IN_FLIGHT = Gauge("requests_in_flight", "Requests over HTTP under way, open streams too")
 MODEL_CALLS = Count(

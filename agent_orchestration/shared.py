@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from agent_orchestration.analytics.serving import RemoteAnalytics
 from agent_orchestration.app import Platform, open_backends, process_name
 from agent_orchestration.config import Config
 from agent_orchestration.core.dispatch import Caller, Dispatcher
@@ -40,6 +41,7 @@ class SharedDispatcher(SessionDispatcher):
             process=process_name(),
             decides=decides,
             secret=config.auth.secret,
+            analytics=RemoteAnalytics(config.analytics.url, _value(config.server.token)),
         )
         self._listener = (
             None

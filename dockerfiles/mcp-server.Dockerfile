@@ -13,12 +13,12 @@ RUN python -m pip install --no-cache-dir uv==0.13.9
 WORKDIR /build
 # A change of our own code does not install what it depends on again.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-default-groups --extra fast --no-install-project
+RUN uv sync --frozen --no-default-groups --extra analytics --extra fast --extra tracing --no-install-project
 COPY LICENSE README.md ./
 COPY schema/migrations schema/migrations
 COPY helm/agent-orchestration/monitoring/slo.yaml helm/agent-orchestration/monitoring/slo.yaml
 COPY agent_orchestration agent_orchestration
-RUN uv sync --frozen --no-default-groups --extra fast --no-editable
+RUN uv sync --frozen --no-default-groups --extra analytics --extra fast --extra tracing --no-editable
 
 
 FROM python:3.11-slim-trixie AS platform

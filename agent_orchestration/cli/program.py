@@ -10,6 +10,7 @@ import typer
 from agent_orchestration import __version__
 from agent_orchestration.cli import (
     agent_logs,
+    analytics,
     archive,
     backup,
     call,
@@ -59,6 +60,7 @@ for module in (
     workflow,
     plan,
     worker,
+    analytics,
     rebuild,
     verify,
     archive,

@@ -110,7 +110,7 @@ def processor(
 def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, decides: bool) -> None:
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
 
-    _require_loopback(loaded.server.host, insecure or loaded.auth.enabled)
+    require_loopback(loaded.server.host, insecure or loaded.auth.enabled)
     toolsets = parse_toolsets(tools)
 
     async def work(dispatcher: "SessionDispatcher") -> None:
@@ -193,7 +193,7 @@ def _expired() -> Unauthenticated:
     )
 
 
-def _require_loopback(host: str, guarded: bool) -> None:
+def require_loopback(host: str, guarded: bool) -> None:
     """Raises where other machines could call and nobody asks who they are, unless that is meant."""
     if host == "localhost" or guarded:
         return

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 import pydantic
 
+from agent_orchestration.core.analytics import WindowSize
 from agent_orchestration.core.arguments import Arguments, from_json_text, is_structured
 from agent_orchestration.core.errors import Rejected
 from agent_orchestration.core.messages import Command, CommandResult, Principal
@@ -117,6 +118,12 @@ class Gateway(Protocol):
 
     async def common_rules(self) -> int:
         """The newest version of the rules that every process knows that may decide."""
+        ...
+
+    async def windows(
+        self, size: WindowSize, since: int | None, until: int | None, capability: str | None
+    ) -> dict[str, Any]:
+        """What was counted of the tenant; see `core.analytics.Analytics`."""
         ...
 
     def circuit_breakers(self) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ class FoldMeasures:
             self._waiting_since = batch.records[0].timestamp
             self.log_ends(batch.records[-1].offset + 1)
         measures.CHECKPOINT.follow(lambda: self._position, self._partition)
-        measures.FOLD_LAG_EVENTS.follow(lambda: self._end - self._position, self._partition)
+        measures.FOLD_LAG_EVENTS.follow(lambda: max(self._end - self._position, 0), self._partition)
         measures.FOLD_LAG_SECONDS.follow(self._seconds, self._partition)
 
     def _seconds(self) -> float:

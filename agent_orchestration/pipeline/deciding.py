@@ -22,6 +22,8 @@ from agent_orchestration.core.module import Registry
 from agent_orchestration.core.state import Receipt, TenantState
 
 logger = logging.getLogger(__name__)
+REJECTION = "CommandRejected"
+"""The type of a kept rejection."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -139,10 +141,12 @@ class Decider:
         """Who asked for what, and why not; kept in `system_events`."""
         envelope = asked.envelope
         body = {"command": envelope.type, "command_id": envelope.id, **error.to_dict()}
+        epoch, offset = asked.position
         headers = {
             **envelope.to_record().headers,
             "ce_id": f"rejection:{envelope.id}",
-            "ce_type": "CommandRejected",
+            "ce_type": REJECTION,
+            "ce_commandposition": f"{epoch}:{offset}",
         }
         return Record(envelope.tenant.encode(), canonical(body), headers)
 

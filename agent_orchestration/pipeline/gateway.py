@@ -10,6 +10,7 @@ import msgspec
 from agent_orchestration import measures
 from agent_orchestration.backends.graph import Graph, load_statements
 from agent_orchestration.backends.graph.read_errors import TooSlow
+from agent_orchestration.core.analytics import Analytics, WindowsAsked, WindowSize
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.entities import entity_id, node_id, shape_of
 from agent_orchestration.core.errors import Rejected, Unavailable
@@ -19,6 +20,7 @@ from agent_orchestration.core.tool import Rows
 from agent_orchestration.passwords import Passwords
 from agent_orchestration.pipeline.command_bus import CommandBus
 from agent_orchestration.pipeline.progress import Progress
+from agent_orchestration.pipeline.schema_nodes import EVENT_NODE, TENANT_NODE
 from agent_orchestration.resilience import BREAKERS
 
 CATCH_UP_SECONDS = 10.0
@@ -35,7 +37,7 @@ class CallerGateway:
     """The gateway of one caller. Ids are bare on this side and node ids in the graph: parameters
     and columns named `id`, `…_id`, `ids` or `…_ids` are translated."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one for each thing that tools may do)
         self,
         caller: Caller,
         *,
@@ -48,6 +50,7 @@ class CallerGateway:
         caught_up: CaughtUp,
         owns: Callable[[str], bool],
         common_rules: Callable[[], Awaitable[int]],
+        analytics: Analytics,
     ) -> None:
         self.tenant = caller.tenant
         self.principal = caller.principal
@@ -61,6 +64,7 @@ class CallerGateway:
         self._caught_up = caught_up
         self._owns = owns
         self._common_rules = common_rules
+        self._analytics = analytics
 
     async def submit(self, command: Command, *, key: str | None = None) -> CommandResult:
         """See `core.tool.Gateway`."""
@@ -168,6 +172,13 @@ class CallerGateway:
         """See `core.tool.Gateway`."""
         return await self._common_rules()
 
+    async def windows(
+        self, size: WindowSize, since: int | None, until: int | None, capability: str | None
+    ) -> dict[str, Any]:
+        """See `core.tool.Gateway`."""
+        asked = WindowsAsked(self.tenant, size, since, until, capability)
+        return await self._analytics.windows(asked)
+
     def circuit_breakers(self) -> list[dict[str, Any]]:
         """See `core.tool.Gateway`."""
         return [msgspec.structs.asdict(one) for one in BREAKERS.status()]
@@ -189,7 +200,7 @@ class CallerGateway:
                 }
                 for cls in entities
             ]
-            + [_EVENT, _TENANT],
+            + [EVENT_NODE, TENANT_NODE],
             "relationships": [
                 {
                     "type": relationship.type,
@@ -251,36 +262,6 @@ class CallerGateway:
             items = cast("dict[str, Any]", value).items()
             return {key: self._translate(key, one, how) for key, one in items}
         return value
-
-
-_EVENT = {
-    "label": "Event",
-    "description": "A fact of the history.",
-    "properties": {
-        "id": "text",
-        "tenant": "text",
-        "seq": "integer",
-        "type": "text",
-        "at": "datetime",
-        "actor": "text",
-        "command_id": "text",
-        "receipt_key": "text",
-        "body_hash": "text",
-        "digest": "text",
-        "data": "JSON text",
-    },
-}
-_TENANT = {
-    "label": "Tenant",
-    "description": "A tenant and how far its history goes.",
-    "properties": {
-        "id": "text",
-        "seq": "integer",
-        "at": "datetime",
-        "rules": "integer",
-        "next_due": "datetime",
-    },
-}
 
 
 def _unread(at_least: int, why: str) -> Unavailable:

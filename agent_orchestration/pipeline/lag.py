@@ -31,17 +31,14 @@ class Lag:
         self._partition = partition
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look for ever. What was seen last stands while the work on the partition begins anew."""
         await self._processor.taken_over.wait()
-        try:
-            while True:
-                try:
-                    await self._look()
-                except Unavailable:
-                    self._forget()  # the log cannot say how long it is
-                await asyncio.sleep(EVERY_SECONDS)
-        finally:
-            self._forget()
+        while True:
+            try:
+                await self._look()
+            except Unavailable:
+                forget_lag(self._partition)  # the log cannot say how long it is
+            await asyncio.sleep(EVERY_SECONDS)
 
     async def _look(self) -> None:
         reached = {COMMANDS: self._processor.next, EVENTS: self._projector.position[1]}
@@ -51,6 +48,8 @@ class Lag:
                 self._folding.log_ends(end)
             measures.CONSUMER_LAG.set(max(end - offset, 0), GROUP, topic, str(self._partition))
 
-    def _forget(self) -> None:
-        for topic in (COMMANDS, EVENTS):
-            measures.CONSUMER_LAG.drop(GROUP, topic, str(self._partition))
+
+def forget_lag(partition: int) -> None:
+    """Somebody else may know how much waits in the partition now."""
+    for topic in (COMMANDS, EVENTS):
+        measures.CONSUMER_LAG.drop(GROUP, topic, str(partition))

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Never
 
@@ -64,14 +64,11 @@ class LiveWork:
         longest = heapq.nlargest(MOST_TENANTS, states, key=lambda one: (one.seq, one.tenant))
         named = {state.tenant for state in longest}
         found = defaultdict[Gauge, Values](dict)
-        entities = Counter[tuple[str, ...]]()
         for number, state in enumerate(states, 1):
             self._add(found, state.tenant if state.tenant in named else OTHER, state)
-            entities.update({(kind,): many for kind, many in state.sizes().items()})
             if number % BREATH == 0:
                 await asyncio.sleep(0)
         found[measures.TENANT_STATES][()] = len(states)
-        found[measures.STATE_ENTITIES] = dict(entities)
         for gauge in GAUGES:
             if gauge is not measures.QUARANTINED:
                 gauge.replace(found[gauge])
@@ -80,10 +77,10 @@ class LiveWork:
         for gauge, index in BY_STATUS:
             values = found[gauge]
             for status, many in state.index(index).counts.items():
-                values[tenant, status] = values.get((tenant, status), 0.0) + many
-        unstaffed = found[measures.UNSTAFFED]
-        lacking = state.index(ReadyTasks).unstaffed()
-        unstaffed[(tenant,)] = unstaffed.get((tenant,), 0.0) + lacking
+                _more(values, many, tenant, status)
+        _more(found[measures.UNSTAFFED], state.index(ReadyTasks).unstaffed(), tenant)
+        for kind, many in state.sizes().items():
+            _more(found[measures.STATE_ENTITIES], many, kind)
         since = state.index(TaskStatuses).oldest_ready()
         age = 0.0 if since is None else max(self._services.clock() - since, 0) / 1000
         oldest = found[measures.OLDEST_READY]
@@ -97,3 +94,7 @@ class LiveWork:
             return
         here = sum(one.partition in self._working for one in aside)
         measures.QUARANTINED.replace({(): here})
+
+
+def _more(values: Values, many: int, *labels: str) -> None:
+    values[labels] = values.get(labels, 0.0) + many

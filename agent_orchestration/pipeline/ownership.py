@@ -49,7 +49,9 @@ class Ownership:
         await self._revoked(frozenset(self.working))
         if self._watching is not None:
             self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            [ended] = await asyncio.gather(self._watching, return_exceptions=True)
+            if isinstance(ended, Exception):
+                logger.error("what there is to do was not told any more", exc_info=ended)
 
     async def caught_up(self, number: int, seconds: float) -> bool:
         """See `Partition.caught_up`; work on the partition may begin anew meanwhile."""

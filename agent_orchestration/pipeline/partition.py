@@ -20,7 +20,7 @@ from agent_orchestration.pipeline.command_processor import CommandProcessor
 from agent_orchestration.pipeline.counting import FoldMeasures
 from agent_orchestration.pipeline.deciding import Outcome
 from agent_orchestration.pipeline.feeds import Publisher
-from agent_orchestration.pipeline.lag import Lag
+from agent_orchestration.pipeline.lag import Lag, forget_lag
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.replies import Replies
 from agent_orchestration.pipeline.services import RETRY_SECONDS, Services
@@ -103,6 +103,7 @@ class Partition:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._measures.stop()
+        forget_lag(self.number)
 
     async def caught_up(self, seconds: float) -> bool:
         """Wait until the graph has what the log had when this process took the partition over.
@@ -178,8 +179,8 @@ class Partition:
                 group.create_task(projector.run())
                 group.create_task(processor.run())
                 group.create_task(timer.run())
-                lag = Lag(services, processor, projector, self._measures, self.number)
-                group.create_task(lag.run())
+                behind = Lag(services, processor, projector, self._measures, self.number)
+                group.create_task(behind.run())
                 group.create_task(load_waiting(services, processor, self.number))
                 group.create_task(Publisher(services, projector, self.number).run())
                 if services.archive is not None:

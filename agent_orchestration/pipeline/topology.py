@@ -46,6 +46,7 @@ def describe(registry: Registry) -> str:
         "timer              what is due -> commands",
         "replies            command_results, to callers in other processes",
         "tools              graph -> answers",
+        "analytics          feeds, system_events -> windows -> answers, metrics",
         "",
         "topics (name, partitions, retention, carries)",
     ]

@@ -18,12 +18,13 @@ PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALLED = "/opt/agent-orchestration"
 GRACE_SECONDS = 30
 METRICS_PORT = 9090
+ANALYTICS_PORT = 8200
 
 
 class Node:
     """Where the pods of a chart run, with what is installed in `tree`. They find `hosts` by
     these names. Volumes are kept in `folder`. Ports are those of this machine: the server has
-    `port` in place of its own, and every other pod another one for its metrics."""
+    `port` in place of its own, and every other pod others of its own."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Node:
         self._folder = folder
         self._port = port
         self._metrics_ports = {pod: free_port() for pod in self._pods}
+        self._analytics_port = free_port()
         self._hosts = folder / "hosts"
         lines = {"localhost": "127.0.0.1", **hosts}.items()
         self._hosts.write_text("".join(f"{address} {name}\n" for name, address in lines), "utf-8")
@@ -51,8 +53,7 @@ class Node:
 
     def metrics_url(self, pod: str) -> str:
         """Where a pod that is no server has its metrics."""
-        [port] = self.manifest(pod)["ports"]
-        assert port == {"name": "metrics", "containerPort": METRICS_PORT}
+        assert {"name": "metrics", "containerPort": METRICS_PORT} in self.manifest(pod)["ports"]
         return f"http://127.0.0.1:{self._metrics_ports[pod]}/metrics"
 
     def manifest(self, pod: str) -> Object:
@@ -66,7 +67,10 @@ class Node:
         image = manifest["image"].rpartition(":")[0].rpartition("/")[2]
         command: list[str] = manifest.get("command") or words(last(image, "ENTRYPOINT"))
         arguments: list[str] = manifest.get("args") or []
-        ports = {f"--metrics-port={METRICS_PORT}": f"--metrics-port={self._metrics_ports[pod]}"}
+        ports = {
+            f"--metrics-port={METRICS_PORT}": f"--metrics-port={self._metrics_ports[pod]}",
+            f"--port={ANALYTICS_PORT}": f"--port={self._analytics_port}",
+        }
         return Container(
             pod.replace("/", "-").lower(),
             # What listens on all addresses of a pod listens on loopback here.
@@ -88,9 +92,11 @@ class Node:
                 return container.execute(asked["exec"]["command"], seconds=seconds).returncode == 0
             except subprocess.TimeoutExpired:
                 return False
-        [port] = manifest["ports"]
-        assert asked["httpGet"]["port"] == port["name"]
-        url = f"{self.url}{asked['httpGet']['path']}"
+        ports = {one["name"]: one["containerPort"] for one in manifest["ports"]}
+        here = self._port
+        if ports[asked["httpGet"]["port"]] == ANALYTICS_PORT:
+            here = self._analytics_port
+        url = f"http://127.0.0.1:{here}{asked['httpGet']['path']}"
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             # Anything that is no success or redirection is raised.
             urllib.request.urlopen(url, timeout=seconds).close()
@@ -108,7 +114,7 @@ class Node:
             found[name] = value.replace("$PATH", PATH)
         for name, value in variables(manifest).items():
             if isinstance(value, str):
-                found[name] = value
+                found[name] = value.replace(f":{ANALYTICS_PORT}", f":{self._analytics_port}")
             elif value[0] in self._chart.names("Secret"):
                 found[name] = decoded(self._chart.named("Secret", value[0]))[value[1]]
         return {**found, "MCP_SERVER_PORT": str(self._port)}

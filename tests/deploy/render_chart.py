@@ -10,6 +10,7 @@ from tests.deploy.chart import BROUGHT_ALONG, CHART, DEFAULT, PROFILES, helm, te
 EVERYTHING = {
     **BROUGHT_ALONG,
     "workers.enabled": "true",
+    "analytics.enabled": "true",
     "workers.autoscaling.enabled": "true",
     "mcpServer.token.value": "only-for-tests-1",
     "global.openaiApiKey": "only-for-tests",

@@ -13,17 +13,22 @@ from tests.deploy.chart import (
     PRODUCTION,
     PROFILES,
     SMALL,
-    Chart,
     Object,
     Profile,
     rendered,
     variables,
 )
 from tests.deploy.files import compose, last
+from tests.deploy.policies import DNS, peers, policy
 
-WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
-EVERYTHING = {**WORKERS, **BROUGHT_ALONG}
-OURS = {"mcp-server", "core-services", "worker", "platform-job"}
+#: The parts that are there if they are asked for.
+OPTIONAL = {
+    "workers.enabled": "true",
+    "analytics.enabled": "true",
+    "mcpServer.token.value": "only-for-tests-1",
+}
+EVERYTHING = {**OPTIONAL, **BROUGHT_ALONG}
+OURS = {"mcp-server", "core-services", "worker", "analytics", "platform-job"}
 #: Their images write into folders of their own.
 WRITING = {"neo4j", "kafka"}
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
@@ -60,7 +65,7 @@ def test_every_pod_is_allowed_where_pod_security_is_restricted(profile: Profile)
 
 @every_profile
 def test_no_pod_speaks_to_kubernetes_or_takes_services_for_settings(profile: Profile) -> None:
-    chart = rendered(profile, WORKERS)
+    chart = rendered(profile, OPTIONAL)
     for name, pod in chart.pods().items():
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         assert pod["spec"]["enableServiceLinks"] is False, name
@@ -71,7 +76,7 @@ def test_no_pod_speaks_to_kubernetes_or_takes_services_for_settings(profile: Pro
 def test_our_containers_are_the_user_of_their_image_and_write_nowhere_else(
     profile: Profile,
 ) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         app = pod["metadata"]["labels"]["app"]
         security = container["securityContext"]
@@ -84,7 +89,7 @@ def test_our_containers_are_the_user_of_their_image_and_write_nowhere_else(
 
 @every_profile
 def test_every_container_says_how_much_it_takes(profile: Profile) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         for kind in ("requests", "limits"):
             wanted = {"cpu", "memory", "ephemeral-storage"}
@@ -92,10 +97,10 @@ def test_every_container_says_how_much_it_takes(profile: Profile) -> None:
 
 
 def test_all_processes_share_the_blobs_and_workers_have_none() -> None:
-    for name, pod in rendered(DEFAULT, WORKERS).pods().items():
+    for name, pod in rendered(DEFAULT, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         mounted = {one["mountPath"]: one["name"] for one in container.get("volumeMounts", ())}
-        if name.startswith(("Deployment/mcp", "Deployment/core", "CronJob/")):
+        if name.startswith(("Deployment/mcp", "Deployment/core", "Deployment/an", "CronJob/")):
             assert mounted["/data/blobs"] == "blobs", name
             volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
             claim = volumes["blobs"]["persistentVolumeClaim"]["claimName"]
@@ -122,44 +127,13 @@ def test_a_query_reaches_neither_files_nor_the_network_nor_all_memory() -> None:
     assert given["NEO4J_server_bolt_thread__pool__max__size"] == "400"
 
 
-def policy(chart: Chart, app: str) -> dict[str, Any]:
-    """The NetworkPolicy of the pods of that label."""
-    [found] = [
-        one["spec"]
-        for one in chart.of("NetworkPolicy")
-        if one["spec"]["podSelector"]["matchLabels"]["app"] == app
-    ]
-    assert found["policyTypes"] == ["Ingress", "Egress"]
-    return found
-
-
-def peers(rules: list[Any], side: str) -> dict[tuple[int, ...], Any]:
-    """Of each rule the ports, and who is there: labels of pods, namespaces, blocks, or anybody."""
-    found: dict[tuple[int, ...], Any] = {}
-    for rule in rules:
-        ports = tuple(sorted({one["port"] for one in rule.get("ports", ())}))
-        there: list[Object] = rule.get(side, [])
-        found.setdefault(ports, set()).update({who(one) for one in there} or {"anybody"})
-    return found
-
-
-def who(peer: Object) -> str:
-    """A peer in a word."""
-    if "podSelector" in peer:
-        return peer["podSelector"]["matchLabels"]["app"]
-    if "namespaceSelector" in peer:
-        return "in " + peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-    return peer["ipBlock"]["cidr"]
-
-
 CALLERS = {"api-gateway", "worker", "platform-job", "in ingress-nginx", "in monitoring"}
-DNS = {"in kube-system"}
 INTERNET = {"0.0.0.0/0", "::/0"}
 
 
 @every_profile
 def test_every_pod_has_a_policy(profile: Profile) -> None:
-    chart = rendered(profile, WORKERS)
+    chart = rendered(profile, OPTIONAL)
     for name, pod in chart.pods().items():
         labels = pod["metadata"]["labels"].items()
         matching = [
@@ -194,7 +168,7 @@ def test_nobody_but_prometheus_calls_a_processor() -> None:
 
 
 def test_workers_reach_the_server_and_models_only() -> None:
-    found = policy(rendered(DEFAULT, WORKERS), "worker")
+    found = policy(rendered(DEFAULT, OPTIONAL), "worker")
     assert peers(found["ingress"], "from") == {(9090,): {"in monitoring"}}
     assert peers(found["egress"], "to") == {(53,): DNS, (8000,): {"mcp-server"}, (443,): INTERNET}
 

@@ -26,7 +26,12 @@ from tests.deploy.chart import (
 from tests.deploy.files import last
 from tests.services.kafka_users import USERS
 
-WORKERS = {"workers.enabled": "true", "mcpServer.token.value": "only-for-tests-1"}
+#: The parts that are there if they are asked for.
+OPTIONAL = {
+    "workers.enabled": "true",
+    "analytics.enabled": "true",
+    "mcpServer.token.value": "only-for-tests-1",
+}
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.file)
 
 
@@ -44,6 +49,8 @@ def settings(chart: Chart, tmp_path: Path, pod: str = "Deployment/core-services"
     return load_config(
         path,
         environ={**given, **dict.fromkeys(in_secrets, "only-for-tests-" * 3), **graph},
+        # As its verb says.
+        overrides={"backend": "embedded"} if pod == "Deployment/analytics" else {},
     )
 
 
@@ -51,14 +58,14 @@ def settings(chart: Chart, tmp_path: Path, pod: str = "Deployment/core-services"
 def test_every_pod_accepts_its_settings_and_servers_know_who_may_call(
     profile: Profile, tmp_path: Path
 ) -> None:
-    chart = rendered(profile, WORKERS)
+    chart = rendered(profile, OPTIONAL)
     pods = [
         name
         for name, pod in chart.pods().items()
         if "volumeMounts" in (one := pod["spec"]["containers"][0])
         and one["image"].startswith("agent-orchestration/")
     ]
-    assert len(pods) == 9
+    assert len(pods) == 10
     asking = {name for name in pods if settings(chart, tmp_path, name).auth.enabled}
     assert asking == (set() if profile == SMALL else {"Deployment/mcp-server"})
 
@@ -89,7 +96,7 @@ def test_the_settings_are_accepted_by_the_program(profile: Profile, tmp_path: Pa
 
 
 def test_the_settings_of_workers_know_nothing_of_broker_and_graph(tmp_path: Path) -> None:
-    chart = rendered(DEFAULT, {**WORKERS, "openai.baseUrl": "http://ollama.models:11434/v1"})
+    chart = rendered(DEFAULT, {**OPTIONAL, "openai.baseUrl": "http://ollama.models:11434/v1"})
     config = settings(chart, tmp_path, "Deployment/worker")
     assert config.openai.base_url == "http://ollama.models:11434/v1"
     assert config.server.url == "http://mcp-server-service:80"
@@ -123,7 +130,7 @@ def test_whoever_signs_tokens_is_part_of_the_settings() -> None:
 def test_every_variable_is_a_setting_and_every_command_a_verb(
     profile: Profile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         if not container["image"].startswith("agent-orchestration/"):
             continue
@@ -140,7 +147,7 @@ def test_every_variable_is_a_setting_and_every_command_a_verb(
 
 @every_profile
 def test_the_platform_runs_the_images_that_are_built_here(profile: Profile) -> None:
-    for name, pod in rendered(profile, WORKERS).pods().items():
+    for name, pod in rendered(profile, OPTIONAL).pods().items():
         [container] = pod["spec"]["containers"]
         if container["image"].startswith("agent-orchestration/"):
             target = re.fullmatch(r"agent-orchestration/([a-z-]+):0\.1\.0", container["image"])
@@ -207,6 +214,7 @@ PASSWORD = {"neo4j.password": "only-for-tests"}
             "existingSecret: SASL_SSL needs",
         ),
         (DEFAULT, {"workers.enabled": "true"}, "workers call mcp-server with its token"),
+        (SMALL, {"analytics.enabled": "true"}, "mcp-server asks with its token"),
         (DEFAULT, {"neo4j.external.uri": "bolt://graph:7687"}, "use neo4j://"),
         (DEFAULT, {"neo4j.external.enabled": "false"}, "is Neo4j Enterprise"),
         (DEFAULT, {**BROUGHT_ALONG, "neo4j.replicas": "2"}, "a cluster needs at least 3"),

@@ -2,25 +2,30 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.dashboards import FOLDER, files
 from tests.deploy.exported import missing, silent
 from tests.deploy.files import ROOT
 from tests.deploy.promql import Use, grouped, uses
+from tests.services.prometheus import promtool
+from tests.services.run import needed
 
 BY_HAND = FOLDER / "agent_metrics.json"
 FILES = sorted(FOLDER.glob("*.json"))
 every_dashboard = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
-def content(path: Any) -> dict[str, Any]:
+def content(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8"))
 
 
-def targets(path: Any) -> list[dict[str, Any]]:
+def targets(path: Path) -> list[dict[str, Any]]:
     return [target for panel in content(path)["panels"] for target in panel["targets"]]
 
 
@@ -29,13 +34,26 @@ def test_the_files_are_what_is_described() -> None:
 
 
 @every_dashboard
-def test_what_is_shown_is_exported_with_these_labels(path: Any) -> None:
+def test_what_is_shown_is_exported_with_these_labels(path: Path) -> None:
     found = {one["expr"]: missing(one["expr"]) for one in targets(path)}
     assert {expression: lacks for expression, lacks in found.items() if lacks} == {}
 
 
+def test_promtool_takes_every_expression(tmp_path: Path) -> None:
+    shown = {one["expr"] for path in FILES for one in targets(path)}
+    rules = [{"record": f"panel:{n}", "expr": one} for n, one in enumerate(sorted(shown))]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")
+    with needed("prometheus"):
+        program = promtool()
+    done = subprocess.run(
+        [program, "check", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @every_dashboard
-def test_legends_name_what_lines_are_told_apart_by(path: Any) -> None:
+def test_legends_name_what_lines_are_told_apart_by(path: Path) -> None:
     for one in targets(path):
         assert set(re.findall(r"{{(\w+)}}", one["legendFormat"])) <= grouped(one["expr"]), one
 
@@ -70,7 +88,7 @@ def test_each_has_a_name_and_an_address_of_its_own() -> None:
 
 
 @every_dashboard
-def test_panels_are_beside_each_other(path: Any) -> None:
+def test_panels_are_beside_each_other(path: Path) -> None:
     taken = [
         (place["x"] + across, place["y"] + down)
         for place in (panel["gridPos"] for panel in content(path)["panels"])

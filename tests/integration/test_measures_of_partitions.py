@@ -1,7 +1,6 @@
 """What is told of partitions: how far the graph and the archive are, what came into the graph."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,8 @@ from agent_orchestration.core.operations import Rebuild, Verify
 from agent_orchestration.domain.tasks.commands import CreateTask
 from agent_orchestration.measures import MOST_TENANTS, Gauge, NamedTenants
 from agent_orchestration.pipeline import archiving, lag
-from tests.integration.test_archive import HOME, ArchivingWorld
+from agent_orchestration.pipeline.topology import EVENTS, GROUP
+from tests.integration.test_archive import HOME, ArchivingWorld, operated
 from tests.integration.test_measures import Since
 from tests.integration.world import Clock, World, until
 
@@ -47,6 +47,7 @@ async def test_the_lag_of_the_graph_is_told_while_it_refuses_everything(
         clock.pass_seconds(90)
         assert here(measures.FOLD_LAG_EVENTS) == 1
         assert here(measures.FOLD_LAG_SECONDS) == 90
+        assert (GROUP, EVENTS, str(HOME)) in measures.CONSUMER_LAG.values
         assert here(measures.CHECKPOINT) == 1
         world.graph.refuse = lambda _: None
         await until(lambda: here(measures.FOLD_LAG_SECONDS) == 0, "the graph to have everything")
@@ -88,11 +89,6 @@ async def test_differences_between_graph_and_log_are_counted(tmp_path: Path) -> 
         world.graph.damage("MATCH (e:Event {seq: 1}) SET e.digest = 'other'", {})
         assert not (await operated(world, Verify()))["ok"]
         assert since[measures.DIVERGENCES] == {(): 2}
-
-
-async def operated(world: World, operation: Any) -> dict[str, Any]:
-    steps = [step async for step in world.platform.operate(operation)]
-    return steps[-1]
 
 
 async def test_tokens_and_cost_are_counted_when_a_call_is_settled_and_once(

@@ -43,6 +43,7 @@ def gateway_of(graph: Graph, tenant: str) -> CallerGateway:
         caught_up=caught_up,
         owns=lambda _tenant: False,
         common_rules=nobody,
+        analytics=nobody,
     )
 
 

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent_orchestration import measures, metrics
 from agent_orchestration.measures import MOST, Count, Distribution, Gauge
+from agent_orchestration.pipeline.topology import COMMANDS, EVENTS
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -97,13 +98,16 @@ def test_what_is_timed_counts_whatever_its_end() -> None:
     assert seconds.values[()].sum >= 0
 
 
-def test_what_has_no_labels_is_there_before_anything_happened() -> None:
+def test_what_has_no_labels_or_known_ones_is_there_before_anything_happened() -> None:
     found = exposed()
     for measure in measures.MEASURES:
         if not measure.labels and isinstance(measure, Count):
             assert (f"{measure.name}_total", ()) in found
         if not measure.labels and isinstance(measure, Distribution):
             assert (f"{measure.name}_count", ()) in found
+    for topic in (COMMANDS, EVENTS):
+        assert ("dead_letters_total", (("topic", topic),)) in found
+    assert ("commands_shed_total", (("code", "busy"),)) in found
 
 
 def test_no_name_is_given_twice() -> None:

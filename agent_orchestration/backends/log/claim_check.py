@@ -37,7 +37,7 @@ class ClaimCheckLog(WrappedLog):
         found: list[StoredRecord] = []
         size = 0
         for record in await self._log.read(topic, partition, offset, limit):
-            whole = await self._out(record)
+            whole = await self.whole(record)
             size += len(whole.value) if whole is not record else 0
             if found and size > READ_BYTES:
                 break
@@ -51,7 +51,8 @@ class ClaimCheckLog(WrappedLog):
         headers = {**record.headers, HEADER: digest}
         return msgspec.structs.replace(record, value=b"", headers=headers)
 
-    async def _out(self, record: StoredRecord) -> StoredRecord:
+    async def whole(self, record: StoredRecord) -> StoredRecord:
+        """A record of the wrapped log with its value. Raises `Corrupt` where that is missing."""
         digest = record.headers.get(HEADER)
         if digest is None:
             return record

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from agent_orchestration.core.analytics import WindowSize
+from agent_orchestration.core.entities import to_milliseconds
 from agent_orchestration.core.folding import RULES
 from agent_orchestration.core.tool import NAMED_QUERY, Gateway, Output, Role, Rows, tool
 from agent_orchestration.core.types import (
@@ -16,6 +18,7 @@ from agent_orchestration.core.types import (
     json_text,
     json_value,
 )
+from agent_orchestration.domain.insight.views import AnalyticsAnswer, Measure, analytics_answer
 
 Seq = Annotated[int, Field(ge=1, lt=2**63)]
 QueryName = Annotated[
@@ -159,6 +162,34 @@ async def get_overview(gateway: Gateway) -> Overview:
         newest_rules=RULES,
         stale=gaps.stale or None,
     )
+
+
+@tool(title="Get analytics", role=Role.ANALYST, toolsets=("admin",), read_only=True)
+async def get_analytics(
+    gateway: Gateway,
+    window: Annotated[WindowSize, Field(description="how long each window is")] = "hour",
+    measure: Annotated[
+        Measure | None, Field(description="only that; times are those in the queue and of runs")
+    ] = None,
+    since: Annotated[
+        Instant | None,
+        Field(description="only windows that begin at or after it; else the last 60"),
+    ] = None,
+    until: Annotated[Instant | None, Field(description="only windows that begin before it")] = None,
+    capability: Annotated[
+        Id | None, Field(description="only what is about it; else everything together")
+    ] = None,
+) -> AnalyticsAnswer:
+    """What happened in each minute, hour or day (UTC): agents registered, teams formed and refused,
+    tasks ended, tokens and cost, and how long tasks waited and ran. At most 1,500 windows; minutes
+    are kept for a day, hours for 30 days, days for 400."""
+    answer = await gateway.windows(
+        window,
+        None if since is None else to_milliseconds(since),
+        None if until is None else to_milliseconds(until),
+        capability,
+    )
+    return analytics_answer(answer, measure)
 
 
 @tool(

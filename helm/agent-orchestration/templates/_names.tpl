@@ -26,6 +26,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 mcp: {app: mcp-server, component: mcp}
 core: {app: core-services, component: event-processor}
 worker: {app: worker, component: worker}
+analytics: {app: analytics, component: analytics}
 job: {app: platform-job, component: job}
 neo4j: {app: neo4j, component: graph}
 kafka: {app: kafka, component: log}

@@ -42,15 +42,23 @@ spec:
 
 {{/* Broker and graph: those that are brought along, or those elsewhere. */}}
 {{- define "ao.egressBackends" -}}
+{{ include "ao.egressNeo4j" . }}
+{{ include "ao.egressKafka" . }}
+{{- end }}
+
+{{- define "ao.egressNeo4j" -}}
 {{- $neo4j := .Values.networkPolicy.neo4j -}}
 {{- if not .Values.neo4j.external.enabled -}}
 {{- $neo4j = fromYamlArray (include "ao.pods" (dict "root" . "parts" (list "neo4j"))) -}}
 {{- end -}}
+{{ include "ao.egress" (dict "peers" $neo4j "ports" (list (include "ao.neo4jPort" .))) }}
+{{- end }}
+
+{{- define "ao.egressKafka" -}}
 {{- $kafka := .Values.networkPolicy.kafka -}}
 {{- if not .Values.kafka.external.enabled -}}
 {{- $kafka = fromYamlArray (include "ao.pods" (dict "root" . "parts" (list "kafka"))) -}}
 {{- end -}}
-{{ include "ao.egress" (dict "peers" $neo4j "ports" (list (include "ao.neo4jPort" .))) }}
 {{ include "ao.egress" (dict "peers" $kafka "ports" (fromJsonArray (include "ao.kafkaPorts" .))) }}
 {{- end }}
 

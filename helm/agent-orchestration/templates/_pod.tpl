@@ -69,7 +69,7 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
 {{/* Who a part or a verb is to Kafka, where each is somebody else: see docs/kafka.md. */}}
 {{- define "ao.kafkaUser" -}}
 {{- $verb := .args | default (list "") | first -}}
-{{- get (dict "mcp" "ao-server" "core" "ao-processor") .part | default (ternary "ao-topics" "ao-checks" (eq $verb "topics")) -}}
+{{- get (dict "mcp" "ao-server" "core" "ao-processor" "analytics" "ao-analytics") .part | default (ternary "ao-topics" "ao-checks" (eq $verb "topics")) -}}
 {{- end }}
 
 {{/* Variables of whoever reaches broker and graph: dict "root" $, and "neo4jSecret" where it is a
@@ -84,6 +84,11 @@ checksum/config: {{ include "ao.configData" . | sha256sum }}
 {{- end }}
 {{ include "ao.fromSecret" (dict "name" "NEO4J_USERNAME" "secret" $secret "key" "username") }}
 {{ include "ao.fromSecret" (dict "name" "NEO4J_PASSWORD" "secret" $secret "key" "password") }}
+{{- include "ao.kafkaEnv" . }}
+{{- end }}
+
+{{/* Variables of whoever reaches the broker: dict "root" $ "part" … */}}
+{{- define "ao.kafkaEnv" }}
 - name: KAFKA_BOOTSTRAP_SERVERS
   value: {{ include "ao.bootstrapServers" .root | quote }}
 {{- if include "ao.usesSasl" .root }}

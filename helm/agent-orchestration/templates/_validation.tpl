@@ -25,6 +25,9 @@
 {{- if and .Values.workers.enabled (not (include "ao.hasToken" .)) (not .Values.mcpServer.insecure) -}}
 {{- fail "workers.enabled: workers call mcp-server with its token; set mcpServer.token.existingSecret or mcpServer.token.value" -}}
 {{- end -}}
+{{- if and .Values.analytics.enabled (not (include "ao.hasToken" .)) -}}
+{{- fail "analytics.enabled: mcp-server asks with its token; set mcpServer.token.existingSecret or mcpServer.token.value" -}}
+{{- end -}}
 {{- if and .Values.monitoring.monitors $hasAuth (not .Values.monitoring.tokenSecret) -}}
 {{- fail "monitoring.monitors: mcp-server tells its metrics to nobody without a token; set monitoring.tokenSecret to a Secret with the key token" -}}
 {{- end -}}

@@ -7,14 +7,15 @@ system, Python and the volumes. Names of hosts are those of the chart; only the 
 another, and it listens on loopback. `tests.deploy.container` says what is not shown.
 """
 
+import contextlib
 import json
 import secrets
 import socket
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +39,7 @@ from tests.services import kafka, neo4j
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 SERVER, PROCESSOR, WORKER = "Deployment/mcp-server", "Deployment/core-services", "Deployment/worker"
+ANALYTICS = "Deployment/analytics"
 BEFORE = ("Job/topics-create", "Job/schema-migrate")
 AFTER = (
     "Pod/agent-orchestration-test-ready",
@@ -47,7 +49,7 @@ AFTER = (
     "CronJob/agent-orchestration-compare",
 )
 #: Servers and processors are stopped by SIGTERM; a worker is drained.
-ENDED = {SERVER: TERMINATED, PROCESSOR: TERMINATED, WORKER: 0}
+ENDED = {SERVER: TERMINATED, PROCESSOR: TERMINATED, ANALYTICS: TERMINATED, WORKER: 0}
 USER, PASSWORD = "ada", "correct horse battery"
 RIGHTS = {"CapPrm": "0", "CapEff": "0", "CapBnd": "0", "CapAmb": "0", "NoNewPrivs": "1"}
 
@@ -87,11 +89,13 @@ def node(folder: Path, tree: Path, database: neo4j.Address) -> Node:
         "mcpServer.tools": "all",
         "service.port": str(port),
         "workers.enabled": "true",
+        "analytics.enabled": "true",
     }
     hosts = {
         "kafka-service": socket.gethostbyname(broker.hostname or ""),
         "neo4j-service": socket.gethostbyname(graph.hostname or ""),
         "mcp-server-service": "127.0.0.1",
+        "analytics-service": "127.0.0.1",
     }
     return Node(rendered(DEFAULT, values), tree, folder, hosts=hosts, port=port)
 
@@ -139,6 +143,17 @@ def logged_in(server: Container, url: str) -> str:
         return json.load(answer)["access_token"]
 
 
+def counted(url: str, bearer: dict[str, str]) -> bool:
+    """Whether the server is told what happened by who counts it."""
+    json_body = {"Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"{url}/api/v1/tools/get_analytics", b'{"measure": "tasks"}', bearer | json_body
+    )
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request) as answer:
+        return (json.load(answer)["result"]["total"].get("tasks_completed") or 0) > 0
+    return False
+
+
 def check_end(node: Node, pod: str, container: Container) -> None:
     """It ends in the time that it is given, after what is to be done before."""
     began = time.monotonic()
@@ -154,23 +169,24 @@ async def test_pods_of_the_chart_work_in_containers_that_may_do_nothing_else(
     tmp_path: Path, database: neo4j.Address
 ) -> None:
     empty(database)
-    with TemporaryDirectory() as folder, ExitStack() as stack:
+    with TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         tree = installed(Path(folder))
         before = content(tree)
         here = node(tmp_path, tree, database)
         for pod in BEFORE:
             here.container(pod).run()
-        running = {pod: here.container(pod) for pod in (PROCESSOR, SERVER, WORKER)}
+        running = {pod: here.container(pod) for pod in (PROCESSOR, ANALYTICS, SERVER, WORKER)}
         for pod, container in running.items():
             stack.callback(container.kill)
             container.start()
             check_probes(here, pod, container)
-        for pod in (PROCESSOR, WORKER):
+        for pod in (PROCESSOR, ANALYTICS, WORKER):
             check_metrics(here, pod)
         check_health("event-processor", running[PROCESSOR])
         check_health("mcp-server", running[SERVER])
         check_rights(running[PROCESSOR], {"/data", "/data/blobs", "/tmp"})
         check_rights(running[SERVER], {"/data", "/data/blobs", "/tmp"})
+        check_rights(running[ANALYTICS], {"/data", "/data/blobs", "/tmp"})
         check_rights(running[WORKER], {"/data", "/tmp"})
         bearer = {"Authorization": f"Bearer {logged_in(running[SERVER], here.url)}"}
         transport = StreamableHttpTransport(f"{here.url}/mcp", headers=bearer)
@@ -181,6 +197,7 @@ async def test_pods_of_the_chart_work_in_containers_that_may_do_nothing_else(
             [blob] = await client.read_resource(f"blob://{made['task']['payload']['$blob']}")
         assert isinstance(blob, TextResourceContents)
         assert json.loads(blob.text) == large
+        wait_for(partial(counted, here.url, bearer), "what happened to be counted")
         for pod in AFTER:
             here.container(pod).run()
         assert any((tmp_path / "agent-orchestration-backups").iterdir())

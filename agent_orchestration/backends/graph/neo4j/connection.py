@@ -44,7 +44,8 @@ class Connection:
         self._driver: AsyncDriver | None = None
         self._login = Login()
         self._bookmarks = AsyncGraphDatabase.bookmark_manager()
-        self._used = 0
+        #: How many sessions there are, each of which takes one connection at a time.
+        self.used = 0
         # Half of the connections are kept for those who write: they never wait for readers.
         self._readers = asyncio.Semaphore(max(settings.pool_size // 2, 1))
 
@@ -73,16 +74,19 @@ class Connection:
                 await driver.close()
                 raise
         self._driver = driver
-        GRAPH_CONNECTIONS.follow(lambda: self._used, "used")
-        GRAPH_CONNECTIONS.follow(lambda: max(settings.pool_size - self._used, 0), "free")
+        _OPEN.add(self)
 
     async def close(self) -> None:
         """Disconnect; what is under way fails."""
         driver, self._driver = self._driver, None
         if driver is not None:
-            for state in ("used", "free"):
-                GRAPH_CONNECTIONS.drop(state)
+            _OPEN.discard(self)
             await driver.close()
+
+    @property
+    def free(self) -> int:
+        """How many more sessions get a connection at once."""
+        return max(self._settings.pool_size - self.used, 0)
 
     @contextlib.asynccontextmanager
     async def session(
@@ -99,7 +103,7 @@ class Connection:
             bookmark_manager=self._bookmarks,
             fetch_size=fetch_size,
         )
-        self._used += 1
+        self.used += 1
         try:
             async with session:
                 yield session
@@ -107,7 +111,7 @@ class Connection:
             self._login.failed(error)
             raise
         finally:
-            self._used -= 1
+            self.used -= 1
         self._login.worked()
 
     async def read(
@@ -188,3 +192,8 @@ class Connection:
             await self.run(statement)
         except Neo4jError:
             await self.run(statement)
+
+
+_OPEN: set[Connection] = set()
+GRAPH_CONNECTIONS.follow(lambda: sum(one.used for one in [*_OPEN]), "used")
+GRAPH_CONNECTIONS.follow(lambda: sum(one.free for one in [*_OPEN]), "free")

@@ -1,0 +1,1 @@
+"""Analytics: what happened in each minute, hour and day, counted from the tenants' histories."""
