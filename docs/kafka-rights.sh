@@ -29,11 +29,12 @@ grant() {
 }
 
 # What is left unquoted is several words.
-grant "ao-server ao-processor ao-topics ao-checks ao-operator" \
+grant "ao-server ao-processor ao-analytics ao-topics ao-checks ao-operator" \
     --operation Describe --operation DescribeConfigs $(named $topics)
-grant "ao-server ao-processor ao-topics" --operation Read $(named log_epoch)
+grant "ao-server ao-processor ao-analytics ao-topics" --operation Read $(named log_epoch)
 grant "ao-server ao-processor" --operation Read $(named events command_results)
 grant "ao-processor" --operation Read $(named commands)
+grant "ao-analytics" --operation Read $(named events $feeds system_events)
 grant "ao-checks ao-operator" --operation Read $(named $topics)
 
 grant "ao-server" --operation Write $(named commands)
@@ -45,6 +46,9 @@ grant "ao-operator" --operation Write $(named $topics)
 
 grant "ao-server ao-checks" --operation Describe $group
 grant "ao-processor ao-operator" --operation Read $group
+grant "ao-analytics" --operation Read --group "${prefix}analytics"
+grant "ao-analytics" --operation Describe --operation Create --operation Read --operation Write \
+    $(named analytics-windows-changelog)
 
 if [ "${ARCHIVE:-}" = yes ]; then
     grant "ao-processor ao-operator" --operation Delete $(named events)

@@ -18,7 +18,8 @@ class _Rejection(msgspec.Struct, frozen=True):
 
 class Counting:
     """The histories of all tenants, by tenant; `changed` has those that are not what they were when
-    it was last emptied, `strangers` how many records were no event and no rejection of ours."""
+    it was last emptied, `held` how many events wait for one before them, `strangers` how many
+    records were no event and no rejection of ours."""
 
     def __init__(
         self, registry: Registry, histories: Mapping[str, TenantHistory] | None = None
@@ -27,6 +28,7 @@ class Counting:
         self.histories = dict(histories or {})
         self.changed: set[str] = set()
         self.strangers = 0
+        self.held = 0
 
     def take(self, record: StoredRecord) -> tuple[str, int]:
         """Count a record of a feed, of `events` or of `system_events`: its tenant, and the `seq`
@@ -43,14 +45,17 @@ class Counting:
             self.strangers += 1
             return "", 0
         history = self._history(event.tenant)
+        held = len(history.held)
         if history.take(event):
             self.changed.add(event.tenant)
+        self.held += len(history.held) - held
         return event.tenant, event.seq
 
-    @property
-    def held(self) -> int:
-        """How many events wait for one before them."""
-        return sum(len(history.held) for history in self.histories.values())
+    def settle(self) -> None:
+        """What changed is of no interest any more."""
+        for tenant in self.changed:
+            self.histories[tenant].settle()
+        self.changed.clear()
 
     def _refuse(self, record: StoredRecord) -> None:
         epoch, _, offset = record.headers.get("ce_commandposition", "").partition(":")

@@ -52,10 +52,15 @@ class TenantHistory:
             if command == REFUSED:
                 self.windows.add(at, [Fact("teams_refused", 1, ())])
 
+    def settle(self) -> None:
+        """What changed is of no interest any more."""
+        self.touched.clear()
+        self.windows.changed.clear()
+
     def _count(self, event: EventEnvelope) -> None:
         folded = fold(self._registry, self.state, event)
         self.windows.add(event.at, facts_of(folded, self.state, self.notes))
-        self.touched |= folded.touched.keys()
+        self.touched.update(folded.touched)
         for cls, entity_id in folded.touched:
             self.state.evict(cls, entity_id)
         self.state.receipts.clear()

@@ -2,7 +2,6 @@
 asks, from where the last question ended."""
 
 import asyncio
-from collections import defaultdict
 from typing import Any
 
 from agent_orchestration.analytics.counting import Counting
@@ -27,7 +26,7 @@ class LogAnalytics:
     def __init__(self, log: Log, registry: Registry) -> None:
         self._log = log
         self._counting = Counting(registry)
-        self._following = defaultdict[tuple[str, int], int](int)
+        self._following: dict[tuple[str, int], int] = {}
         self._turn = asyncio.Lock()
 
     async def windows(self, asked: WindowsAsked) -> dict[str, Any]:
@@ -44,11 +43,14 @@ class LogAnalytics:
 
     async def _count(self, topic: str, partition: int) -> None:
         place = topic, partition
-        if place not in self._following:
-            self._following[place] = (await self._log.bounds(topic, partition))[0]
+        first, _ = await self._log.bounds(topic, partition)
+        following = self._following.get(place, first)
+        # Rejections leave the log after a while; events only for an archive, where they are read.
+        self._following[place] = max(following, first) if topic == SYSTEM_EVENTS else following
         while records := await self._log.read(topic, partition, self._following[place], BATCH):
             for number, record in enumerate(records, 1):
                 self._counting.take(record)
                 self._following[place] = record.offset + 1
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
+            self._counting.settle()

@@ -54,8 +54,7 @@ def changes_of(history: TenantHistory) -> dict[str, bytes | None]:
         found[_key(_WINDOW, history.tenant, size, str(start))] = (
             None if window is None else _encode(window)
         )
-    history.touched.clear()
-    history.windows.changed.clear()
+    history.settle()
     state = history.state
     found[_key(_CLOCK, history.tenant)] = _encode(
         _Clock(

@@ -1,6 +1,7 @@
 """Questions of servers to the process that counts, over HTTP."""
 
 import hmac
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -23,8 +24,11 @@ PATH = "/windows"
 SECONDS = 10.0
 
 
-def create_app(analytics: Analytics, token: str | None) -> Starlette:
-    """Answers `WindowsAsked`, for whichever tenant, to whoever sends the token."""
+def create_app(
+    analytics: Analytics, token: str | None, *, ready: Callable[[], bool] = lambda: True
+) -> Starlette:
+    """Answers `WindowsAsked`, for whichever tenant, to whoever sends the token; `/health`, and
+    `/ready` by its status, to anybody."""
 
     async def windows(request: Request) -> Response:
         try:
@@ -35,9 +39,19 @@ def create_app(analytics: Analytics, token: str | None) -> Starlette:
             return _json(error.http_status, error.to_dict())
 
     async def health(_request: Request) -> Response:
-        return _json(200, {"status": "ok"})
+        return _json(200, {"status": "healthy"})
 
-    return Starlette(routes=[Route(PATH, windows, methods=["POST"]), Route("/health", health)])
+    async def readiness(_request: Request) -> Response:
+        found = ready()
+        return _json(200 if found else 503, {"ready": found})
+
+    return Starlette(
+        routes=[
+            Route(PATH, windows, methods=["POST"]),
+            Route("/health", health),
+            Route("/ready", readiness),
+        ]
+    )
 
 
 def _refuse_stranger(request: Request, token: str | None) -> None:

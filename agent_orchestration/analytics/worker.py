@@ -68,6 +68,10 @@ class Worker:
             )
             commits = Commits(table, table.written)
 
+            @app.on_partitions_revoked.connect
+            async def revoked(*_args: Any, **_more: Any) -> None:
+                self.ready.clear()
+
             @table.on_recover
             async def recovered() -> None:
                 await self._guarded(self._load(commits))
@@ -75,9 +79,10 @@ class Worker:
             @app.agent(topic, name="counting")
             async def count(stream: Any) -> None:
                 async for events in stream.noack_take(BATCH, within=TOGETHER_SECONDS):
+                    await self.ready.wait()
                     await self._guarded(self._count(commits, events))
 
-            del recovered, count
+            del revoked, recovered, count
             await self._run(app)
 
     async def _run(self, app: Any) -> None:
@@ -135,7 +140,7 @@ class Worker:
             changes |= changes_of(self._counting.histories[tenant])
         if changes:
             await commits.commit(changes)
-            self._counting.changed.clear()
+            self._counting.settle()
         self._unacknowledged.release(self._counting.histories)
         self._refuse_losses()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent_orchestration.cli.serve import HostOption, require_loopback
+from agent_orchestration.cli.serve import is_loopback
 from agent_orchestration.cli.session import (
     ConfigOption,
     JsonOption,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent_orchestration.config import Config
 
 PORT = 8200
+HostOption = Annotated[str, typer.Option(help="Where to listen.", metavar="HOST")]
 PortOption = Annotated[int, typer.Option(help="0 takes a free one.", metavar="PORT")]
 
 
@@ -37,7 +38,7 @@ def analytics(
         bool, typer.Option("--rebuild", help="Count the log again from its beginning, then go on.")
     ] = False,
     port: PortOption = PORT,
-    host: HostOption = None,
+    host: HostOption = "127.0.0.1",
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
     as_json: JsonOption = False,
@@ -52,11 +53,12 @@ def analytics(
     """
     # It has no use for the graph, whose settings may be missing.
     loaded = settings(config, backend="embedded")
-    listen = host or "127.0.0.1"
-    require_loopback(listen, loaded.server.token is not None)
+    if loaded.server.token is None and not is_loopback(host):
+        reason = f"{host} can be reached from other machines: set server.token, there and here"
+        raise typer.BadParameter(reason, param_hint="--host")
     worker = _worker_class()
     expose_metrics(metrics_port, metrics_host)
-    run(_work(loaded, worker, (listen, port), rebuild=rebuild, as_json=as_json), serving=True)
+    run(_work(loaded, worker, (host, port), rebuild=rebuild, as_json=as_json), serving=True)
 
 
 def _worker_class() -> "type[Worker]":
@@ -96,7 +98,9 @@ async def _work(
     log = log_of(config, topics(REGISTRY, config.kafka.num_partitions), RULES, parts)
     token = config.server.token
     worker = worker_class(config.kafka, log, REGISTRY)
-    app = create_app(worker, None if token is None else token.get_secret_value())
+    app = create_app(
+        worker, None if token is None else token.get_secret_value(), ready=worker.ready.is_set
+    )
     replicas = config.kafka.replication_factor or (3 if config.environment == "production" else 1)
     await log.start()
     try:

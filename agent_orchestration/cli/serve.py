@@ -110,7 +110,7 @@ def processor(
 def _listen(loaded: "Config", tools: str, *, insecure: bool, as_json: bool, decides: bool) -> None:
     from agent_orchestration.server.toolsets import parse_toolsets  # noqa: PLC0415
 
-    require_loopback(loaded.server.host, insecure or loaded.auth.enabled)
+    _require_loopback(loaded.server.host, insecure or loaded.auth.enabled)
     toolsets = parse_toolsets(tools)
 
     async def work(dispatcher: "SessionDispatcher") -> None:
@@ -193,20 +193,22 @@ def _expired() -> Unauthenticated:
     )
 
 
-def require_loopback(host: str, guarded: bool) -> None:
+def _require_loopback(host: str, guarded: bool) -> None:
     """Raises where other machines could call and nobody asks who they are, unless that is meant."""
-    if host == "localhost" or guarded:
-        return
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not (guarded or is_loopback(host)):
         raise typer.BadParameter(
             f"{host} can be reached from other machines and nobody has to log in; use 127.0.0.1,"
             " or the section auth of the settings, or --insecure if you mean it",
             param_hint="--host",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can call there."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _require_shared(config: "Config", verb: str) -> None:

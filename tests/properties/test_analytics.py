@@ -82,15 +82,16 @@ class Table(dict[bytes, bytes]):
         self.under_way.append((key, None))
 
     async def written(self) -> None:
-        self.arrive(len(self.under_way))
+        self.arrive(self.under_way)
 
-    def arrive(self, count: int) -> None:
-        for key, value in self.under_way[:count]:
+    def arrive(self, some: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """These; the others never do."""
+        for key, value in some:
             if value is None:
                 self.arrived.pop(key, None)
             else:
                 self.arrived[key] = value
-        del self.under_way[:count]
+        self.under_way = []
 
 
 class Ended(Exception):
@@ -107,7 +108,8 @@ class Run:
 
     async def written(self) -> None:
         if self.draw.random() < 0.2:
-            self.table.arrive(self.draw.randint(0, len(self.table.under_way)))
+            some = [one for one in self.table.under_way if self.draw.random() < 0.5]
+            self.table.arrive(some)
             raise Ended
         await self.table.written()
 

@@ -12,7 +12,14 @@ from typing import Any
 from tests.services.kafka import Broker, own_broker
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "kafka-rights.sh"
-USERS = ("ao-server", "ao-processor", "ao-topics", "ao-checks", "ao-operator")
+USERS = (
+    "ao-server",
+    "ao-processor",
+    "ao-analytics",
+    "ao-topics",
+    "ao-checks",
+    "ao-operator",
+)
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ADMIN, ADMIN_PASSWORD = "admin", "only-for-tests-admin"
 

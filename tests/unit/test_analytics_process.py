@@ -1,5 +1,6 @@
 """The parts of the process that counts which need no broker."""
 
+import sys
 from typing import Any
 from unittest.mock import patch
 
@@ -14,7 +15,9 @@ from agent_orchestration.analytics.faust_app import OneMember, make_app
 from agent_orchestration.analytics.history import TenantHistory
 from agent_orchestration.analytics.windows import Fact
 from agent_orchestration.app import REGISTRY
+from agent_orchestration.cli import main
 from agent_orchestration.config_kafka import Kafka
+from agent_orchestration.core.errors import Rejected
 from tests.unit.domain import START, Domain
 from tests.unit.examples import task
 
@@ -78,6 +81,21 @@ def test_the_busiest_tenants_of_the_last_closed_minute_have_gauges_the_others_on
         assert 1.5 <= seconds <= 1.6
         gauges.tell(histories, at + 3 * MINUTE)
     assert measures.ANALYTICS_MINUTE.values == measures.ANALYTICS_SECONDS.values == {}
+
+
+def test_without_the_extra_the_verb_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("worker", "faust_app"):
+        monkeypatch.delitem(sys.modules, f"agent_orchestration.analytics.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "faust", None)
+    assert main(["analytics"]) == Rejected.exit_code
+    assert "install agent-orchestration[analytics]" in capsys.readouterr().err
+
+
+def test_questions_from_other_machines_need_a_token(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analytics", "--host", "0.0.0.0"])
+    assert "server.token" in capsys.readouterr().err
 
 
 class Cluster(ClusterMetadata):
