@@ -172,7 +172,8 @@ def test_secrets_that_exist_are_named_and_none_is_made() -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_each_part_logs_in_to_kafka_as_somebody_who_has_its_rights(own: bool) -> None:
-    chart = rendered(PRODUCTION, {"kafka.external.ownUsers": str(own).lower()})
+    more = {"analytics.enabled": "true", "kafka.external.ownUsers": str(own).lower()}
+    chart = rendered(PRODUCTION, more)
     given = {
         name: variables(pod["spec"]["containers"][0])
         for name, pod in chart.pods().items()
@@ -181,6 +182,7 @@ def test_each_part_logs_in_to_kafka_as_somebody_who_has_its_rights(own: bool) ->
     users = {
         "Deployment/mcp-server": "ao-server",
         "Deployment/core-services": "ao-processor",
+        "Deployment/analytics": "ao-analytics",
         "Job/topics-create": "ao-topics",
         "Job/schema-migrate": "ao-checks",
         "CronJob/agent-orchestration-backup": "ao-checks",
