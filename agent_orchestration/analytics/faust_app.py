@@ -26,7 +26,7 @@ class OneMember(PartitionAssignor):
         working = [
             member
             for member, metadata in sorted(member_metadata.items())
-            if self._get_client_metadata(metadata).assignment.actives
+            if cast("Any", self._get_client_metadata(metadata)).assignment.actives
         ]
         chosen = (working or sorted(member_metadata))[0]
         narrowed = {
@@ -43,7 +43,7 @@ class KeptTable(faust.Table[bytes, bytes]):
     for that, and goes on where it fails."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        cast("Any", super()).__init__(*args, **options)
         self._sent: list[Awaitable[Any]] = []
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:

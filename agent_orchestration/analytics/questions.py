@@ -19,9 +19,10 @@ def answered(history: TenantHistory | None, asked: WindowsAsked) -> dict[str, An
     first, end = _range(0 if history is None else history.windows.newest, asked)
     name = ALL if asked.capability is None else asked.capability
     total, windows = Counted(), list[dict[str, Any]]()
-    of_size = {} if history is None else history.windows.of(asked.size)
+    of_size = None if history is None else history.windows.of(asked.size)
     for start in range(first, end, LENGTH_MS[asked.size]):
-        if (counted := of_size.get(start, {}).get(name)) is not None:
+        by_name = None if of_size is None else of_size.get(start)
+        if by_name is not None and (counted := by_name.get(name)) is not None:
             total.merge(counted)
             windows.append({"start": start, **_shown(counted)})
     seq = 0 if history is None else history.state.seq

@@ -123,7 +123,7 @@ def _server(config: "Config") -> tuple[str, str | None, str | None]:
 
     if config.server.url is not None:
         secrets = (config.server.token, config.server.access_token)
-        token, access_token = (one and one.get_secret_value() for one in secrets)
+        token, access_token = (None if one is None else one.get_secret_value() for one in secrets)
         return config.server.url.rstrip("/"), token, access_token
     if config.backend == "embedded" and (owner := DataFolder(config.data).owner()):
         return owner.url, owner.token, None

@@ -45,7 +45,7 @@ class Tenant:
         self.domain = Domain(name)
         self._draw = draw
         self._round = 0
-        skills = dict.fromkeys(CAPABILITIES, 800)
+        skills: dict[str, int] = dict.fromkeys(CAPABILITIES, 800)
         self.domain.given(agent(skills=skills), agent("bob", skills, at_once=3))
 
     def work(self, events: int) -> list[EventEnvelope]:
