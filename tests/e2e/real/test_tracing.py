@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from fastmcp import Client
@@ -15,12 +16,12 @@ from tests.services import neo4j
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 SECRET = "swordfish"
-MODULE = f"""
+#: For each way an agent of its own: none waits for work any more when the other one's comes.
+MODULE = """
 from agent_orchestration.workers import agent
 
-@agent(capabilities=["tell"])
-def teller(word: str) -> str:
-    assert word == "{SECRET}"
+@agent(capabilities=["{0}"])
+def {0}(word: str) -> str:
     return word
 """
 SERVER, PROCESSOR, WORKER = (
@@ -33,11 +34,19 @@ SUBMITTED = {
     (PROCESSOR, "decide commands", "send events"),
     (PROCESSOR, "send commands", "fold events"),
 }
-WORKED = {
-    (WORKER, "send commands", "invoke_agent teller"),
-    (SERVER, "invoke_agent teller", "tools/call complete_task"),
-    (SERVER, "tools/call complete_task", "send commands"),
-}
+
+
+def worked(agent: str) -> set[tuple[str, str, str]]:
+    return {
+        (WORKER, "send commands", f"invoke_agent {agent}"),
+        (SERVER, f"invoke_agent {agent}", "tools/call complete_task"),
+        (SERVER, "tools/call complete_task", "send commands"),
+    }
+
+
+def variables(collector: Collector) -> dict[str, str]:
+    """For a process that sends its spans there, soon."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +59,8 @@ def collector() -> Iterator[Collector]:
 def traced(
     tmp_path_factory: pytest.TempPathFactory, database: neo4j.Address, collector: Collector
 ) -> Generator[Installation]:
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
     folder = tmp_path_factory.mktemp("traced")
-    (folder / "tellers.py").write_text(MODULE, "utf-8")
-    with installed(folder, database, variables=variables) as prepared:
+    with installed(folder, database, variables=variables(collector)) as prepared:
         yield prepared
 
 
@@ -74,26 +81,28 @@ def server(traced: Installation, processor: Process) -> Server:
     ("way", "trace"), [("http", "0af7651916cd43dd8448eb211c80319c"), ("mcp", "1" * 32)]
 )
 async def test_a_plan_is_one_trace_through_all_processes(
-    traced: Installation, server: Server, collector: Collector, way: str, trace: str
+    tmp_path: Path, server: Server, collector: Collector, way: str, trace: str
 ) -> None:
     task = {"id": "t", "title": SECRET, "payload": {"word": SECRET}}
     plan = {
         "id": f"plan-{way}",
         "title": SECRET,
         "description": SECRET,
-        "tasks": [task | {"requires": [{"capability": "tell"}]}],
+        "tasks": [task | {"requires": [{"capability": way}]}],
         "idempotency_key": f"{SECRET}-{way}",
     }
     meta = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     async with Client(StreamableHttpTransport(f"{server.url}/mcp"), timeout=PATIENCE) as client:
         await client.call_tool("submit_plan", plan, meta=meta)
+    # A worker knows of the installation no more than where its server is.
+    (tmp_path / "tellers.py").write_text(MODULE.format(way), "utf-8")
     words = ["worker", "--module", "tellers.py", "--json"]
-    more = {"AGENT_ORCHESTRATION_SERVER": server.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    more["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    more = {"AGENT_ORCHESTRATION_SERVER": server.url, **variables(collector)}
     if way == "mcp":
         words += ["--mcp", f"{server.url}/mcp"]
-    with started(traced.folder, *words, more=more) as worker:
-        wait_for(lambda: collector.tree(trace) >= SUBMITTED | WORKED, f"the trace of {way}")
+    with started(tmp_path, *words, more=more) as worker:
+        expected = SUBMITTED | worked(way)
+        wait_for(lambda: collector.tree(trace) >= expected, f"the trace of {way}")
         worker.send_signal(signal.SIGTERM)
         worker.communicate(timeout=PATIENCE)
         assert worker.returncode == 0
