@@ -3,6 +3,7 @@
 Faust declares types for little of this, so what comes of it is `Any`.
 """
 
+import logging
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +42,9 @@ class OneMember(PartitionAssignor):
 class KeptTable(faust.Table[bytes, bytes]):
     """A table that says when what it was told is in its changelog: Faust by itself does not wait
     for that, and goes on where it fails."""
+
+    #: What a part of Faust says of itself is not ours to say.
+    logger = logging.getLogger("faust")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
