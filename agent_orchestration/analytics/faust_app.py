@@ -24,10 +24,11 @@ class OneMember(PartitionAssignor):
     the feeds, and only who reads all of them can put them in order. Whoever works goes on."""
 
     def _perform_assignment(self, cluster: Any, member_metadata: Any) -> Any:
+        told: Any = self._get_client_metadata
         working = [
             member
             for member, metadata in sorted(member_metadata.items())
-            if self._get_client_metadata(metadata).assignment.actives
+            if told(metadata).assignment.actives
         ]
         chosen = (working or sorted(member_metadata))[0]
         narrowed = {
@@ -47,7 +48,8 @@ class KeptTable(faust.Table[bytes, bytes]):
     logger = logging.getLogger("faust")
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        made: Any = super().__init__
+        made(*args, **options)
         self._sent: list[Awaitable[Any]] = []
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:

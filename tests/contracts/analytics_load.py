@@ -32,7 +32,7 @@ from tests.unit.examples import (
     task,
 )
 
-CAPABILITIES = ("python", "review", "deploy")
+CAPABILITIES: tuple[str, ...] = ("python", "review", "deploy")
 MOST_PAST = 2000
 """Of what was published so much may be published again."""
 Place = tuple[str, int]

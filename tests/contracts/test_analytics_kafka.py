@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -73,7 +73,7 @@ class Installation:
         (folder / "config.yaml").write_text(json.dumps(told), "utf-8")
 
     @contextmanager
-    def counting(self, *options: str) -> Iterator[tuple[subprocess.Popen[str], RemoteAnalytics]]:
+    def counting(self, *options: str) -> Generator[tuple[subprocess.Popen[str], RemoteAnalytics]]:
         """A process that counts, and who asks it."""
         words = ("analytics", "--port", "0", "--json", *options)
         with (

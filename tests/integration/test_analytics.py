@@ -1,6 +1,6 @@
 """Analytics in the process that has the log, and asked for over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Known:
 @asynccontextmanager
 async def served(
     monkeypatch: pytest.MonkeyPatch, analytics: Analytics, token: str | None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Clients made meanwhile reach this application, whatever address they name."""
     transport = httpx2.ASGITransport(create_app(analytics, token))
     client = httpx2.AsyncClient
