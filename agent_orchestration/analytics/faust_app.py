@@ -48,8 +48,7 @@ class KeptTable(faust.Table[bytes, bytes]):
     logger = logging.getLogger("faust")
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        made: Any = super().__init__
-        made(*args, **options)
+        super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType]
         self._sent: list[Awaitable[Any]] = []
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agent_orchestration.analytics.commits import Commits
 from agent_orchestration.analytics.counting import Counting
+from agent_orchestration.analytics.faust_app import GROUP
 from agent_orchestration.analytics.recounting import recounted
 from agent_orchestration.analytics.rows import histories_in
 from agent_orchestration.analytics.serving import RemoteAnalytics
@@ -30,7 +31,7 @@ from agent_orchestration.backends.log.kafka import KafkaLog
 from agent_orchestration.cli.failure import TERMINATED
 from agent_orchestration.core.analytics import WindowsAsked
 from agent_orchestration.core.errors import Corrupt, Unavailable
-from agent_orchestration.pipeline.topology import topics
+from agent_orchestration.pipeline.topology import SYSTEM_EVENTS, topics
 from tests.contracts.analytics_load import Publications, Tenant, shown
 from tests.contracts.kafka_topics import KafkaTopics, own_topics
 from tests.e2e.program import started
@@ -44,6 +45,7 @@ SEED = int(os.environ.get("AO_ANALYTICS_SEED", "1"))
 TENANTS = ("default", "acme", "zenith")
 SLICE = 100
 """So many events of a tenant are published together."""
+READ = {*REGISTRY.feeds.values(), SYSTEM_EVENTS}
 TABLE = "analytics-windows-changelog"
 TOKEN = "only-for-tests-0123456789"
 LOOK_SECONDS = 0.1
@@ -83,6 +85,16 @@ class Installation:
             assert process.stdout is not None
             line = process.stdout.readline()
             yield process, RemoteAnalytics(json.loads(line)["url"] if line else None, TOKEN)
+
+    async def unread(self) -> int:
+        """How many records the next process would get."""
+        found = 0
+        for topic in self.log.topics().values():
+            for partition in range(topic.partitions if topic.name in READ else 0):
+                first, end = await self.log.bounds(topic.name, partition)
+                held = await self.log.committed(GROUP, topic.name, partition)
+                found += end - (first if held is None else held[1])
+        return found
 
     async def table(self) -> Counting:
         """What is in the table, as its next reader finds it."""
@@ -175,6 +187,7 @@ async def test_a_process_that_is_killed_again_and_again_counts_what_the_log_says
                     await counted(asking, tenant.domain.state.tenant, len(tenant.domain.history))
                 process.terminate()
                 assert process.wait(PATIENCE) == TERMINATED
+    assert await installation.unread() == 0
     found, expected = await installation.table(), await recounted(installation.log, REGISTRY)
     assert {name: one.state.seq for name, one in expected.histories.items()} == {
         tenant.domain.state.tenant: len(tenant.domain.history) for tenant in tenants
