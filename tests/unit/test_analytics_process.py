@@ -1,7 +1,7 @@
 """The parts of the process that counts which need no broker."""
 
 import sys
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -125,8 +125,8 @@ def test_one_member_gets_everything_and_keeps_it_while_others_come(
     first, second = (assignor(tmp_path) for _ in names)
     alone = first.assign(Cluster(), members((names[0], first)))
     assert partitions(alone, names[0]) == 4 * len(FEEDS)
-    # Its declaration names another type than the one that Kafka's client gives it.
-    first.on_assignment(cast("Any", alone[names[0]]))
+    told: Any = alone[names[0]]
+    first.on_assignment(told)
     both = second.assign(Cluster(), members((names[0], first), (names[1], second)))
     assert (partitions(both, names[0]), partitions(both, names[1])) == (4 * len(FEEDS), 0)
     left = second.assign(Cluster(), members((names[1], second)))

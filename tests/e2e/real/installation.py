@@ -214,6 +214,11 @@ class Installation:
         command = [*PROGRAM, "--server", server.url, "worker", "--json", *words]
         return self._added(Process(name, command, self.folder, {**self._variables, **variables}))
 
+    def analytics(self, name: str, port: int, *words: str) -> Process:
+        """An `analytics` that answers at that port, started."""
+        command = [*PROGRAM, "analytics", "--json", "--port", str(port), *words]
+        return self._added(Process(name, command, self.folder, self._variables))
+
     def environment(self) -> dict[str, str]:
         """The environment of a program that belongs to the installation."""
         return environment(self.folder, self._variables)
