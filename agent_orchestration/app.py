@@ -152,7 +152,7 @@ class Platform:
         self._replies = Replies(
             self._log, process, delivered=self.bus.delivered, hints=hints, progress=self._progress
         )
-        services = Services(
+        services = self._services = Services(
             self._log,
             self._graph,
             REGISTRY,
@@ -163,7 +163,6 @@ class Platform:
             clock,
             backends.archive,
         )
-        self._services = services
         self._owned = Ownership(services, shared=self._shared)
         self._operations = Operations(services, backends, self._owned)
         self._cypher = ReadOnlyRunner()

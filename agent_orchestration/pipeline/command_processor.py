@@ -25,7 +25,7 @@ from agent_orchestration.pipeline.loading import (
     load_receipts,
     load_tenant,
 )
-from agent_orchestration.pipeline.outcome_lines import log_settled
+from agent_orchestration.pipeline.outcome_lines import note_settled
 from agent_orchestration.pipeline.partitions import partition_of
 from agent_orchestration.pipeline.projector import Projector
 from agent_orchestration.pipeline.services import Services
@@ -274,8 +274,7 @@ class CommandProcessor:
 
     def _settle(self, outcomes: Iterable[Outcome], lag: int) -> None:
         for outcome in outcomes:
-            _count(outcome)
-            log_settled(outcome)
+            note_settled(outcome)
             state = self._states.get(outcome.asked.envelope.tenant)
             if state is not None:
                 for observer in self._observers:
@@ -291,11 +290,3 @@ class CommandProcessor:
                 self.forget(outcome.asked.envelope.tenant)
         self._told = self.next
         self._settled.set()
-
-
-def _count(outcome: Outcome) -> None:
-    result = outcome.result
-    status = "repeated" if result.repeated else result.status
-    measures.COMMANDS.add(outcome.asked.envelope.type, status)
-    if result.error is not None:
-        measures.REJECTIONS.add(result.error["code"])

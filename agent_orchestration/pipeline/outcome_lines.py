@@ -1,6 +1,6 @@
-"""Lines of the log for what became of commands and events, one each; messages are counted, too.
+"""What became of commands and events: counted, and a line of the log for each.
 
-There are thousands a second of them where much is going on, so they are for DEBUG; messages, which
+There are thousands a second of them where much is going on, so lines are for DEBUG; messages, which
 somebody thought about for seconds, are not that many.
 """
 
@@ -16,10 +16,18 @@ from agent_orchestration.pipeline.deciding import Outcome
 logger = logging.getLogger(__name__)
 
 
-def log_settled(outcome: Outcome) -> None:
+def note_settled(outcome: Outcome) -> None:
     """A command was decided, and what came of it is in the log."""
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
+    envelope, result = outcome.asked.envelope, outcome.result
+    status = "repeated" if result.repeated else result.status
+    measures.COMMANDS.add(envelope.type, status)
+    if result.error is not None:
+        measures.REJECTIONS.add(result.error["code"])
+    if logger.isEnabledFor(logging.DEBUG):
+        _log_settled(outcome)
+
+
+def _log_settled(outcome: Outcome) -> None:
     envelope, result = outcome.asked.envelope, outcome.result
     extra = {"command": envelope.type, "outcome": result.status, "seq": result.seq}
     if result.error is not None:
