@@ -193,7 +193,7 @@ def test_a_collector_that_is_silent_delays_the_end_of_a_process_by_seconds_only(
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *args: object) -> None:
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Nothing."""
 
     monkeypatch.setattr(tracing_export, "FLUSH_SECONDS", 0.2)
