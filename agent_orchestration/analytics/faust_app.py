@@ -17,6 +17,8 @@ from agent_orchestration.config_kafka import Kafka
 GROUP = "analytics"
 """The consumer group, and what the names of the table's topics begin with."""
 _TABLE = "windows"
+# It warns of each commit with more than a hundred rows, for all of which we wait.
+logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
 
 
 class OneMember(PartitionAssignor):

@@ -43,7 +43,7 @@ EVENTS = int(os.environ.get("AO_ANALYTICS_EVENTS", "2000"))
 KILLS = int(os.environ.get("AO_ANALYTICS_KILLS", "3"))
 SEED = int(os.environ.get("AO_ANALYTICS_SEED", "1"))
 TENANTS = ("default", "acme", "zenith")
-SLICE = 100
+SLICE = 100 + EVENTS // 200
 """So many events of a tenant are published together."""
 READ = {*REGISTRY.feeds.values(), SYSTEM_EVENTS}
 TABLE = "analytics-windows-changelog"

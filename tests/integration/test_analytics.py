@@ -56,6 +56,10 @@ async def test_windows_are_counted_from_the_log_for_each_tenant_alone(tmp_path: 
             "tasks_cancelled": 0,
             "task_completion": 1.0,
         }
+        teams = await world.call(
+            "get_analytics", "acme", window="day", measure="teams", capability="python"
+        )
+        assert teams["total"] == {"teams_formed": 0}
         other = await world.call("get_analytics", window="day", measure="tasks")
         assert other["total"]["tasks_created"] == 0
 
