@@ -122,9 +122,12 @@ def _server(config: "Config") -> tuple[str, str | None, str | None]:
     from agent_orchestration.data_folder import DataFolder  # noqa: PLC0415 (start-up time)
 
     if config.server.url is not None:
-        secrets = (config.server.token, config.server.access_token)
-        token, access_token = (one and one.get_secret_value() for one in secrets)
-        return config.server.url.rstrip("/"), token, access_token
+        token, access_token = config.server.token, config.server.access_token
+        return (
+            config.server.url.rstrip("/"),
+            token.get_secret_value() if token is not None else None,
+            access_token.get_secret_value() if access_token is not None else None,
+        )
     if config.backend == "embedded" and (owner := DataFolder(config.data).owner()):
         return owner.url, owner.token, None
     nobody = (

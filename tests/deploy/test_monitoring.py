@@ -131,11 +131,14 @@ Labels = dict[str, str]
 
 def found_of(name: str, pod: dict[str, Any], address: str) -> Labels:
     """What Prometheus knows of a pod that it finds."""
-    known = {"label": pod["metadata"]["labels"], "annotation": pod["metadata"].get("annotations")}
+    known: dict[str, Labels] = {
+        "label": pod["metadata"]["labels"],
+        "annotation": pod["metadata"].get("annotations", {}),
+    }
     return {
         f"__meta_kubernetes_pod_{kind}_{re.sub(r'[^a-zA-Z0-9_]', '_', key)}": value
         for kind, values in known.items()
-        for key, value in (values or {}).items()
+        for key, value in values.items()
     } | {"__meta_kubernetes_pod_ip": address, "__meta_kubernetes_pod_name": name}
 
 
@@ -164,7 +167,7 @@ def test_in_kubernetes_all_pods_that_tell_something_are_asked(tmp_path: Path) ->
     found, told = list[Labels](), dict[str, str]()
     for number, (name, pod) in enumerate(pods.items()):
         found.append(found_of(name, pod, f"10.0.0.{number}"))
-        annotations = pod["metadata"].get("annotations") or {}
+        annotations: Labels = pod["metadata"].get("annotations", {})
         if annotations.get("prometheus.io/scrape") == "true":
             told[name] = f"10.0.0.{number}:{annotations['prometheus.io/port']}/metrics"
     assert {"Deployment/mcp-server", "Deployment/core-services"} <= set(told) < set(pods)

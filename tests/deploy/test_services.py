@@ -173,7 +173,8 @@ def test_the_platform_works_on_both(
         # What listens on all addresses of a container listens on loopback here, at a port of its
         # own.
         here = {"0.0.0.0": "127.0.0.1", "9090": str(kafka.free_port())}
-        return [here.get(word, word) for word in SERVICES[name]["command"]]
+        words: list[str] = SERVICES[name]["command"]
+        return [here.get(word, word) for word in words]
 
     def healthy(name: str) -> bool:
         done = subprocess.run(
