@@ -18,8 +18,7 @@ class _Rejection(msgspec.Struct, frozen=True):
 
 class Counting:
     """The histories of all tenants, by tenant; `changed` has those that are not what they were when
-    it was last emptied, `held` how many events wait for one before them, `strangers` how many
-    records were no event and no rejection of ours."""
+    it was last emptied, `held` how many events wait for one before them."""
 
     def __init__(
         self, registry: Registry, histories: Mapping[str, TenantHistory] | None = None
@@ -27,13 +26,12 @@ class Counting:
         self._registry = registry
         self.histories = dict(histories or {})
         self.changed: set[str] = set()
-        self.strangers = 0
         self.held = 0
 
     def take(self, record: StoredRecord) -> tuple[str, int]:
         """Count a record of a feed, of `events` or of `system_events`: its tenant, and the `seq`
-        from which on it is counted; "" and 0 where there is nothing to wait for. Raises what
-        `TenantHistory.take` raises."""
+        from which on it is counted; "" and 0 where there is nothing to wait for, as with what other
+        programs wrote. Raises what `TenantHistory.take` raises."""
         if record.headers.get("ce_type") == REJECTION:
             self._refuse(record)
             return "", 0
@@ -42,7 +40,6 @@ class Counting:
             tenant = record.headers.get("ce_tenant", "").encode()
             event = EventEnvelope.from_record(msgspec.structs.replace(record, key=tenant))
         except ValueError:
-            self.strangers += 1
             return "", 0
         history = self._history(event.tenant)
         held = len(history.held)
@@ -61,9 +58,11 @@ class Counting:
         epoch, _, offset = record.headers.get("ce_commandposition", "").partition(":")
         tenant = record.headers.get("ce_tenant")
         if not tenant or not (epoch.isdecimal() and offset.isdecimal()):
-            self.strangers += 1
+            return  # one that was kept before they had positions
+        try:
+            command = msgspec.json.decode(record.value, type=_Rejection).command
+        except msgspec.DecodeError:
             return
-        command = msgspec.json.decode(record.value, type=_Rejection).command
         position = int(epoch), int(offset)
         self._history(tenant).refuse(command, position, record.timestamp)
         self.changed.add(tenant)

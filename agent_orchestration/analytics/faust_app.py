@@ -3,6 +3,7 @@
 Faust declares types for little of this, so what comes of it is `Any`.
 """
 
+import logging
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,8 @@ from agent_orchestration.config_kafka import Kafka
 GROUP = "analytics"
 """The consumer group, and what the names of the table's topics begin with."""
 _TABLE = "windows"
+# It warns of each commit with more than a hundred rows, for all of which we wait.
+logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
 
 
 class OneMember(PartitionAssignor):
@@ -23,10 +26,11 @@ class OneMember(PartitionAssignor):
     the feeds, and only who reads all of them can put them in order. Whoever works goes on."""
 
     def _perform_assignment(self, cluster: Any, member_metadata: Any) -> Any:
+        told: Any = self._get_client_metadata
         working = [
             member
             for member, metadata in sorted(member_metadata.items())
-            if self._get_client_metadata(metadata).assignment.actives
+            if told(metadata).assignment.actives
         ]
         chosen = (working or sorted(member_metadata))[0]
         narrowed = {
@@ -42,8 +46,11 @@ class KeptTable(faust.Table[bytes, bytes]):
     """A table that says when what it was told is in its changelog: Faust by itself does not wait
     for that, and goes on where it fails."""
 
+    #: What a part of Faust says of itself is not ours to say.
+    logger = logging.getLogger("faust")
+
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType]
         self._sent: list[Awaitable[Any]] = []
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:

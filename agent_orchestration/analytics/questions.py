@@ -1,10 +1,11 @@
 """Questions about windows, and what is answered."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from agent_orchestration.analytics.buckets import percentile
 from agent_orchestration.analytics.history import TenantHistory
-from agent_orchestration.analytics.windows import ALL, LENGTH_MS, Counted
+from agent_orchestration.analytics.windows import ALL, LENGTH_MS, Counted, Window
 from agent_orchestration.core.analytics import WindowsAsked
 from agent_orchestration.core.errors import Rejected
 
@@ -19,7 +20,7 @@ def answered(history: TenantHistory | None, asked: WindowsAsked) -> dict[str, An
     first, end = _range(0 if history is None else history.windows.newest, asked)
     name = ALL if asked.capability is None else asked.capability
     total, windows = Counted(), list[dict[str, Any]]()
-    of_size = {} if history is None else history.windows.of(asked.size)
+    of_size: Mapping[int, Window] = {} if history is None else history.windows.of(asked.size)
     for start in range(first, end, LENGTH_MS[asked.size]):
         if (counted := of_size.get(start, {}).get(name)) is not None:
             total.merge(counted)

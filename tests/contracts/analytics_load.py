@@ -32,7 +32,7 @@ from tests.unit.examples import (
     task,
 )
 
-CAPABILITIES = ("python", "review", "deploy")
+CAPABILITIES: tuple[str, ...] = ("python", "review", "deploy")
 MOST_PAST = 2000
 """Of what was published so much may be published again."""
 Place = tuple[str, int]
@@ -106,10 +106,12 @@ class Publications:
         for number in range(self._log.topics()[EVENTS].partitions):
             its = [e.to_record() for e in events if self._partition(EVENTS, e.tenant) == number]
             await self._append((EVENTS, number), its)
-        coming = self._late + [self._addressed(event) for event in events]
+        coming = [self._addressed(event) for event in events]
         self._draw.shuffle(coming)
         late = len(coming) // 10
-        self._late, arriving = coming[:late], coming[late:]
+        arriving = [*self._late, *coming[late:]]
+        self._draw.shuffle(arriving)
+        self._late = coming[:late]
         self._past = (self._past + arriving)[-MOST_PAST:]
         again = self._draw.sample(self._past, len(self._past) // 10)
         await self._publish([*arriving, *again])

@@ -1,6 +1,6 @@
 """Analytics in the process that has the log, and asked for over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ async def test_windows_are_counted_from_the_log_for_each_tenant_alone(tmp_path: 
             "tasks_cancelled": 0,
             "task_completion": 1.0,
         }
+        teams = await world.call(
+            "get_analytics", "acme", window="day", measure="teams", capability="python"
+        )
+        assert teams["total"] == {"teams_formed": 0}
         other = await world.call("get_analytics", window="day", measure="tasks")
         assert other["total"]["tasks_created"] == 0
 
@@ -110,7 +114,7 @@ class Known:
 @asynccontextmanager
 async def served(
     monkeypatch: pytest.MonkeyPatch, analytics: Analytics, token: str | None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Clients made meanwhile reach this application, whatever address they name."""
     transport = httpx2.ASGITransport(create_app(analytics, token))
     client = httpx2.AsyncClient

@@ -125,7 +125,8 @@ def test_one_member_gets_everything_and_keeps_it_while_others_come(
     first, second = (assignor(tmp_path) for _ in names)
     alone = first.assign(Cluster(), members((names[0], first)))
     assert partitions(alone, names[0]) == 4 * len(FEEDS)
-    first.on_assignment(alone[names[0]])
+    told: Any = alone[names[0]]
+    first.on_assignment(told)
     both = second.assign(Cluster(), members((names[0], first), (names[1], second)))
     assert (partitions(both, names[0]), partitions(both, names[1])) == (4 * len(FEEDS), 0)
     left = second.assign(Cluster(), members((names[1], second)))

@@ -189,7 +189,7 @@ async def get_analytics(
         None if until is None else to_milliseconds(until),
         capability,
     )
-    return analytics_answer(answer, measure)
+    return analytics_answer(answer, measure, capability)
 
 
 @tool(

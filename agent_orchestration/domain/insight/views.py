@@ -61,16 +61,24 @@ class AnalyticsAnswer(Output):
     seq: int = Field(description="how many events of the history are counted")
 
 
-def analytics_answer(answer: dict[str, Any], measure: Measure | None) -> AnalyticsAnswer:
-    """What `core.analytics.Analytics` answers, as it is shown."""
+def analytics_answer(
+    answer: dict[str, Any], measure: Measure | None, capability: str | None
+) -> AnalyticsAnswer:
+    """What `core.analytics.Analytics` answered about the capability, as it is shown."""
+
+    def counted(window: dict[str, Any]) -> dict[str, Any]:
+        shown = _counted(window, measure)
+        if capability is not None:
+            # What a refused team was to cover is not known.
+            shown |= dict.fromkeys(("teams_refused", "team_success"))
+        return shown
+
     return AnalyticsAnswer(
         windows=[
-            CountedWindow(
-                start=to_datetime(window["start"]).isoformat(), **_counted(window, measure)
-            )
+            CountedWindow(start=to_datetime(window["start"]).isoformat(), **counted(window))
             for window in answer["windows"]
         ],
-        total=Counted(**_counted(answer["total"], measure)),
+        total=Counted(**counted(answer["total"])),
         seq=answer["seq"],
     )
 

@@ -209,6 +209,11 @@ class Installation:
         more = {**self._variables, **variables}
         return self._added(Server(name, self.folder, more, program=program))
 
+    def analytics(self, name: str, port: int, *words: str) -> Process:
+        """An `analytics` that answers at that port, started."""
+        command = [*PROGRAM, "analytics", "--json", "--port", str(port), *words]
+        return self._added(Process(name, command, self.folder, self._variables))
+
     def environment(self) -> dict[str, str]:
         """The environment of a program that belongs to the installation."""
         return environment(self.folder, self._variables)
