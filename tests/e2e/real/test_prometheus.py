@@ -210,6 +210,22 @@ def test_every_expression_has_data_or_asks_for_what_never_happened(watched: Watc
     assert {one: found for one, found in problems.items() if found} == {}
 
 
+@pytest.mark.parametrize(
+    ("expression", "empty"),
+    [
+        ("sum(rate(no_such_total[5m])) > 1", "sum ( rate ( no_such_total [5m] ) )"),
+        (
+            "up == 1 and sum by (type) (events_total) / sum by (tool) (tool_calls_total) > 0",
+            "sum by ( type ) ( events_total ) / sum by ( tool ) ( tool_calls_total )",
+        ),
+    ],
+)
+def test_what_nobody_exports_and_what_never_fits_is_found(
+    watched: Watched, expression: str, empty: str
+) -> None:
+    assert unanswered(watched.prometheus, expression) == [empty]
+
+
 def test_what_was_done_is_counted_once(watched: Watched) -> None:
     expected = {
         'commands_total{command="CompleteTask",outcome="accepted"}': len(genome(CHROMOSOMES)) + 1,
