@@ -16,7 +16,7 @@ IMAGES = ("event-processor", "mcp-server")
 EXAMPLE = ROOT / ".env.example"
 IGNORED = ROOT / ".dockerignore"
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::[-?]([^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::([-?+])([^}]*))?\}")
 _ASSIGNMENT = re.compile(r"(# )?([A-Z][A-Z0-9_]*)=(\S*)")
 
 #: What the images of servers themselves read; the rest become settings of the server.
@@ -37,10 +37,12 @@ def named_variables() -> set[str]:
 
 
 def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    if value := variables.get(found[1]):
-        return value
-    assert ":?" not in found[0], f"{found[1]}: {found[2]}"
-    return found[2] or ""
+    name, kind, text = found.groups(default="")
+    value = variables.get(name, "")
+    if kind == "+":
+        return text if value else ""
+    assert value or kind != "?", f"{name}: {text}"
+    return value or text
 
 
 def server_settings(variables: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -108,6 +108,16 @@ def test_each_finds_the_others_where_they_are() -> None:
         assert any(one.endswith(f":{port}") for one in SERVICES[name]["ports"])
 
 
+def test_containers_send_traces_where_programs_on_this_machine_do() -> None:
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    given = "http://localhost:4318"
+    assert "127.0.0.1:4318:4318" in SERVICES["jaeger"]["ports"]
+    sending = compose({"NEO4J_PASSWORD": "only-for-tests", name: given})["services"]
+    for service in ("mcp-server", "event-processor"):
+        assert sending[service]["environment"][name] == "http://jaeger:4318"
+        assert not SERVICES[service]["environment"][name]
+
+
 def test_grafana_shows_the_dashboards_of_the_chart() -> None:
     [provider] = read("grafana/dashboards/dashboards.yml")["providers"]
     mounts = [one.split(":") for one in SERVICES["grafana"]["volumes"]]
