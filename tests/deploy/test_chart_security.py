@@ -167,7 +167,7 @@ def test_nobody_but_prometheus_calls_a_processor() -> None:
     assert peers(found["egress"], "to") == {(53,): DNS, (7687,): {"neo4j"}, (9092,): {"kafka"}}
 
 
-@pytest.mark.parametrize("app", ["mcp-server", "core-services", "worker", "analytics"])
+@pytest.mark.parametrize("app", ["mcp-server", "core-services", "worker"])
 def test_where_traces_go_to_a_collector_it_is_reached(app: str) -> None:
     collector = {"config.tracing.endpoint": "http://collector:4318"}
     egress = [policy(rendered(DEFAULT, OPTIONAL | more), app)["egress"] for more in ({}, collector)]
