@@ -52,7 +52,7 @@ def test_servers_answer_what_the_process_counts_and_say_where_there_is_none(
     installation: Installation, server: Server, port: int
 ) -> None:
     missing = post(server, "get_analytics")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (503, "no_analytics")
+    assert (missing.status_code, missing.json()["code"]) == (503, "no_analytics")
     call(server, "register_agent", id="ann", name="Ann", kind="function", capabilities=[])
     analytics = installation.analytics("analytics", port)
     wait_for(lambda: completed(server) == 0, "nothing to be counted yet")
