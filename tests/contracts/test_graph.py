@@ -631,13 +631,13 @@ FOREVER = (
 
 
 async def test_a_question_ends_at_its_deadline_and_the_loop_goes_on(graph: Graph) -> None:
-    asked = asyncio.create_task(graph.query(FOREVER, {}, seconds=1))
-    answers = 0
+    asked = asyncio.create_task(graph.query(FOREVER, {}, seconds=3))
+    meanwhile = 0
     while not asked.done():
         assert await graph.query("RETURN 1 AS one", {}) == [{"one": 1}]
         await put(graph, nodes={"Person": [person("ada")]})
-        answers += 1
-    assert answers > 3
+        meanwhile += not asked.done()
+    assert meanwhile > 0
     with pytest.raises(Rejected):
         await asked
 
