@@ -19,6 +19,7 @@ from bench import (
     p10_overload,
     p11_worker,
     p12_sizes,
+    p13_watched,
     scaling,
 )
 from bench.results import Figure, Row, as_data, machine, progress, show, write
@@ -38,6 +39,7 @@ FIGURES = {
         p10_overload,
         p11_worker,
         p12_sizes,
+        p13_watched,
         scaling,
     )
 }

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -28,12 +28,19 @@ from agent_orchestration.domain.tasks.commands import (
     CreateTask,
     StartTask,
 )
-from agent_orchestration.pipeline.command_bus import CommandBus
 from bench.processes import folder
 from bench.tenants import tenants
 
 CLIENTS = 64
 ONE = (DEFAULT_TENANT,)
+
+
+class Submits(Protocol):
+    """What commands are submitted to."""
+
+    async def submit(self, command: Command, caller: Caller) -> CommandResult:
+        """See `CommandBus`."""
+        ...
 
 
 class Client(NamedTuple):
@@ -73,12 +80,16 @@ async def register(platform: Platform, clients: int, names: Sequence[str] = ONE)
     return made
 
 
-async def lifecycles(platform: Platform, clients: Sequence[Client], count: int) -> Rate:
-    """Run `count` lifecycles, shared by clients that each wait for every answer."""
+async def lifecycles(
+    platform: Platform, clients: Sequence[Client], count: int, bus: Submits | None = None
+) -> Rate:
+    """Run `count` lifecycles, shared by clients that each wait for every answer; they use the
+    platform's own bus unless another is given."""
+    to = bus or platform.bus
     numbers = iter(range(count))
     took: list[float] = []
     began, processor = time.perf_counter(), time.process_time()
-    last = await asyncio.gather(*(_client(platform.bus, one, numbers, took) for one in clients))
+    last = await asyncio.gather(*(_client(to, one, numbers, took) for one in clients))
     decided = time.perf_counter() - began
     seqs: dict[str, int] = {}
     for client, seq in zip(clients, last, strict=True):
@@ -89,9 +100,7 @@ async def lifecycles(platform: Platform, clients: Sequence[Client], count: int) 
     return Rate(count / decided, count / caught_up, 1000 * statistics.median(took), processor)
 
 
-async def _client(
-    bus: CommandBus, client: Client, numbers: Iterator[int], took: list[float]
-) -> int:
+async def _client(bus: Submits, client: Client, numbers: Iterator[int], took: list[float]) -> int:
     """Run lifecycles while there are numbers; the `seq` of the last acknowledgement."""
     seq = 0
     for number in numbers:
@@ -101,7 +110,7 @@ async def _client(
     return seq
 
 
-async def lifecycle(bus: CommandBus, client: Client, number: int) -> int:
+async def lifecycle(bus: Submits, client: Client, number: int) -> int:
     """Four steps, each acknowledged before the next; the `seq` of the last."""
     caller, agent = client
     await submit(bus, CreateTask(title=f"Task number {number}"), caller)
@@ -111,7 +120,7 @@ async def lifecycle(bus: CommandBus, client: Client, number: int) -> int:
     return (await submit(bus, CompleteTask(**held), caller)).seq
 
 
-async def submit(bus: CommandBus, command: Command, caller: Caller) -> CommandResult:
+async def submit(bus: Submits, command: Command, caller: Caller) -> CommandResult:
     """The command's outcome; it is repeated while there is too much to do."""
     while True:
         try:
