@@ -14,7 +14,11 @@ PLANTED = "test_a_planted_bug_is_found"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that name an engine, or ask for a fixture that does, are tests of it."""
+    """Tests that name an engine, or ask for a fixture that does, are tests of it.
+
+    What takes long comes first: at the end, one process would be left alone with it.
+    """
+    items.sort(key=lambda item: "tests/simulation/" not in item.nodeid)
     for item in items:
         names = " ".join((item.nodeid, *getattr(item, "fixturenames", ()))).lower()
         item.user_properties += [(ENGINE, engine) for engine in ENGINES if engine in names]
