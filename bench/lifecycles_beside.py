@@ -3,19 +3,15 @@
 `python -m bench.lifecycles_beside --config FILE` prints the turns as JSON.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from agent_orchestration.app import Platform, open_backends, process_name
-from agent_orchestration.cli.session import collect_rarely, run
-from agent_orchestration.cli.text import print_json
-from agent_orchestration.config import Config, load_config
+from agent_orchestration.config import Config
 from bench.bare_appends import Appended, BareAppends, lifecycles_in
-from bench.lifecycles import CLIENTS, Rate, lifecycles, register
-from bench.tenants import tenants
+from bench.lifecycles import Rate, lifecycles, register
+from bench.turns import print_turns
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -51,23 +47,5 @@ async def turns(
     return found[warm:]
 
 
-def main() -> None:
-    """Measure as a process of its own."""
-    parser = argparse.ArgumentParser(prog="python -m bench.lifecycles_beside", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--tenants", type=int, default=8)
-    parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--warm", type=int, default=1, help="turns that are not counted")
-    parser.add_argument("--turns", type=int, default=5)
-    given = parser.parse_args()
-    collect_rarely()
-    config = load_config(given.config)
-    names = tenants(given.tenants, config.kafka.num_partitions)
-    times = given.warm, given.turns
-    found = run(turns(config, names, given.clients, given.count, times), serving=True)
-    print_json([msgspec.to_builtins(turn) for turn in found])
-
-
 if __name__ == "__main__":
-    main()
+    print_turns("bench.lifecycles_beside", __doc__, turns)

@@ -5,7 +5,6 @@ as often as Prometheus does; lines of the log from INFO on, as JSON into a file;
 as are usual, to a collector in this process.
 """
 
-import argparse
 import asyncio
 import contextlib
 import logging
@@ -16,9 +15,7 @@ from unittest.mock import patch
 import msgspec
 
 from agent_orchestration.app import Platform, open_backends, process_name
-from agent_orchestration.cli.session import collect_rarely, run
-from agent_orchestration.cli.text import print_json
-from agent_orchestration.config import Config, load_config
+from agent_orchestration.config import Config
 from agent_orchestration.config_tracing import Tracing
 from agent_orchestration.core.dispatch import Caller
 from agent_orchestration.core.messages import Command, CommandResult
@@ -27,8 +24,8 @@ from agent_orchestration.measures import Count, Distribution, Gauge
 from agent_orchestration.metrics import exposed
 from agent_orchestration.pipeline.spans import tool_call
 from agent_orchestration.tracing_export import exported
-from bench.lifecycles import CLIENTS, Client, Rate, lifecycles, register
-from bench.tenants import tenants
+from bench.lifecycles import Client, Rate, lifecycles, register
+from bench.turns import print_turns
 from tests.collector import collecting
 
 SCRAPE_SECONDS = 5.0
@@ -135,23 +132,5 @@ async def _turn(
     return Turn(rates[True], rates[False], spans)
 
 
-def main() -> None:
-    """Measure as a process of its own."""
-    parser = argparse.ArgumentParser(prog="python -m bench.lifecycles_watched", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--tenants", type=int, default=8)
-    parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--warm", type=int, default=1, help="turns that are not counted")
-    parser.add_argument("--turns", type=int, default=5)
-    given = parser.parse_args()
-    collect_rarely()
-    config = load_config(given.config)
-    names = tenants(given.tenants, config.kafka.num_partitions)
-    times = given.warm, given.turns
-    found = run(turns(config, names, given.clients, given.count, times), serving=True)
-    print_json([msgspec.to_builtins(turn) for turn in found])
-
-
 if __name__ == "__main__":
-    main()
+    print_turns("bench.lifecycles_watched", __doc__, turns)

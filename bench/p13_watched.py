@@ -22,13 +22,15 @@ _SIDES = (
 
 def measure(quick: bool) -> list[Row]:
     """Both sides in turns, in one process."""
-    sizes = (_QUICK_COUNT, _QUICK_WARM, _QUICK_TURNS) if quick else (_COUNT, _WARM, _TURNS)
     try:
         with engines(quick=quick) as servers:
-            given = ("--config", servers.installation())
-            for name, size in zip(("--count", "--warm", "--turns"), sizes, strict=True):
-                given = (*given, name, size)
-            words = map(str, given)
+            sizes = {
+                "--config": servers.installation(),
+                "--count": _QUICK_COUNT if quick else _COUNT,
+                "--warm": _QUICK_WARM if quick else _WARM,
+                "--turns": _QUICK_TURNS if quick else _TURNS,
+            }
+            words = (str(word) for pair in sizes.items() for word in pair)
             turns = json.loads(answer(ROOT, "-m", "bench.lifecycles_watched", *words))
     except NotHere as error:
         return [not_measured("P13", "lifecycles that are watched", "1/s", str(error))]

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -29,6 +28,7 @@ from tests.services.go import BUILD_SECONDS, go
 from tests.services.jars import NotHere, cache_folder, made_once
 from tests.services.kafka import free_port
 from tests.services.run import needed
+from tests.services.starting import wait_until_it_answers
 
 SOURCES = Path(__file__).parents[2] / ".ci" / "apiserver"
 ETCD, SERVER = "go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver"
@@ -95,18 +95,13 @@ class ApiServer:
 
     def wait(self) -> None:
         """Wait until it is ready, and write `kubeconfig`."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.ask("GET", "/readyz")
-            except OSError as error:
-                ended = any(one.poll() is not None for one in self._processes)
-                if ended or time.monotonic() > deadline:
-                    said = (self._home / "kube-apiserver.txt").read_text("utf-8")[-4000:]
-                    raise RuntimeError(f"kube-apiserver did not start:\n{said}") from error
-                time.sleep(0.1)
-            else:
-                break
+        wait_until_it_answers(
+            lambda: self.ask("GET", "/readyz"),
+            self._processes,
+            self._home / "kube-apiserver.txt",
+            "kube-apiserver",
+            START_SECONDS,
+        )
         self._write_kubeconfig()
 
     def _write_kubeconfig(self) -> None:

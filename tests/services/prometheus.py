@@ -4,7 +4,6 @@ taken out of its package into the folder for downloads."""
 import json
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +17,7 @@ import yaml
 from tests.services.debian import unpacked
 from tests.services.kafka import free_port
 from tests.services.run import needed
+from tests.services.starting import wait_until_it_answers
 
 PACKAGE = "prometheus"
 START_SECONDS = 60
@@ -69,17 +69,13 @@ class Prometheus:
 
     def wait(self) -> None:
         """Wait until it answers questions."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self._get("/-/ready")
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    said = self._output.read_text("utf-8")[-4000:]
-                    raise RuntimeError(f"Prometheus did not start:\n{said}") from error
-                time.sleep(0.05)
-            else:
-                return
+        wait_until_it_answers(
+            lambda: self._get("/-/ready"),
+            (self._process,),
+            self._output,
+            "Prometheus",
+            START_SECONDS,
+        )
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer of its API: `ask("query", query="up")`. Raises `Refused`, also for

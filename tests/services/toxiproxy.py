@@ -6,7 +6,6 @@ Whoever connects to the port of a proxy talks to its upstream, as far as its tox
 
 import json
 import subprocess
-import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from tests.services.go import built
 from tests.services.kafka import free_port
 from tests.services.run import needed
+from tests.services.starting import wait_until_it_answers
 
 START_SECONDS = 30
 ANSWER_SECONDS = 30
@@ -72,17 +72,13 @@ class Toxiproxy:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.ask("GET", "/proxies")
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    said = self._output.read_text("utf-8")[-4000:]
-                    raise RuntimeError(f"toxiproxy did not start:\n{said}") from error
-                time.sleep(0.05)
-            else:
-                return
+        wait_until_it_answers(
+            lambda: self.ask("GET", "/proxies"),
+            (self._process,),
+            self._output,
+            "toxiproxy",
+            START_SECONDS,
+        )
 
     def proxy(self, name: str, port: int, upstream: int) -> Proxy:
         """A new way from one port of loopback to another one."""
